@@ -1,0 +1,336 @@
+"""params.yaml as frozen, validated objects: the one source of configuration.
+
+Nothing else in the package opens params.yaml. An unknown key, a missing key, a wrong type or a value out of range
+stops at once with the key's path, what was expected and what was got.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bmenet.errors import ConfigError
+
+PARAMS_FILE = Path("params.yaml")
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Code = Annotated[str, Field(pattern="^[01]{3}$")]
+Plane = Literal["axial", "coronal", "sagittal"]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: frozen, no unknown keys, no silent conversion (a quoted number is not a number)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Range(Section):
+    """A closed interval to draw from uniformly."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_pair(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and len(value) == 2:
+            return {"low": value[0], "high": value[1]}
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low > self.high:
+            raise ValueError(f"expected [low, high] with low <= high; got [{self.low:g}, {self.high:g}]")
+        return self
+
+
+class GridConfig(Section):
+    """The standard grid."""
+
+    spacing_mm: Literal[1, 2, 4]
+
+
+class SampleConfig(Section):
+    """Pseudo-subjects bent from the MNI152 template."""
+
+    subjects: Count
+    deformation_mm: NonNegative
+
+
+class DataConfig(Section):
+    """Where subjects come from."""
+
+    source: Literal["sample", "openneuro", "bids", "folder"]
+    root: str | None = None
+    mirror: str | None = None
+    covariates: str | None = None
+    subjects: Count | list[str] | None = None
+    sample: SampleConfig
+
+
+class RegistrationConfig(Section):
+    """Rigid alignment to the standard grid."""
+
+    backend: Literal["ants", "flirt"]
+    estimate_spacing_mm: Literal[1, 2, 4]
+    min_similarity: Annotated[float, Field(ge=-1, le=1)]
+
+
+class IntensityConfig(Section):
+    """How a clean volume goes to [0, 1]."""
+
+    percentile: Annotated[float, Field(gt=50, le=100)]
+
+
+class SplitConfig(Section):
+    """Subjects per subset, as counts or as fractions of all; what is left over goes to train."""
+
+    train: NonNegative
+    validation: NonNegative
+    test: NonNegative
+
+
+class MotionConfig(Section):
+    """A piecewise rigid head trajectory over the phase-encode lines."""
+
+    max_rotation_deg: NonNegative
+    max_translation_mm: NonNegative
+    moves: Range
+    protected_centre_fraction: Annotated[float, Field(ge=0, lt=0.5)]
+
+
+class NoiseConfig(Section):
+    """Complex Gaussian noise; magnitude is taken, so the result is Rician."""
+
+    sigma: Range
+
+
+class BiasConfig(Section):
+    """A smooth multiplicative field, exp of a Legendre polynomial."""
+
+    ratio: Range
+    order: Annotated[int, Field(ge=1, le=6)]
+
+
+class Severity(Section):
+    """One preset: the ranges that every degradation draws from."""
+
+    motion: MotionConfig
+    noise: NoiseConfig
+    bias: BiasConfig
+
+
+class CalibrationConfig(Section):
+    """The published degraded level that `moderate` is checked against."""
+
+    psnr_db: float
+    tolerance_db: Positive
+
+
+class DegradationConfig(Section):
+    """The degradation model."""
+
+    severity: Literal["mild", "moderate", "severe"]
+    codes: list[Code]
+    calibration: CalibrationConfig
+    presets: dict[Literal["mild", "moderate", "severe"], Severity]
+
+    @property
+    def preset(self) -> Severity:
+        """The ranges of the chosen severity."""
+        return self.presets[self.severity]
+
+    @model_validator(mode="after")
+    def _complete(self) -> "DegradationConfig":
+        if self.severity not in self.presets:
+            raise ValueError(f"expected a preset named {self.severity!r}; got {sorted(self.presets)}")
+        if "000" in self.codes or len(set(self.codes)) != len(self.codes) or not self.codes:
+            raise ValueError(f"codes: expected distinct non-zero codes such as '111'; got {self.codes}")
+        return self
+
+
+class UnetConfig(Section):
+    """The light 2.5D residual U-Net."""
+
+    channels: Annotated[int, Field(ge=8, multiple_of=8)]
+    levels: Annotated[int, Field(ge=2, le=6)]
+    blocks: Count
+    unshuffle: Literal[1, 2, 4]
+
+
+class SwinirConfig(Section):
+    """SwinIR as published: see DESIGN of the method, stage 1."""
+
+    unshuffle: Literal[1, 2, 4, 8]
+    embed: Count
+    depths: list[Count]
+    heads: Count
+    window: Count
+    mlp_ratio: Positive
+
+
+class AugmentConfig(Section):
+    """Random changes of a training crop's intensities."""
+
+    gain: Range
+    gamma: Range
+
+
+class CoarseConfig(Section):
+    """Coarse-net: architecture, loss and training."""
+
+    arch: Literal["unet", "swinir"]
+    unet: UnetConfig
+    swinir: SwinirConfig
+    context_slices: Annotated[int, Field(ge=1)]
+    planes: list[Plane]
+    pixel_loss: Literal["mse", "l1"]
+    pixel_weight: NonNegative
+    ssim_weight: NonNegative
+    edge_weight: NonNegative
+    crop: tuple[Count, Count]
+    batch_size: Count
+    steps: Count
+    learning_rate: Positive
+    warmup_steps: Annotated[int, Field(ge=0)]
+    weight_decay: NonNegative
+    gradient_clip: Positive
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    precision: Literal["auto", "fp32", "bf16"]
+    degradations: Literal["precomputed", "online"]
+    code_weights: dict[Code, NonNegative]
+    augment: AugmentConfig
+    workers: Annotated[int, Field(ge=0)]
+    validate_every: Count
+    validation_volumes: Count
+    patience: Count
+    checkpoint_every: Count
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CoarseConfig":
+        if self.context_slices % 2 == 0:
+            raise ValueError(f"context_slices: expected an odd number; got {self.context_slices}")
+        if not self.planes or len(set(self.planes)) != len(self.planes):
+            raise ValueError(f"planes: expected one to three distinct planes; got {self.planes}")
+        if not any(self.code_weights.values()):
+            raise ValueError("code_weights: expected at least one weight above zero; got none")
+        return self
+
+
+class EvaluateConfig(Section):
+    """What is measured, against which baselines."""
+
+    codes: list[Code]
+    baselines: list[Literal["n4", "n4_nlm", "n4_bm4d"]]
+    bootstrap: Annotated[int, Field(ge=100)]
+
+
+class TrackingConfig(Section):
+    """MLflow; the server's address is a matter of place and comes from MLFLOW_TRACKING_URI."""
+
+    experiment: Annotated[str, Field(min_length=1)]
+    log_every: Count
+
+
+class Config(Section):
+    """All of params.yaml."""
+
+    profile: str
+    seed: Annotated[int, Field(ge=0)]
+    grid: GridConfig
+    data: DataConfig
+    registration: RegistrationConfig
+    intensity: IntensityConfig
+    split: SplitConfig
+    degradation: DegradationConfig
+    coarse: CoarseConfig
+    evaluate: EvaluateConfig
+    tracking: TrackingConfig
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error, not a silent overwrite."""
+
+
+def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
+        seen.add(key)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def load_config(path: Path | str = PARAMS_FILE) -> Config:
+    """Read and validate params.yaml.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is not YAML, or any key is unknown, missing, of the wrong type or out of range; the
+        message names every offending key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; run inside the project, or write one with `bmenet profile demo`") from None
+    try:
+        raw = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader subclass
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    return parse_config(raw, where=str(path))
+
+
+def parse_config(raw: Any, where: str = "params") -> Config:
+    """Validate a nested dict as `load_config` does; `where` opens every message."""
+    try:
+        return Config.model_validate_json(json.dumps(raw))
+    except (TypeError, ValueError) as error:
+        if not isinstance(error, ValidationError):
+            raise ConfigError(f"{where}: expected plain YAML values; {error}") from error
+        raise ConfigError("; ".join(f"{where}: {_explain(item)}" for item in error.errors())) from error
+
+
+def _explain(item: Any) -> str:
+    """Turn one pydantic error into 'key: what was expected; got value'."""
+    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    match item["type"]:
+        case "extra_forbidden":
+            return f"{key}: unknown key; remove it or correct its spelling"
+        case "missing":
+            return f"{key}: missing key; expected a value"
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    got = "" if item["type"] == "value_error" else f"; got {item['input']!r}"
+    expected = message if item["type"] == "value_error" else f"expected {message}"
+    return f"{key}: {expected}{got}"
+
+
+def flatten(section: BaseModel, prefix: str = "") -> dict[str, Any]:
+    """Return {dotted key: value}, the names under which parameters are tracked and tuned.
+
+    Examples
+    --------
+    >>> flatten(GridConfig(spacing_mm=2), "grid")
+    {'grid.spacing_mm': 2}
+    """
+    flat: dict[str, Any] = {}
+
+    def walk(value: Any, key: str) -> None:
+        if isinstance(value, dict) and value:
+            for name, child in value.items():
+                walk(child, f"{key}.{name}" if key else str(name))
+        else:
+            flat[key] = value
+
+    walk(section.model_dump(mode="json"), prefix)
+    return flat

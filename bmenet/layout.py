@@ -1,0 +1,70 @@
+"""Names on disk: the only place that knows where a subject's files are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmenet.grid import SPACE_NAME
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every path of a workspace.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace, by default the current folder.
+    """
+
+    root: Path = Path()
+
+    @property
+    def raw(self) -> Path:
+        """Fetched scans in native space."""
+        return self.root / "data" / "raw"
+
+    @property
+    def subjects_table(self) -> Path:
+        """What `fetch` brought: id, T1w path relative to `raw`, covariates, SHA-256."""
+        return self.raw / "subjects.json"
+
+    @property
+    def registered(self) -> Path:
+        """Clean volumes on the standard grid."""
+        return self.root / "data" / "registered"
+
+    def clean(self, subject: str) -> Path:
+        """The clean volume of `subject` on the standard grid, [0, 1]."""
+        return self.registered / f"{subject}_space-{SPACE_NAME}_T1w.nii"
+
+    def transform(self, subject: str) -> Path:
+        """The sidecar with the rigid transform, the intensity scale and the similarity."""
+        return self.registered / f"{subject}_space-{SPACE_NAME}_T1w.json"
+
+    @property
+    def split(self) -> Path:
+        """Which subject belongs to train, validation and test."""
+        return self.root / "data" / "split.json"
+
+    @property
+    def degraded_folder(self) -> Path:
+        """Degraded volumes and their sidecars."""
+        return self.root / "data" / "degraded"
+
+    def degraded(self, subject: str, code: str) -> Path:
+        """The degraded volume of a case; its sidecar has the suffix ``.json``."""
+        return self.degraded_folder / f"{subject}_code-{code}_T1w.nii"
+
+    @property
+    def coarse_weights(self) -> Path:
+        """The trained Coarse-net: weights, architecture, checksum."""
+        return self.root / "weights" / "coarse"
+
+    @property
+    def coarse_checkpoints(self) -> Path:
+        """Resumable training state of the Coarse-net; not a pipeline output."""
+        return self.root / "weights" / "checkpoints" / "coarse"
+
+    def report(self, stage: str) -> Path:
+        """Metrics, tables and figures of a stage."""
+        return self.root / "reports" / stage

@@ -41,6 +41,11 @@ class Layout:
         """The sidecar with the rigid transform, the intensity scale and the similarity."""
         return self.registered / f"{subject}_space-{SPACE_NAME}_T1w.json"
 
+    def registered_subjects(self) -> list[str]:
+        """Subjects whose registration is done, sorted."""
+        suffix = self.transform("").name
+        return sorted(path.name.removesuffix(suffix) for path in self.registered.glob(f"*{suffix}"))
+
     @property
     def split(self) -> Path:
         """Which subject belongs to train, validation and test."""

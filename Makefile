@@ -1,0 +1,43 @@
+# Everything is installed into .venv from pyproject.toml with the tested versions of constraints.txt.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint format types ui
+
+VENV := .venv
+READY := $(VENV)/.ready
+# The newest tested Python first; any other one from 3.11 on will do.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+# DVC runs each stage as `python -m pipelines.<stage>`: that must be this environment's Python.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## Create .venv and install the project into it
+
+$(READY): pyproject.toml constraints.txt
+	@[ -n "$(PYTHON)" ] || { echo "make: expected Python 3.11 or newer; found none: install it, or run make PYTHON=/path/to/python" >&2; exit 1; }
+	[ -x $(VENV)/bin/python ] || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+repro: $(READY)  ## Run the whole pipeline on the profile in params.yaml
+	dvc repro
+
+test: lint types  ## Check style and types, run the tests
+	pytest
+
+lint: $(READY)  ## Check style with ruff
+	ruff check .
+	ruff format --check .
+
+types: $(READY)  ## Check types with mypy
+	mypy
+
+format: $(READY)  ## Let ruff format and fix the code
+	ruff check --fix .
+	ruff format .
+
+ui: $(READY)  ## Open MLflow on http://127.0.0.1:5000
+	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow/mlflow.db

@@ -1,0 +1,60 @@
+"""`bmenet profile`: show the profiles, or switch params.yaml to one of them."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bmenet.cli.errors import exit_on_error
+from bmenet.errors import ConfigError
+from bmenet.profiles import Change, Profiles
+from bmenet.progress import console
+
+
+def profile(
+    name: Annotated[str | None, typer.Argument(help="The profile to switch to; without it, list them.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace edited parameters; a copy is kept beside them.")] = False,
+) -> None:
+    """Switch params.yaml to a profile of params/, and show what changes."""
+    with exit_on_error():
+        profiles = Profiles()
+        if name is None:
+            _list(profiles)
+        else:
+            _switch(profiles, name, force)
+
+
+def _list(profiles: Profiles) -> None:
+    """Print every profile, marking the active one, or say that params.yaml is edited or missing."""
+    active = profiles.active()
+    for name in profiles.names():
+        typer.echo(f"{'*' if name == active else ' '} {name}")
+    if active is None:
+        state = "is edited: it matches no profile" if profiles.params.exists() else "is missing"
+        typer.echo(f"{profiles.params} {state}")
+
+
+def _switch(profiles: Profiles, name: str, force: bool) -> None:
+    """Print the difference, then switch."""
+    profiles.path(name)
+    try:
+        changes = profiles.changes(name)
+    except ConfigError as error:
+        console.print(f"no difference to show: {error}", markup=False)
+    else:
+        _print_changes(changes, name)
+    backup = profiles.switch(name, force)
+    if backup:
+        console.print(f"saved the edited parameters as {backup}")
+    typer.echo(f"{profiles.params} is now {name}")
+
+
+def _print_changes(changes: list[Change], name: str) -> None:
+    """Print the difference as a table."""
+    if not changes:
+        return
+    table = Table("key", "params.yaml", name)
+    for change in changes:
+        table.add_row(change.key, str(change.old), str(change.new))
+    Console().print(table)

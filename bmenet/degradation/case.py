@@ -1,0 +1,77 @@
+"""One case, a subject under one code: degrade it to disk with a sidecar that can make it again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from bmenet.config import Severity
+from bmenet.degradation.compose import apply, draw
+from bmenet.errors import VolumeError
+from bmenet.files import read_json, sha256, write_json
+from bmenet.seeding import generator
+from bmenet.volume import Volume, load_unit_volume, save_unit_volume
+
+SIDECAR_FORMAT = 1
+
+
+def write_case(clean_path: Path, degraded_path: Path, preset: Severity, code: str, seed: int, subject: str) -> dict:
+    """Degrade the clean volume at `clean_path`; return the sidecar.
+
+    The sidecar is written last: where it stands and was made from the same clean volume, preset and seed, the case is
+    done and is not done again.
+
+    Returns
+    -------
+    dict
+        ``format``, ``subject``, ``code``, ``seed``, ``preset`` (the ranges), ``clean_sha256``, ``parameters`` (all
+        drawn values), ``sha256`` of the degraded file, ``psnr_db`` over the whole grid.
+    """
+    origin = {
+        "format": SIDECAR_FORMAT,
+        "subject": subject,
+        "code": code,
+        "seed": seed,
+        "preset": preset.model_dump(mode="json"),
+        "clean_sha256": sha256(clean_path),
+    }
+    sidecar_path = degraded_path.with_suffix(".json")
+    if (done := _finished(sidecar_path, degraded_path, origin)) is not None:
+        return done
+    clean = load_unit_volume(clean_path)
+    parameters = draw(preset, code, clean, generator(seed, subject, code))
+    degraded = apply(clean, parameters)
+    save_unit_volume(degraded_path, degraded)
+    mean_square = float(np.mean((degraded.data - clean.data) ** 2, dtype=np.float64))
+    sidecar = {
+        **origin,
+        "parameters": parameters,
+        "sha256": sha256(degraded_path),
+        "psnr_db": -10 * float(np.log10(mean_square)) if mean_square else None,
+    }
+    write_json(sidecar_path, sidecar)
+    return sidecar
+
+
+def remake_case(clean: Volume, sidecar_path: Path) -> Volume:
+    """Make a degraded volume again from its clean volume and its sidecar.
+
+    Raises
+    ------
+    VolumeError
+        If the sidecar has a format that this version does not know.
+    """
+    sidecar = read_json(sidecar_path)
+    if sidecar.get("format") != SIDECAR_FORMAT:
+        raise VolumeError(f"{sidecar_path}: expected sidecar format {SIDECAR_FORMAT}; got {sidecar.get('format')!r}")
+    return apply(clean, sidecar["parameters"])
+
+
+def _finished(sidecar_path: Path, degraded_path: Path, origin: dict) -> dict | None:
+    """Return the sidecar of a case that is done and was made from `origin`, else None."""
+    try:
+        sidecar = read_json(sidecar_path)
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    is_same = all(sidecar.get(key) == value for key, value in origin.items())
+    return sidecar if is_same and degraded_path.exists() and sha256(degraded_path) == sidecar["sha256"] else None

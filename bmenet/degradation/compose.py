@@ -1,0 +1,58 @@
+"""The degradation model: y = | A(b . x) + n |, motion A, coil b, noise n, in the order of the physics.
+
+Drawing and applying are two things: `draw` returns plain numbers for a sidecar, `apply` makes the same volume from
+them again, bit for bit.
+"""
+
+import numpy as np
+
+from bmenet.config import Severity
+from bmenet.degradation import bias_field, motion, rician_noise
+from bmenet.volume import UNIT_STEP, Volume
+
+DEGRADATIONS = {"motion": motion, "noise": rician_noise, "bias": bias_field}
+"""Name in a severity preset to module; the order is that of the digits of a code."""
+
+
+def effects(code: str) -> list[str]:
+    """Return the names of the effects that a three-digit code switches on.
+
+    Examples
+    --------
+    >>> effects("101")
+    ['motion', 'bias']
+    """
+    if len(code) != len(DEGRADATIONS) or set(code) - {"0", "1"}:
+        raise ValueError(f"`code`: expected three digits 0 or 1 (motion, noise, bias), such as '111'; got {code!r}")
+    return [name for name, digit in zip(DEGRADATIONS, code, strict=True) if digit == "1"]
+
+
+def draw(preset: Severity, code: str, clean: Volume, generator: np.random.Generator) -> dict:
+    """Draw the parameters of every effect in `code` from the ranges of `preset`; see each effect's `draw`."""
+    return {name: DEGRADATIONS[name].draw(getattr(preset, name), clean, generator) for name in effects(code)}
+
+
+def apply(clean: Volume, parameters: dict) -> Volume:
+    """Degrade a clean volume with drawn parameters.
+
+    Parameters
+    ----------
+    clean : Volume
+        Unit intensities, [0, 1].
+    parameters : dict
+        What `draw` returned; an effect that is not in it does not happen.
+
+    Returns
+    -------
+    Volume
+        Magnitude image on the same grid, float32, in whole steps of the storage format, so that the volume in memory
+        and its file are equal. Bright tissue under a bright coil may exceed 1.
+    """
+    shape = clean.data.shape
+    coil = bias_field.field(shape, parameters["bias"]) if "bias" in parameters else 1.0
+    image = motion.apply(clean, coil, parameters["motion"]) if "motion" in parameters else coil * clean.data
+    if "noise" in parameters:
+        image = rician_noise.apply(image, parameters["noise"])
+    if not parameters:
+        return clean
+    return clean.with_data(np.rint(np.abs(image) / UNIT_STEP) * UNIT_STEP)

@@ -1,0 +1,50 @@
+"""Stage `degrade`: seven degraded volumes a subject, each with its sidecar, and the calibration report."""
+
+import csv
+
+from bmenet.cli.errors import exit_on_error
+from bmenet.config import load_config
+from bmenet.degradation.calibration import summarise
+from bmenet.degradation.case import write_case
+from bmenet.errors import BMENetError
+from bmenet.figures import calibration_figure
+from bmenet.files import atomic_path, write_json
+from bmenet.layout import Layout
+from bmenet.parallel import run_parallel
+
+
+def main() -> None:
+    """Degrade every registered subject under every code."""
+    config, layout = load_config(), Layout()
+    cases = [(subject, code) for subject in layout.registered_subjects() for code in config.degradation.codes]
+    preset = config.degradation.preset
+    expected = {layout.degraded(*case).stem for case in cases}
+    for path in layout.degraded_folder.glob("*_code-*"):
+        if path.stem not in expected:
+            path.unlink()
+    items = [
+        (
+            f"{subject} {code}",
+            (layout.clean(subject), layout.degraded(subject, code), preset, code, config.seed, subject),
+        )
+        for subject, code in cases
+    ]
+    sidecars, failures = run_parallel(write_case, items, description="degrade")
+    if failures:
+        listed = "; ".join(f"{failure.name} ({failure.reason})" for failure in failures)
+        raise BMENetError(f"degrade: {len(failures)} of {len(items)} cases failed: {listed}")
+    rows = [{key: sidecar[key] for key in ("subject", "code", "psnr_db")} for sidecar in sidecars.values()]
+    report = layout.report("degrade")
+    write_json(report / "metrics.json", summarise(rows, config.degradation))
+    with atomic_path(report / "calibration.csv") as path, open(path, "w", newline="") as handle:
+        writer = csv.DictWriter(handle, ["subject", "code", "psnr_db"])
+        writer.writeheader()
+        writer.writerows(rows)
+    figure = calibration_figure(rows, config.degradation.calibration)
+    with atomic_path(report / "calibration.png") as path:
+        figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    with exit_on_error():
+        main()

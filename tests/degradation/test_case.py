@@ -1,0 +1,75 @@
+"""Cases on disk: sidecars remake their file, finished cases are kept, stale ones made again."""
+
+import numpy as np
+import pytest
+
+from bmenet.config import load_config
+from bmenet.degradation.calibration import summarise
+from bmenet.degradation.case import remake_case, write_case
+from bmenet.errors import VolumeError
+from bmenet.files import read_json, sha256, write_json
+from bmenet.grid import standard_grid
+from bmenet.volume import Volume, load_unit_volume, save_unit_volume
+
+
+@pytest.fixture
+def clean_path(tmp_path):
+    grid = standard_grid(4)
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, extent) for extent in grid.shape], indexing="ij")
+    data = np.clip(4 * (0.7 - np.sqrt(x**2 + y**2 + z**2)), 0, 0.9).astype(np.float32)
+    save_unit_volume(tmp_path / "clean.nii", Volume(data, grid.affine))
+    return tmp_path / "clean.nii"
+
+
+@pytest.fixture
+def config():
+    return load_config("params/demo.yaml").degradation
+
+
+@pytest.mark.parametrize("code", ["100", "010", "001", "111"])
+def test_sidecar_remakes_the_file_bit_for_bit(clean_path, tmp_path, config, code):
+    degraded_path = tmp_path / "degraded.nii"
+    write_case(clean_path, degraded_path, config.preset, code, 7, "sub-01")
+    save_unit_volume(tmp_path / "again.nii", remake_case(load_unit_volume(clean_path), degraded_path.with_suffix(".json")))
+    assert sha256(tmp_path / "again.nii") == sha256(degraded_path)
+
+
+def test_finished_case_is_not_done_again(clean_path, tmp_path, config):
+    degraded_path = tmp_path / "degraded.nii"
+    first = write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01")
+    made_at = degraded_path.stat().st_mtime_ns
+    assert write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01") == first
+    assert degraded_path.stat().st_mtime_ns == made_at
+
+
+def test_case_is_made_again_when_its_preset_seed_or_file_changed(clean_path, tmp_path, config):
+    degraded_path = tmp_path / "degraded.nii"
+    first = write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01")
+    assert write_case(clean_path, degraded_path, config.presets["severe"], "010", 7, "sub-01") != first
+    assert write_case(clean_path, degraded_path, config.preset, "010", 8, "sub-01") != first
+    content = bytearray(degraded_path.read_bytes())
+    content[-1] ^= 1
+    degraded_path.write_bytes(content)
+    assert write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01") == first
+    assert sha256(degraded_path) == first["sha256"]
+
+
+def test_sidecar_of_an_unknown_format_is_refused(clean_path, tmp_path, config):
+    degraded_path = tmp_path / "degraded.nii"
+    sidecar = write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01")
+    write_json(degraded_path.with_suffix(".json"), {**sidecar, "format": 99})
+    with pytest.raises(VolumeError, match="expected sidecar format 1; got 99"):
+        remake_case(load_unit_volume(clean_path), degraded_path.with_suffix(".json"))
+
+
+def test_sidecar_records_the_level_of_the_volume(clean_path, tmp_path, config):
+    write_case(clean_path, tmp_path / "degraded.nii", config.preset, "111", 7, "sub-01")
+    sidecar = read_json(tmp_path / "degraded.json")
+    error = load_unit_volume(tmp_path / "degraded.nii").data - load_unit_volume(clean_path).data
+    assert sidecar["psnr_db"] == pytest.approx(-10 * np.log10(np.mean(error**2)), abs=1e-3)
+
+
+@pytest.mark.parametrize(("level", "is_calibrated"), [(20.8, True), (21.4, True), (21.6, False), (20.0, False)])
+def test_calibration_holds_code_111_against_the_published_level(config, level, is_calibrated):
+    rows = [{"code": "111", "psnr_db": level}, {"code": "010", "psnr_db": 30.0}]
+    assert summarise(rows, config)["calibration"]["is_calibrated"] is is_calibrated

@@ -88,11 +88,23 @@ class IntensityConfig(Section):
 
 
 class SplitConfig(Section):
-    """Subjects per subset, as counts or as fractions of all; what is left over goes to train."""
+    """Subjects per subset, as counts or as fractions (sum at most 1) of all; what is left over goes to train."""
 
     train: NonNegative
     validation: NonNegative
     test: NonNegative
+
+    @property
+    def are_fractions(self) -> bool:
+        """Whether the three numbers are shares of all subjects rather than counts."""
+        return self.train + self.validation + self.test <= 1 + 1e-9
+
+    @model_validator(mode="after")
+    def _counts_or_fractions(self) -> "SplitConfig":
+        numbers = (self.train, self.validation, self.test)
+        if not self.are_fractions and not all(number.is_integer() for number in numbers):
+            raise ValueError(f"expected three whole numbers, or three fractions with a sum of at most 1; got {numbers}")
+        return self
 
 
 class MotionConfig(Section):

@@ -25,5 +25,13 @@ class RegistrationError(BMENetError):
     """Rigid registration failed or its result does not resemble the template."""
 
 
+class TrackingError(BMENetError):
+    """The tracking store does not take records that must be sent now."""
+
+
 class WeightsError(BMENetError):
     """A weights folder is incomplete, corrupt, or of a version this code cannot read."""
+
+
+class TrainingError(BMENetError):
+    """A training cannot go on: its loss is not finite, or it was asked to stop."""

@@ -19,6 +19,11 @@ class Layout:
     root: Path = Path()
 
     @property
+    def downloads(self) -> Path:
+        """Unfinished downloads, kept so that they go on; not a pipeline output."""
+        return self.root / "data" / "downloads"
+
+    @property
     def raw(self) -> Path:
         """Fetched scans in native space."""
         return self.root / "data" / "raw"
@@ -69,6 +74,10 @@ class Layout:
     def coarse_checkpoints(self) -> Path:
         """Resumable training state of the Coarse-net; not a pipeline output."""
         return self.root / "weights" / "checkpoints" / "coarse"
+
+    def evaluated(self, subject: str, code: str, method: str) -> Path:
+        """The kept result of a method on a case; not a pipeline output, so that it outlives a repeated stage."""
+        return self.root / "data" / "evaluated" / f"{subject}_code-{code}_method-{method}.npz"
 
     def report(self, stage: str) -> Path:
         """Metrics, tables and figures of a stage."""

@@ -1,13 +1,18 @@
 """Volume-parallel work: one small helper on joblib, on this machine's processes or on a Dask cluster."""
 
 import os
+import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from bmenet.errors import BMENetError
 from bmenet.progress import console, progress_bar
 
 SCHEDULER_VARIABLE = "BMENET_SCHEDULER"
@@ -51,48 +56,90 @@ def run_parallel(
         Processes; by default ``BMENET_WORKERS``, else the cores this process may use. Each runs one thread.
     scheduler : str, optional
         ``tcp://host:port`` of a Dask scheduler; by default ``BMENET_SCHEDULER``, else processes on this machine.
+        Its workers need one thread each (``dask worker --nthreads 1``), this project installed, and this folder
+        under the same path.
 
     Returns
     -------
     results : dict
         Name to return value, in the order of `items`.
     failures : list of Failure
-        The items that raised.
+        The items that raised, in the order of `items`.
+
+    Raises
+    ------
+    BMENetError
+        If a worker process dies, or the cluster cannot be used.
     """
     todo = list(items)
     scheduler = scheduler or os.environ.get(SCHEDULER_VARIABLE)
-    workers = workers or int(os.environ.get(WORKERS_VARIABLE, 0)) or len(os.sched_getaffinity(0))
-    jobs = [joblib.delayed(_guarded)(function, name, arguments) for name, arguments in todo]
+    jobs = [joblib.delayed(_guarded)(function, name, arguments, Path.cwd()) for name, arguments in todo]
+    # On a cluster the scheduler decides how many run at once.
+    n_jobs = -1 if scheduler else min(workers or _default_workers(), max(len(jobs), 1))
     outcomes: dict[str, Any] = {}
-    with _backend(scheduler), progress_bar() as bar:
+    with _cluster(scheduler) if scheduler else _processes(), progress_bar() as bar:
         task = bar.add_task(description, total=len(jobs), note="")
-        # On a cluster the scheduler decides how many run at once.
-        n_jobs = -1 if scheduler else min(workers, max(len(jobs), 1))
         for name, outcome in joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs):
             outcomes[name] = outcome
             bar.update(task, advance=1, note=name)
             if isinstance(outcome, Failure):
-                console.print(f"[red]{name}[/red]: {outcome.reason}")
-    failures = [outcome for outcome in outcomes.values() if isinstance(outcome, Failure)]
+                console.print(f"{name}: {outcome.reason}", style="red", markup=False)
     results = {name: outcomes[name] for name, _ in todo if not isinstance(outcomes[name], Failure)}
+    failures = [outcomes[name] for name, _ in todo if isinstance(outcomes[name], Failure)]
     return results, failures
 
 
-def _backend(scheduler: str | None) -> Any:
-    """Return the joblib backend: loky processes with one thread each, or the Dask cluster at `scheduler`."""
-    if scheduler is None:
-        return joblib.parallel_config(backend="loky", inner_max_num_threads=1)
-    from dask.distributed import Client
+def _default_workers() -> int:
+    """Return ``BMENET_WORKERS``, or the number of cores this process may use."""
+    text = os.environ.get(WORKERS_VARIABLE)
+    if text is None:
+        return joblib.cpu_count()
+    if not text.isdecimal() or int(text) == 0:
+        raise BMENetError(f"{WORKERS_VARIABLE}: expected a number of processes from 1 on; got {text!r}")
+    return int(text)
 
-    client = Client(scheduler, timeout="10s", set_as_default=True)
-    client.run(_limit_threads)
-    return joblib.parallel_config(backend="dask")
+
+@contextmanager
+def _processes() -> Iterator[None]:
+    """Let joblib run on processes of this machine, one thread each."""
+    try:
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            yield
+    except TerminatedWorkerError as error:
+        raise BMENetError(
+            f"a worker process died, most likely for want of memory; what is done is kept: run again with "
+            f"{WORKERS_VARIABLE}=1 ({str(error).splitlines()[0]})"
+        ) from error
 
 
-def _guarded(function: Callable[..., Any], name: str, arguments: tuple) -> tuple[str, Any]:
-    """Call `function` and turn an exception into a Failure, so that it reaches the parent as a value."""
+@contextmanager
+def _cluster(scheduler: str) -> Iterator[None]:
+    """Let joblib run on the Dask cluster at `scheduler`."""
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise BMENetError("a Dask scheduler was given but Dask is missing: pip install 'bmenet[cluster]'") from None
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise BMENetError(
+            f"scheduler: expected the address of a running Dask scheduler; got {scheduler!r} ({error})"
+        ) from error
+    with client:
+        threads = client.nthreads()
+        if not threads or any(count != 1 for count in threads.values()):
+            raise BMENetError(
+                f"{scheduler}: expected workers of one thread each (dask worker --nthreads 1); got {threads or 'none'}"
+            )
+        with joblib.parallel_config(backend="dask"):
+            yield
+
+
+def _guarded(function: Callable[..., Any], name: str, arguments: tuple, folder: Path) -> tuple[str, Any]:
+    """Call `function` in `folder` and turn an exception into a Failure, so that it reaches the parent as a value."""
     _limit_threads()
     try:
+        os.chdir(folder)
         return name, function(*arguments)
     except Exception as error:
         return name, Failure(name, f"{type(error).__name__}: {error}", traceback.format_exc())
@@ -100,8 +147,6 @@ def _guarded(function: Callable[..., Any], name: str, arguments: tuple) -> tuple
 
 def _limit_threads() -> None:
     """Keep every numeric library of this worker to one thread: several pools on shared cores slow one another."""
-    for variable in _THREAD_VARIABLES:
-        os.environ[variable] = "1"
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)

@@ -127,8 +127,8 @@ class Profiles:
         """Name the edited keys on one line."""
         try:
             return ", ".join(change.key for change in self.edits()) or "comments or layout only"
-        except ConfigError as error:
-            return str(error)
+        except ConfigError:
+            return "not even a valid configuration"
 
     def _free_backup(self) -> Path:
         """Return the first unused name among params.yaml.bak, params.yaml.bak1, ..."""

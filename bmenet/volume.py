@@ -13,6 +13,13 @@ from bmenet.grid import Grid
 UNIT_STEP = 1 / 16384
 """Intensity of one stored count: uint16 then spans [0, 4), four times the range of a clean volume."""
 
+_UNREADABLE = (
+    OSError,
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    nib.wrapstruct.WrapStructError,
+)
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -53,10 +60,10 @@ def save_unit_volume(path: Path | str, volume: Volume) -> None:
         If a value is not finite or outside [0, 4).
     """
     counts = volume.data / UNIT_STEP
-    lowest, highest = float(counts.min()), float(counts.max())
-    if not (lowest >= -0.5 and highest < 65535.5):
+    if not (counts.min() >= -0.5 and counts.max() < 65535.5):
         raise VolumeError(
-            f"{Path(path).name}: expected finite intensities in [0, 4); got [{lowest * UNIT_STEP:g}, {highest * UNIT_STEP:g}]"
+            f"{Path(path).name}: expected finite intensities in [0, 4); "
+            f"got [{volume.data.min():g}, {volume.data.max():g}]"
         )
     image = nib.Nifti1Image(np.rint(counts).astype(np.uint16), volume.affine)
     image.header.set_xyzt_units("mm", "sec")
@@ -78,12 +85,13 @@ def map_unit_volume(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     path = Path(path)
     try:
         image = nib.Nifti1Image.from_filename(path, mmap=True)
+        counts = np.asanyarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
     except FileNotFoundError:
         raise VolumeError(f"{path}: no such file; run the stage that writes it") from None
-    except nib.filebasedimages.ImageFileError as error:
-        raise VolumeError(f"{path}: not a NIfTI volume ({error})") from error
-    if image.get_data_dtype() != np.uint16 or image.ndim != 3:
+    except _UNREADABLE as error:
+        raise VolumeError(f"{path}: expected a whole NIfTI volume; got {' '.join(str(error).split())}") from error
+    if counts.dtype != np.uint16 or counts.ndim != 3:
         raise VolumeError(
-            f"{path}: expected a 3D uint16 volume of this project; got {image.get_data_dtype()} with {image.ndim} dimensions"
+            f"{path}: expected a 3D uint16 volume of this project; got {counts.dtype} with {counts.ndim} dimensions"
         )
-    return np.asanyarray(image.dataobj.get_unscaled()), image.affine
+    return counts, image.affine

@@ -1,1 +1,20 @@
-"""The command line: one file per command."""
+"""The command line: one file per command, listed here."""
+
+import typer
+
+from bmenet.cli.degrade import degrade
+from bmenet.cli.enhance import enhance
+from bmenet.cli.profile import profile
+from bmenet.cli.start import start
+from bmenet.cli.tracking import sync_tracking
+
+COMMANDS = {
+    "enhance": enhance,
+    "degrade": degrade,
+    "profile": profile,
+    "sync-tracking": sync_tracking,
+}
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, callback=start)
+for name, command in COMMANDS.items():
+    app.command(name)(command)

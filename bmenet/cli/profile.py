@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.errors import ConfigError
@@ -14,7 +15,7 @@ from bmenet.progress import console
 
 def profile(
     name: Annotated[str | None, typer.Argument(help="The profile to switch to; without it, list them.")] = None,
-    force: Annotated[bool, typer.Option(help="Replace edited parameters; a copy is kept beside them.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace edited parameters; a copy is kept.")] = False,
 ) -> None:
     """Switch params.yaml to a profile of params/, and show what changes."""
     with exit_on_error():
@@ -56,5 +57,5 @@ def _print_changes(changes: list[Change], name: str) -> None:
         return
     table = Table("key", "params.yaml", name)
     for change in changes:
-        table.add_row(change.key, str(change.old), str(change.new))
+        table.add_row(change.key, Text(str(change.old)), Text(str(change.new)))
     Console().print(table)

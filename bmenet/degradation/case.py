@@ -9,23 +9,34 @@ from bmenet.config import Severity
 from bmenet.degradation.compose import apply, draw
 from bmenet.errors import VolumeError
 from bmenet.files import read_json, sha256, write_json
+from bmenet.fingerprint import code_fingerprint
 from bmenet.seeding import generator
 from bmenet.volume import Volume, load_unit_volume, save_unit_volume
 
 SIDECAR_FORMAT = 1
 
+_METHOD_FILES = (
+    "brain.py",
+    "degradation/bias_field.py",
+    "degradation/compose.py",
+    "degradation/motion.py",
+    "degradation/rician_noise.py",
+    "seeding.py",
+    "volume.py",
+)
+
 
 def write_case(clean_path: Path, degraded_path: Path, preset: Severity, code: str, seed: int, subject: str) -> dict:
     """Degrade the clean volume at `clean_path`; return the sidecar.
 
-    The sidecar is written last: where it stands and was made from the same clean volume, preset and seed, the case is
-    done and is not done again.
+    The sidecar is written last: where it stands and was made from the same clean volume, preset, seed and code, the
+    case is done and is not done again.
 
     Returns
     -------
     dict
-        ``format``, ``subject``, ``code``, ``seed``, ``preset`` (the ranges), ``clean_sha256``, ``parameters`` (all
-        drawn values), ``sha256`` of the degraded file, ``psnr_db`` over the whole grid.
+        ``format``, ``subject``, ``code``, ``seed``, ``preset`` (the ranges), ``clean_sha256``, ``method`` (a
+        fingerprint of the code), ``parameters`` (all drawn values), ``sha256`` of the degraded file, ``psnr_db`` over the whole grid.
     """
     origin = {
         "format": SIDECAR_FORMAT,
@@ -34,6 +45,7 @@ def write_case(clean_path: Path, degraded_path: Path, preset: Severity, code: st
         "seed": seed,
         "preset": preset.model_dump(mode="json"),
         "clean_sha256": sha256(clean_path),
+        "method": code_fingerprint(*_METHOD_FILES),
     }
     sidecar_path = degraded_path.with_suffix(".json")
     if (done := _finished(sidecar_path, degraded_path, origin)) is not None:

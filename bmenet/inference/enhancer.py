@@ -1,53 +1,175 @@
 """One class behind the command line, the evaluation and the served model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+import numpy as np
 import torch
+from scipy import ndimage
 
+from bmenet.config import CoarseConfig, RegistrationConfig
 from bmenet.errors import GridMismatchError
 from bmenet.grid import Grid, standard_grid
+from bmenet.inference.blending import SHOWN_MARGIN_MM, blend, brain_ramp, face_ramp
+from bmenet.inference.brain_extraction import extract_brain, is_skull_stripped
 from bmenet.inference.slices import restore_volume
+from bmenet.inference.steps import Progress, Steps
+from bmenet.models.precision import fastest_dtype
 from bmenet.models.weights import load_coarse
+from bmenet.registration import Registration, register
+from bmenet.resample import resample
+from bmenet.scan import Scan
 from bmenet.volume import Volume
+
+Space = Literal["native", "template"]
+REGISTRATION = RegistrationConfig(backend="ants", estimate_spacing_mm=2, min_similarity=0.5)
+
+
+@dataclass(frozen=True)
+class Enhanced:
+    """An enhanced scan, and how it came about.
+
+    Parameters
+    ----------
+    scan : Scan
+        On the input's grid and intensity scale, or on the standard grid.
+    registration : Registration
+        Native to standard space.
+    is_skull_stripped : bool
+        Whether the input held a brain alone.
+    timings : dict
+        Step to wall-clock seconds.
+    """
+
+    scan: Scan
+    registration: Registration
+    is_skull_stripped: bool
+    timings: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Enhancer:
-    """A trained Coarse-net, ready to restore volumes.
+    """A trained Coarse-net, ready to restore volumes and to enhance scans.
 
     Parameters
     ----------
     network : torch.nn.Module
         On `device`, in evaluation mode.
-    spec : object
-        What `bmenet.models.weights.load_coarse` read beside the weights: ``config`` and ``spacing_mm``.
+    config : CoarseConfig
+        What it was trained with.
+    spacing_mm : int
+        Of the standard grid it was trained on.
     device : torch.device
+    registration : RegistrationConfig
     """
 
     network: torch.nn.Module
-    spec: Any
-    device: torch.device
+    config: CoarseConfig
+    spacing_mm: int
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    registration: RegistrationConfig = REGISTRATION
 
     @classmethod
-    def from_folder(cls, folder: Path | str, device: str = "cpu") -> "Enhancer":
-        """Load a weights folder (``model.safetensors`` and ``model.json``)."""
+    def from_folder(
+        cls, folder: Path | str, device: str = "cpu", registration: RegistrationConfig = REGISTRATION
+    ) -> "Enhancer":
+        """Load a weights folder (``model.safetensors`` and ``model.json``) onto ``cpu``, ``cuda`` or ``auto``."""
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
         network, spec = load_coarse(folder)
-        return cls(network.to(device).eval(), spec, torch.device(device))
+        config = CoarseConfig.model_validate(spec["config"])
+        return cls(network.to(device).eval(), config, spec["spacing_mm"], torch.device(device), registration)
 
     @property
     def grid(self) -> Grid:
         """The standard grid at the spacing the network was trained on."""
-        return standard_grid(self.spec.spacing_mm)
+        return standard_grid(self.spacing_mm)
 
     def restore(self, volume: Volume, progress: Callable[[float], None] | None = None) -> Volume:
-        """Restore a volume on the standard grid, of any intensity scale; the scale is kept."""
+        """Restore a skull-stripped volume on the standard grid, of any intensity scale; the scale is kept.
+
+        Raises
+        ------
+        GridMismatchError
+            If the volume lies on another grid.
+        """
         if not volume.grid.same_as(self.grid):
             raise GridMismatchError(
-                f"expected the standard grid at {self.spec.spacing_mm} mm, shape {self.grid.shape}; got shape "
-                f"{volume.grid.shape} with voxels of {volume.grid.spacing_mm} mm; register the volume first, or enhance it"
+                f"expected a volume on the standard grid of {self.spacing_mm} mm, shape {self.grid.shape}; got shape "
+                f"{volume.grid.shape}, voxels of {volume.grid.spacing_mm} mm; enhance the scan instead, which registers it"
             )
-        restored = restore_volume(self.network, volume.data, config=self.spec.config, progress=progress)
+        dtype = torch.float32 if self.config.precision == "fp32" else fastest_dtype(self.device)
+        restored = restore_volume(
+            self.network, volume.data, config=self.config, autocast_dtype=dtype, progress=progress
+        )
         return volume.with_data(restored)
+
+    def enhance(self, scan: Scan, space: Space = "native", progress: Progress | None = None) -> Enhanced:
+        """Bring a scan to the standard grid, restore it, and bring the result back; cubic both ways.
+
+        A skull-stripped scan is restored as a whole; of a whole head only the brain is, and the rest stays exactly as
+        it was, with a ramp of 2 mm around the brain. Beyond the standard field of view the scan stays as it was.
+
+        Parameters
+        ----------
+        scan : Scan
+            In native space, of any intensity scale.
+        space : {"native", "template"}
+            Where the result lies: on the scan's own grid, or on the standard grid.
+        progress : callable, optional
+
+        Raises
+        ------
+        VolumeError
+            If no brain is found.
+        RegistrationError
+            If the scan cannot be aligned to the template.
+        """
+        steps = Steps(progress)
+        native = scan.volume.with_data(np.maximum(scan.volume.data, 0))
+
+        with steps("find the brain"):
+            brain_mask = extract_brain(native, self.device.type)
+            is_stripped = is_skull_stripped(native, brain_mask)
+        with steps("register"):
+            alignment = self._align(native.with_data(native.data * brain_mask))
+            moving2fixed = alignment.moving2fixed
+            standard = _non_negative(resample(native, self.grid, moving2fixed))
+        with steps("restore"):
+            shown, weight = standard, Volume(face_ramp(self.grid.shape, self.grid.spacing_mm), self.grid.affine)
+            if not is_stripped:
+                distance_mm = self._distance_to_brain(native.with_data(brain_mask), moving2fixed)
+                shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
+                weight = weight.with_data(np.minimum(weight.data, brain_ramp(distance_mm)))
+            restored = self.restore(shown, lambda fraction: steps.report("restore", fraction))
+        with steps("return"):
+            if space == "template":
+                result = scan.in_standard_space(blend(restored, standard, weight))
+            else:
+                fixed2moving = np.linalg.inv(moving2fixed)
+                restored = _non_negative(resample(restored, native.grid, fixed2moving, antialias=False))
+                weight = resample(weight, native.grid, fixed2moving, order=1, antialias=False)
+                # Beyond the field of view a stripped scan keeps its brain, but not the noise around it.
+                kept = scan.volume.with_data(scan.volume.data * brain_mask) if is_stripped else scan.volume
+                blended = blend(restored, kept, weight)
+                is_empty = (scan.volume.data == 0) & ~brain_mask
+                result = scan.with_data(np.where(is_empty, 0, blended.data))
+        return Enhanced(result, alignment, is_stripped, steps.timings)
+
+    def _align(self, brain: Volume) -> Registration:
+        """Register the brain of a scan, unless the scan lies on the standard grid already."""
+        if brain.grid.same_as(self.grid):
+            return Registration(np.eye(4), 1.0, "none")
+        return register(brain, self.registration)
+
+    def _distance_to_brain(self, brain_mask: Volume, moving2fixed: np.ndarray) -> np.ndarray:
+        """Return the distance in mm of every voxel of the standard grid to the brain."""
+        inside = resample(brain_mask, self.grid, moving2fixed, order=1).data > 0.5
+        return ndimage.distance_transform_edt(~inside, sampling=self.grid.spacing_mm)
+
+
+def _non_negative(volume: Volume) -> Volume:
+    """Cut off the overshoot of cubic splines below 0."""
+    return volume.with_data(np.maximum(volume.data, 0))

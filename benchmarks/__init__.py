@@ -1,0 +1,1 @@
+"""Measurements that print a table; run one as `python -m benchmarks.<name>`."""

@@ -1,0 +1,138 @@
+"""Speed and memory of degradation and of the coarse enhancement: `python -m benchmarks.coarse [--weights DIR]`.
+
+Every speed-up that the code claims stands beside its plain base line, timed in turn in the same run. Needs no data: the
+MNI152 template stands in for a subject, and an untrained network for a trained one (weights do not change the time).
+"""
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy import fft, ndimage
+
+from bmenet.config import Config, load_config
+from bmenet.degradation import apply, draw, motion
+from bmenet.grid import standard_grid
+from bmenet.inference import Enhancer
+from bmenet.inference.slices import restore_volume
+from bmenet.models import build_coarse
+from bmenet.seeding import generator
+from bmenet.template import load_template
+from bmenet.volume import Volume
+
+
+def main() -> None:
+    """Time everything and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--params", type=Path, default=Path("params/full.yaml"), help="profile to take sizes from")
+    parser.add_argument("--weights", type=Path, help="weights folder; by default an untrained network of the profile")
+    parser.add_argument("--runs", type=int, default=3, help="timed runs of each, after one that is not counted")
+    arguments = parser.parse_args()
+    config = load_config(arguments.params)
+    clean = load_template(standard_grid(config.grid.spacing_mm))
+    table = Table(title=f"{config.grid.spacing_mm} mm grid {clean.data.shape}, {torch.get_num_threads()} threads")
+    for name in ("what", "median s", "CPU s", "base line s", "faster by"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    degraded = _degradations(table, config, clean, arguments.runs)
+    _restoration(table, config, degraded, arguments.weights, arguments.runs)
+    console = Console(width=120)
+    console.print(table)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    console.print(f"peak memory of the process: {peak:.2f} GiB")
+
+
+def _degradations(table: Table, config: Config, clean: Volume, runs: int) -> Volume:
+    """Time every code, and motion's transform against a full FFT of every pose; return the `111` volume."""
+    preset = config.degradation.presets["moderate"]
+    for code in config.degradation.codes:
+        seeds = iter(range(runs + 1))
+        _row(table, f"degrade {code}", lambda code=code, seeds=seeds: _degrade(preset, code, clean, next(seeds)), runs)
+    parameters = motion.draw(preset.motion, clean, generator(0))
+    _row(
+        table,
+        "motion: acquired lines alone, by matrix product",
+        lambda: motion.apply(clean, 1.0, parameters),
+        runs,
+        lambda: _motion_by_fft(clean, parameters),
+    )
+    return _degrade(preset, "111", clean, 0)
+
+
+def _degrade(preset: object, code: str, clean: Volume, seed: int) -> Volume:
+    """Draw and apply one code."""
+    return apply(clean, draw(preset, code, clean, generator(seed, code)))
+
+
+def _motion_by_fft(clean: Volume, parameters: dict) -> np.ndarray:
+    """Do what `motion.apply` does by the textbook: a whole 1D FFT of every moved volume."""
+    axis = parameters["phase_encode_axis"]
+    spline = ndimage.spline_filter(clean.data, order=3, output=np.float32)
+    kspace = fft.fftshift(fft.fft(clean.data.astype(np.complex64), axis=axis), axes=axis)
+    for pose in parameters["poses"]:
+        lines = tuple(slice(*pose["lines"]) if index == axis else slice(None) for index in range(3))
+        view = motion.moved(spline, clean.affine, pose).astype(np.complex64)
+        kspace[lines] = fft.fftshift(fft.fft(view, axis=axis), axes=axis)[lines]
+    return fft.ifft(fft.ifftshift(kspace, axes=axis), axis=axis)
+
+
+def _restoration(table: Table, config: Config, degraded: Volume, weights: Path | None, runs: int) -> None:
+    """Time the restoration of a registered volume; its base line is the same network in eager float32."""
+    if weights:
+        enhancer = Enhancer.from_folder(weights)
+    else:
+        network = build_coarse(config.coarse).to(memory_format=torch.channels_last).eval()
+        enhancer = Enhancer(network, config.coarse, config.grid.spacing_mm)
+    _row(
+        table,
+        f"restore, {len(enhancer.config.planes)} planes",
+        lambda: enhancer.restore(degraded),
+        runs,
+        lambda: restore_volume(
+            enhancer.network, degraded.data, config=enhancer.config, autocast_dtype=torch.float32
+        ),
+    )
+    _row(
+        table,
+        "restore, axial plane alone",
+        lambda: restore_volume(
+            enhancer.network,
+            degraded.data,
+            config=enhancer.config,
+            autocast_dtype=torch.bfloat16,
+            planes=["axial"],
+        ),
+        runs,
+    )
+
+
+def _row(
+    table: Table, name: str, function: Callable[[], object], runs: int, base_line: Callable[[], object] | None = None
+) -> None:
+    """Time `function`, in turn with its base line, and add a row."""
+    function()
+    if base_line:
+        base_line()
+    wall, cpu, base = [], [], []
+    for _ in range(runs):
+        started, started_cpu = time.perf_counter(), time.process_time()
+        function()
+        wall.append(time.perf_counter() - started)
+        cpu.append(time.process_time() - started_cpu)
+        if base_line:
+            started = time.perf_counter()
+            base_line()
+            base.append(time.perf_counter() - started)
+    median = statistics.median(wall)
+    beside = [f"{statistics.median(base):.2f}", f"{statistics.median(base) / median:.2f} x"] if base else ["", ""]
+    table.add_row(name, f"{median:.2f}", f"{statistics.median(cpu):.2f}", *beside)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""N4, then adaptive non-local means (ANTsPy)."""
+
+import numpy as np
+
+from bmenet.baselines.foreground import bounding_box, find_foreground, widen
+from bmenet.baselines.n4 import correct_bias
+from bmenet.volume import Volume
+
+_PATCH_RADIUS_VOXELS = 1
+_SEARCH_RADIUS_VOXELS = 1
+
+
+def correct_and_denoise(degraded: Volume) -> Volume:
+    """Correct the bias, then denoise the foreground by adaptive non-local means with a Rician model (Manjon et al.).
+
+    Only the bounding box of the foreground is denoised, and the background is set to zero, which helps the score of a
+    skull-stripped volume. Patches of 3^3 voxels found within 3^3 voxels.
+
+    References
+    ----------
+    Manjon et al. (2010), J Magn Reson Imaging 31(1):192-203, doi:10.1002/jmri.22003.
+    """
+    import ants  # Late: ITK reads its number of threads once, when it is loaded.
+
+    corrected = correct_bias(degraded)
+    foreground = widen(find_foreground(degraded), min(degraded.grid.spacing_mm))
+    box = bounding_box(foreground)
+    image = ants.from_numpy(np.ascontiguousarray(corrected.data[box]))
+    denoised = ants.denoise_image(
+        image,
+        mask=image.new_image_like(foreground[box].astype(np.float32)),
+        p=_PATCH_RADIUS_VOXELS,
+        r=_SEARCH_RADIUS_VOXELS,
+        noise_model="Rician",
+    ).numpy()
+    result = np.zeros_like(corrected.data)
+    result[box] = np.where(foreground[box], denoised, 0)
+    return corrected.with_data(result)

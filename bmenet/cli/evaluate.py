@@ -1,0 +1,35 @@
+"""`bmenet evaluate`: how close an enhanced scan is to the clean one."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bmenet.cli.errors import exit_on_error
+from bmenet.progress import console
+
+
+def evaluate(
+    enhanced: Annotated[Path, typer.Argument(help="Restored scan: a NIfTI file or a folder with a DICOM series.")],
+    clean: Annotated[Path, typer.Argument(help="The clean scan on the same grid.")],
+    mask: Annotated[
+        Path | None, typer.Option(help="Brain mask (NIfTI, positive inside); by default the clean scan's foreground.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure PSNR, SSIM, NCC and HFEN over the whole grid and inside the brain.
+
+    A clean scan beyond [0, 1] sets the scale: both are divided by the 99.5th percentile of its foreground.
+    """
+    from bmenet.evaluation.scans import measure_scans  # Late: --help answers at once.
+
+    with exit_on_error():
+        result = measure_scans(enhanced, clean, mask)
+    for note in result.notes:
+        console.print(note, markup=False)
+    if as_json:
+        typer.echo(json.dumps(result.metrics | {"intensity_scale": result.scale}, indent=2))
+    else:
+        for name, value in result.metrics.items():
+            typer.echo(f"{name:<12}{value:10.4f}")

@@ -1,0 +1,30 @@
+"""Paths given on the command line, checked before any work begins."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ScanArgument = Annotated[
+    Path, typer.Argument(metavar="IN", help="A T1-weighted scan: .nii, .nii.gz, or a folder with one DICOM series.")
+]
+OutputArgument = Annotated[Path, typer.Argument(metavar="OUT", help="A .nii or .nii.gz file; replaced if it exists.")]
+
+
+def check_output(out: Path, scan: Path) -> None:
+    """Refuse, as wrong use, an output that cannot be written or that is the input itself."""
+    from bmenet.errors import VolumeError
+    from bmenet.scan import check_output_name
+
+    try:
+        check_output_name(out)
+    except VolumeError as error:
+        raise typer.BadParameter(str(error), param_hint="OUT") from error
+    if out.exists() and scan.exists() and out.samefile(scan):
+        raise typer.BadParameter(f"{out}: expected another file than IN; got the same", param_hint="OUT")
+
+
+def show_notes(notes: tuple[str, ...]) -> None:
+    """Tell on stderr what had to be assumed about the scan."""
+    for note in notes:
+        typer.echo(f"bmenet: warning: {note}", err=True)

@@ -1,0 +1,94 @@
+"""Age and sex of subjects, from BIDS' participants.tsv or any table with such columns."""
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bmenet.errors import SourceError
+
+Sex = Literal["F", "M"]
+
+_ID_COLUMNS = ("participant_id", "subject")
+_SEX_COLUMNS = ("sex", "gender")
+_SEXES: dict[str, Sex] = {"f": "F", "female": "F", "m": "M", "male": "M"}
+_UNKNOWN = ("", "n/a", "na", "nan", "o", "other", "u", "unknown")
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """What is known about a person; None where it is not.
+
+    Parameters
+    ----------
+    age : float, optional
+        Years.
+    sex : {"F", "M"}, optional
+    """
+
+    age: float | None = None
+    sex: Sex | None = None
+
+
+def read_covariates(path: Path | str) -> dict[str, Covariates]:
+    """Read a table with a subject column and, where there are such, the columns age and sex.
+
+    The subject column is ``participant_id`` or ``subject``; ``gender`` stands for sex as well; upper and lower case are
+    the same. Tabs separate the columns of a ``.tsv``, commas those of any other file.
+
+    Returns
+    -------
+    dict
+        The subject column, as written, to the covariates; in the table's order.
+
+    Raises
+    ------
+    SourceError
+        If the file or the subject column is missing, a subject is listed twice, or an age or a sex cannot be read.
+    """
+    path = Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as handle:
+            rows = list(csv.reader(handle, delimiter="\t" if path.suffix == ".tsv" else ","))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path.name}: expected a readable table of subjects; {error}") from error
+    columns = [name.strip().lower() for name in rows[0]] if rows else []
+    id_column = next((name for name in _ID_COLUMNS if name in columns), None)
+    if id_column is None:
+        got = ", ".join(columns) or "none"
+        raise SourceError(f"{path.name}: expected a column {' or '.join(_ID_COLUMNS)}; got {got}")
+    sex_column = next((name for name in _SEX_COLUMNS if name in columns), None)
+    table: dict[str, Covariates] = {}
+    for line, values in enumerate(rows[1:], start=2):
+        if not any(value.strip() for value in values):
+            continue
+        row = dict(zip(columns, (value.strip() for value in values), strict=False))
+        where = f"{path.name}, line {line}"
+        name = row.get(id_column, "")
+        if not name or name in table:
+            raise SourceError(f"{where}: expected a subject that is listed once; got {name!r}")
+        table[name] = Covariates(_age(row.get("age", ""), where), _sex(row.get(sex_column or "", ""), where))
+    return table
+
+
+def _age(text: str, where: str) -> float | None:
+    """Read an age; BIDS caps high ones as '89+'."""
+    if text.lower() in _UNKNOWN:
+        return None
+    try:
+        age = float(text.rstrip("+"))
+    except ValueError:
+        age = math.nan
+    if not 0 <= age <= 130:
+        raise SourceError(f"{where}: age: expected years in [0, 130] or 'n/a'; got {text!r}")
+    return age
+
+
+def _sex(text: str, where: str) -> Sex | None:
+    if text.lower() in _UNKNOWN:
+        return None
+    try:
+        return _SEXES[text.lower()]
+    except KeyError:
+        raise SourceError(f"{where}: sex: expected f, m, female, male or 'n/a'; got {text!r}") from None

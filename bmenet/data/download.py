@@ -1,0 +1,158 @@
+"""Download a file by HTTP(S) whole or not at all: resumed, retried, measured and checked."""
+
+import gzip
+import hashlib
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+import urllib3
+
+from bmenet.errors import SourceError
+
+_CHUNK = 1 << 18
+_TIMEOUT_S = (10, 30)
+_RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are here and the bytes there will be (None: the server does not say)."""
+
+
+class UnreachableError(SourceError):
+    """The server cannot be reached at all; other files from it would fail as well."""
+
+
+class _Interrupted(Exception):
+    """A transfer that can be tried again."""
+
+
+class _Damaged(Exception):
+    """All bytes arrived, and they are not the file."""
+
+
+def download(
+    url: str, path: Path, *, progress: Progress | None = None, attempts: int = 5, backoff_s: float = 1.0
+) -> None:
+    """Download `url` to `path`.
+
+    The bytes collect in ``<path>.part``, from where an interrupted download goes on (HTTP range request), also in a
+    later call. The file takes its final name only when its size is what the server said, its MD5 is that of S3's ETag
+    (where the object was stored in one part), and, for ``.gz``, the gzip checksum holds. A damaged file is thrown away
+    and fetched once more from its start.
+
+    Parameters
+    ----------
+    url : str
+    path : Path
+    progress : callable, optional
+    attempts : int
+        Consecutive tries without a new byte before giving up.
+    backoff_s : float
+        Pause after the first such try, in seconds; it doubles after each.
+
+    Raises
+    ------
+    UnreachableError
+        If no connection can be made.
+    SourceError
+        If the server refuses the file, it stays incomplete or damaged, or the disk cannot hold it.
+    """
+    part = path.with_name(f"{path.name}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    furthest, failed, damaged = _size(part), 0, 0
+    while True:
+        try:
+            _verify(part, _transfer(url, part, progress))
+            os.replace(part, path)
+            return
+        except _Interrupted as error:
+            failed = failed + 1 if _size(part) <= furthest else 1
+            furthest = max(furthest, _size(part))
+            if failed >= attempts:
+                kind = UnreachableError if isinstance(error.__cause__, requests.ConnectionError) else SourceError
+                raise kind(
+                    f"{url}: expected the whole file; gave up after {attempts} tries: {error}. Check the network and "
+                    "run again (what has arrived is kept), or set data.mirror in params.yaml to a copy of the data set"
+                ) from error
+            time.sleep(backoff_s * 2 ** (failed - 1))
+        except _Damaged as error:
+            part.unlink()
+            furthest, damaged = 0, damaged + 1
+            if damaged == 2:
+                raise SourceError(f"{url}: expected a whole file; it arrived damaged twice: {error}") from error
+        except OSError as error:
+            raise SourceError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _transfer(url: str, part: Path, progress: Progress | None) -> str | None:
+    """Bring `part` to its full size; return the MD5 that the file should have, if the server tells it."""
+    here = _size(part)
+    # Identity: compression on the way would make sizes and ranges meaningless.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={here}-"} if here else {})
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
+            here, total = _place(response, here)
+            with open(part, "r+b" if here else "wb") as handle:
+                handle.seek(here)
+                for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                    here += handle.write(chunk)
+                    if progress is not None:
+                        progress(here, total)
+                os.fsync(handle.fileno())
+            md5 = _stored_md5(response)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise _Interrupted(str(error)) from error
+    if total is not None and here < total:
+        raise _Interrupted(f"{here} of {total} bytes arrived")
+    if total is not None and here > total:
+        raise _Damaged(f"{here} bytes arrived instead of {total}")
+    return md5
+
+
+def _place(response: requests.Response, here: int) -> tuple[int, int | None]:
+    """Return where in the file the response begins and how long the file is (None: unknown)."""
+    status, length = response.status_code, response.headers.get("Content-Length", "")
+    if status == 200:
+        return 0, int(length) if length.isdecimal() else None
+    if status == 206:
+        span = re.match(r"bytes (\d+)-\d+/(\d+)$", response.headers.get("Content-Range", ""))
+        if span and int(span[1]) == here:
+            return here, int(span[2])
+        raise _Damaged(f"asked for bytes from {here}, got {response.headers.get('Content-Range')!r}")
+    if status == 416 and here:
+        raise _Damaged("an earlier download left more bytes than the file has")
+    if status in _RETRIED_STATUS:
+        raise _Interrupted(f"the server answered {status}")
+    raise SourceError(f"{response.url}: expected a file; the server answered {status} {response.reason}")
+
+
+def _stored_md5(response: requests.Response) -> str | None:
+    """Return the MD5 in the ETag: S3 puts it there unless the object came in parts or is encrypted with a KMS key."""
+    etag = response.headers.get("ETag", "").strip('"')
+    is_s3 = response.headers.get("Server") == "AmazonS3"
+    is_plain = "kms" not in response.headers.get("x-amz-server-side-encryption", "")
+    return etag if is_s3 and is_plain and re.fullmatch("[0-9a-f]{32}", etag) else None
+
+
+def _verify(part: Path, md5: str | None) -> None:
+    """Compare the checksum and, for gzip, read to the end."""
+    if md5 is not None:
+        with open(part, "rb") as handle:
+            got = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if got != md5:
+            raise _Damaged(f"MD5 {got} instead of {md5}")
+    if part.name.endswith(".gz.part"):
+        try:
+            with gzip.open(part, "rb") as content:
+                while content.read(_CHUNK):
+                    pass
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise _Damaged(str(error)) from error

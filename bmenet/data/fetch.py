@@ -1,0 +1,114 @@
+"""Bring scans into data/raw: one NIfTI file per subject and a table of them."""
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rich.markup import escape
+from rich.progress import Progress, TaskID
+
+from bmenet.data.covariates import Sex
+from bmenet.data.download import UnreachableError
+from bmenet.data.sources.base import Source, Subject
+from bmenet.errors import SourceError, VolumeError
+from bmenet.files import read_json, sha256, write_json
+from bmenet.layout import Layout
+from bmenet.progress import console, progress_bar
+from bmenet.scan import save_scan
+
+
+@dataclass(frozen=True)
+class FetchedScan:
+    """A row of the subjects' table.
+
+    Parameters
+    ----------
+    id : str
+    file : str
+        T1w scan in native space, relative to the raw folder.
+    age : float or None
+        Years.
+    sex : {"F", "M"} or None
+    sha256 : str
+        Of the file.
+    source : str
+        The source's name, ``@``, and the start of the fingerprint of what was read; never a path.
+    """
+
+    id: str
+    file: str
+    age: float | None
+    sex: Sex | None
+    sha256: str
+    source: str
+
+
+def read_table(layout: Layout) -> list[FetchedScan]:
+    """Return what has been fetched so far; empty before the first fetch."""
+    return [FetchedScan(**row) for row in read_json(layout.subjects_table)] if layout.subjects_table.exists() else []
+
+
+def fetch_subjects(source: Source, source_name: str, subjects: list[Subject], layout: Layout) -> dict[str, str]:
+    """Write every subject's scan, and the table after each; one bad scan does not stop the others.
+
+    Subjects whose file is there, unchanged and of the same origin are not read again. Files of subjects that are no
+    longer wanted are removed.
+
+    Returns
+    -------
+    dict
+        Subject id to reason, for those that failed; they are not in the table.
+
+    Raises
+    ------
+    UnreachableError
+        If the network fails: the subjects still to come would fail as well.
+    """
+    layout.raw.mkdir(parents=True, exist_ok=True)
+    done = {scan.id: scan for scan in read_table(layout)}
+    for name in done.keys() - {subject.id for subject in subjects}:
+        (layout.raw / done.pop(name).file).unlink(missing_ok=True)
+    failures: dict[str, str] = {}
+    with progress_bar() as bar:
+        task = bar.add_task("fetch", total=len(subjects), note="")
+        for subject in subjects:
+            try:
+                origin = f"{source_name}@{source.fingerprint(subject)[:16]}"
+                if not _is_done(done.pop(subject.id, None), origin, layout):
+                    bar.update(task, note=subject.id)
+                    scan = source.read(subject, partial(_show, bar, task, subject.id))
+                    for note in scan.notes:
+                        console.print(f"{subject.id}: {escape(note)}")
+                    save_scan(_path(subject, layout), replace(scan, shape=scan.volume.data.shape))
+                done[subject.id] = _row(subject, origin, layout)
+            except UnreachableError:
+                raise
+            except (SourceError, VolumeError) as error:
+                failures[subject.id] = str(error)
+                console.print(f"[red]{subject.id}[/red]: {escape(str(error))}")
+                _path(subject, layout).unlink(missing_ok=True)
+            write_json(layout.subjects_table, [asdict(done[name]) for name in sorted(done)])
+            bar.update(task, advance=1)
+    return failures
+
+
+def _show(bar: Progress, task: TaskID, name: str, note: str) -> None:
+    bar.update(task, note=f"{name} {note}")
+
+
+def _path(subject: Subject, layout: Layout) -> Path:
+    return layout.raw / f"{subject.id}_T1w.nii.gz"
+
+
+def _is_done(scan: FetchedScan | None, origin: str, layout: Layout) -> bool:
+    """Tell whether a row of an earlier run still describes the file and what would be fetched now."""
+    if scan is None or scan.source != origin:
+        return False
+    path = layout.raw / scan.file
+    return path.exists() and sha256(path) == scan.sha256
+
+
+def _row(subject: Subject, origin: str, layout: Layout) -> FetchedScan:
+    """Describe a subject whose file is in place."""
+    path, covariates = _path(subject, layout), subject.covariates
+    return FetchedScan(subject.id, path.name, covariates.age, covariates.sex, sha256(path), origin)

@@ -1,0 +1,113 @@
+"""What every source of scans offers: a list of subjects, and each subject's scan in native space."""
+
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bmenet.config import DataConfig
+from bmenet.data.covariates import Covariates
+from bmenet.errors import SourceError
+from bmenet.scan import Scan
+
+Report = Callable[[str], None]
+"""Shows a short note beside the progress bar, such as how much of a file has arrived."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A person who can be fetched.
+
+    Parameters
+    ----------
+    id : str
+        Letters, digits and hyphens: it becomes part of file names.
+    location : str
+        Where the source finds the T1w scan: a path or a URL, relative to the source. It never leaves the source,
+        because paths can hold names.
+    covariates : Covariates
+        What is known about the person.
+    """
+
+    id: str
+    location: str
+    covariates: Covariates = field(default_factory=Covariates)
+
+
+class Source(ABC):
+    """A place that T1w scans come from."""
+
+    @abstractmethod
+    def subjects(self) -> list[Subject]:
+        """Return every subject, in a fixed order; this is cheap and reads no scan."""
+
+    @abstractmethod
+    def fingerprint(self, subject: Subject) -> str:
+        """Return a hash that differs when `read` would return another scan."""
+
+    @abstractmethod
+    def read(self, subject: Subject, report: Report) -> Scan:
+        """Return the subject's T1w scan in native space.
+
+        Raises
+        ------
+        SourceError
+            If the scan cannot be had.
+        VolumeError
+            If what was found is not a readable 3D scan.
+        """
+
+
+def subject_id(label: str) -> str:
+    """Turn a label into an id that is safe in file names.
+
+    Examples
+    --------
+    >>> subject_id("002_S_0295")
+    '002-S-0295'
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")
+
+
+def select(subjects: Sequence[Subject], wanted: int | Sequence[str] | None) -> list[Subject]:
+    """Return the subjects that ``data.subjects`` asks for: all (None), the first so many, or those named.
+
+    Raises
+    ------
+    SourceError
+        If there are none, too few, two with one id, or none of a given name.
+    """
+    if not subjects:
+        raise SourceError("params.yaml: data: expected a source with T1w scans; got one without")
+    repeated = [name for name, count in Counter(subject.id for subject in subjects).items() if count > 1]
+    if repeated:
+        raise SourceError(
+            f"expected one T1w scan per subject; got several for {', '.join(repeated)}: "
+            "keep one scan of each in the source"
+        )
+    if wanted is None:
+        return list(subjects)
+    if isinstance(wanted, int):
+        if wanted > len(subjects):
+            raise SourceError(f"params.yaml: data.subjects: expected at most all {len(subjects)}; got {wanted}")
+        return list(subjects[:wanted])
+    by_id = {subject.id: subject for subject in subjects}
+    ids = list(dict.fromkeys(subject_id(name) for name in wanted))
+    unknown = [name for name in ids if name not in by_id]
+    if unknown:
+        raise SourceError(
+            f"params.yaml: data.subjects: expected names that the source has, such as {subjects[0].id!r}; "
+            f"got {', '.join(unknown)}"
+        )
+    return [by_id[name] for name in ids]
+
+
+def configured_root(config: DataConfig) -> Path:
+    """Return ``data.root``, which must be a folder."""
+    if config.root is None or not Path(config.root).is_dir():
+        raise SourceError(
+            f"params.yaml: data.root: expected the folder with the scans of source {config.source}; got {config.root!r}"
+        )
+    return Path(config.root)

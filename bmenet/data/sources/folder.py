@@ -1,0 +1,95 @@
+"""Source `folder`: NIfTI files and DICOM series anywhere below a folder, such as an ADNI download."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bmenet.config import Config
+from bmenet.data.covariates import Covariates, read_covariates
+from bmenet.data.sources.base import Report, Source, Subject, configured_root, subject_id
+from bmenet.dicom import is_dicom
+from bmenet.errors import SourceError
+from bmenet.files import sha256
+from bmenet.scan import Scan, load_scan
+
+_KNOWN_IDS = (re.compile(r"(?<!\d)\d{3}_S_\d{4,5}(?!\d)"), re.compile(r"(?<![A-Za-z0-9])sub-[A-Za-z0-9]+"))
+"""ADNI's subject ids, such as 002_S_0295, and BIDS'."""
+
+
+class FolderSource(Source):
+    """Every NIfTI file and every folder of DICOM files is a scan.
+
+    Its subject is the first of: a part of the path (a folder's name, or the file's name without its suffix) that the
+    covariates table lists; an ADNI or BIDS id anywhere in the path; a pseudonym made from the path, because other names
+    of files and folders may be names of people.
+
+    Parameters
+    ----------
+    root : Path
+    covariates : Path, optional
+        A CSV with the columns subject, age, sex.
+    """
+
+    def __init__(self, root: Path, covariates: Path | None = None) -> None:
+        self.root, self.covariates = root, covariates
+
+    @classmethod
+    def from_config(cls, config: Config, downloads: Path) -> "FolderSource":
+        """Read ``data.root`` and ``data.covariates``."""
+        table = config.data.covariates
+        return cls(configured_root(config.data), Path(table) if table else None)
+
+    def subjects(self) -> list[Subject]:
+        """Return one subject per scan, by path."""
+        rows = read_covariates(self.covariates) if self.covariates else {}
+        table = {subject_id(name): covariates for name, covariates in rows.items()}
+        found = []
+        for location in _locations(self.root):
+            name = _name(location, table)
+            found.append(Subject(name, location.as_posix(), table.get(name, Covariates())))
+        if not found:
+            raise SourceError(f"data.root: expected NIfTI files or folders of DICOM files; got none below {self.root}")
+        if table and not any(subject.id in table for subject in found):
+            raise SourceError(
+                f"data.covariates: expected the subjects of the scans, such as {found[0].id!r}; "
+                f"got none of them, but {next(iter(rows))!r}"
+            )
+        return found
+
+    def fingerprint(self, subject: Subject) -> str:
+        """Hash the file, or all DICOM files of the series."""
+        path = self.root / subject.location
+        try:
+            files = sorted(filter(is_dicom, path.iterdir())) if path.is_dir() else [path]
+            return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
+        except OSError as error:
+            raise SourceError(f"{subject.id}: the scan cannot be read: {error.strerror}") from error
+
+    def read(self, subject: Subject, report: Report) -> Scan:
+        """Load the file, or convert the series."""
+        return load_scan(self.root / subject.location)
+
+
+def _locations(root: Path) -> Iterator[Path]:
+    """Yield the scans below `root`, relative to it, by path; hidden files and folders are left out."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        visible = sorted(name for name in files if not name.startswith("."))
+        relative = Path(folder).relative_to(root)
+        yield from (relative / name for name in visible if name.endswith((".nii", ".nii.gz")))
+        if any(is_dicom(Path(folder) / name) for name in visible):
+            yield relative
+
+
+def _name(location: Path, table: dict[str, Covariates]) -> str:
+    """Return the subject id of a scan; see `FolderSource`."""
+    parts = [*location.parts[:-1], re.sub(r"\.nii(\.gz)?$", "", location.name)]
+    for part in reversed(parts):
+        if subject_id(part) in table:
+            return subject_id(part)
+    for pattern in _KNOWN_IDS:
+        if match := pattern.search(location.as_posix()):
+            return subject_id(match[0])
+    return f"sub-{hashlib.sha256(location.as_posix().encode()).hexdigest()[:8]}"

@@ -1,0 +1,66 @@
+"""From one result a volume to means over subjects."""
+
+import numpy as np
+
+from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
+from bmenet.evaluation.methods import COARSE
+from bmenet.evaluation.result import CLEAN_CODE, Result
+from bmenet.metrics import METRICS
+from bmenet.seeding import generator
+
+ALL_CODES = "all"
+"""The mean over the degraded codes of each subject; the clean input 000 is not one of them."""
+
+Summary = dict[str, dict[str, dict[str, Interval]]]
+"""Method to code (or `ALL_CODES`) to metric to interval."""
+
+
+def summarise(results: list[Result], resamples: int, seed: int) -> Summary:
+    """Return the mean over subjects of every metric, for each method and code and over all degraded codes."""
+    return {
+        method: {
+            code: {name: _interval(values, resamples, seed) for name, values in by_metric.items()}
+            for code, by_metric in by_code.items()
+        }
+        for method, by_code in _tabulate(results).items()
+    }
+
+
+def summarise_gains(results: list[Result], resamples: int, seed: int, method: str = COARSE) -> Summary:
+    """Return the paired difference `method` minus every other method, subject by subject, in the same form."""
+    table = _tabulate(results)
+    return {
+        other: {
+            code: {
+                name: _interval(table[method][code][name] - by_code[code][name], resamples, seed) for name in METRICS
+            }
+            for code in by_code
+        }
+        for other, by_code in table.items()
+        if other != method
+    }
+
+
+def _interval(values: np.ndarray, resamples: int, seed: int) -> Interval:
+    """Bootstrap with the same draws of subjects for every number of the report."""
+    return bootstrap_mean(values, resamples, generator(seed, "bootstrap"))
+
+
+def _tabulate(results: list[Result]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Return method to code to metric to one value a subject, subjects in one order throughout."""
+    subjects = sorted({result.subject for result in results})
+    codes = sorted({result.code for result in results})
+    degraded_codes = [code for code in codes if code != CLEAN_CODE]
+    found = {(result.method, result.code, result.subject): result.metrics for result in results}
+    table: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for method in dict.fromkeys(result.method for result in results):
+        by_code = {
+            code: {name: np.array([found[method, code, subject][name] for subject in subjects]) for name in METRICS}
+            for code in codes
+        }
+        if degraded_codes:
+            by_code[ALL_CODES] = {
+                name: np.mean([by_code[code][name] for code in degraded_codes], axis=0) for name in METRICS
+            }
+        table[method] = by_code
+    return table

@@ -1,0 +1,54 @@
+"""How much of the restored volume enters the result, voxel by voxel: all inside, none outside, a ramp between."""
+
+import numpy as np
+
+from bmenet.volume import Volume
+
+FACE_RAMP_MM = 4.0
+BRAIN_RAMP_MM = (1.0, 3.0)
+SHOWN_MARGIN_MM = 4.0
+"""A whole head is shown to the network with this much around its brain: fluid and meninges, not yet the scalp."""
+
+
+def face_ramp(shape: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> np.ndarray:
+    """Return a weight that is 0 on the outermost voxels of a grid and 1 from 4 mm inwards.
+
+    Parameters
+    ----------
+    shape : tuple of int, (3,)
+    spacing_mm : tuple of float, (3,)
+        Voxel edges.
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z), float32
+        In [0, 1].
+    """
+    weight = np.ones(shape, dtype=np.float32)
+    for axis, (extent, width) in enumerate(zip(shape, spacing_mm, strict=True)):
+        index = np.arange(extent, dtype=np.float32)
+        ramp = np.minimum(np.minimum(index, extent - 1 - index) * width / FACE_RAMP_MM, 1)
+        np.minimum(weight, np.expand_dims(ramp, [other for other in range(3) if other != axis]), out=weight)
+    return weight
+
+
+def brain_ramp(distance_mm: np.ndarray) -> np.ndarray:
+    """Return a weight that is 1 in the brain and to 1 mm around it, 0 from 3 mm on.
+
+    Parameters
+    ----------
+    distance_mm : ndarray, shape (X, Y, Z)
+        To the brain; 0 inside.
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z), float32
+        In [0, 1].
+    """
+    start, end = BRAIN_RAMP_MM
+    return np.clip((end - distance_mm) / (end - start), 0, 1).astype(np.float32)
+
+
+def blend(restored: Volume, kept: Volume, weight: Volume) -> Volume:
+    """Return ``weight * restored + (1 - weight) * kept``; where the weight is 0, `kept` to the last bit."""
+    return kept.with_data(kept.data + weight.data * (restored.data - kept.data))

@@ -1,0 +1,80 @@
+"""Restore a volume slice by slice, in one to three planes, and average the planes."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bmenet.config import CoarseConfig
+from bmenet.grid import FIELD_OF_VIEW_MM
+from bmenet.intensity import blind_scale
+from bmenet.models.slab import PLANE_AXES, coordinate_channels
+
+_BATCH = 8
+
+
+@torch.inference_mode()
+def restore_volume(
+    network: nn.Module,
+    data: np.ndarray,
+    *,
+    config: CoarseConfig,
+    autocast_dtype: torch.dtype | None = None,
+    planes: Sequence[str] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> np.ndarray:
+    """Restore a degraded volume with a Coarse-net.
+
+    Parameters
+    ----------
+    network : Module
+        From `build_coarse`, trained; its device is used.
+    data : ndarray, shape (X, Y, Z)
+        On the standard grid, of any intensity scale: it is estimated blindly and given back.
+    config : CoarseConfig
+        What the network was trained with.
+    autocast_dtype : torch.dtype, optional
+        ``torch.bfloat16`` for half precision; by default float32.
+    planes : sequence of str, optional
+        Planes to restore in and average, keys of `PLANE_AXES`; by default those of `config`.
+    progress : callable, optional
+        Called after every plane with the fraction done, in (0, 1].
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z), float32
+        Non-negative, in the scale of `data`.
+
+    Raises
+    ------
+    VolumeError
+        If `data` has no bright tissue.
+    """
+    chosen = list(planes or config.planes)
+    scale = blind_scale(data, FIELD_OF_VIEW_MM[0] / data.shape[0])
+    device = next(network.parameters()).device
+    volume = torch.from_numpy(np.asarray(data / np.float32(scale), dtype=np.float32, order="C")).to(device)
+    total = torch.zeros_like(volume)
+    with torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype not in (None, torch.float32)):
+        for done, plane in enumerate(chosen):
+            _add_plane(total, volume, network, plane, config.context_slices)
+            if progress is not None:
+                progress((done + 1) / len(chosen))
+    return total.div_(len(chosen)).clamp_min_(0).mul_(scale).cpu().numpy()
+
+
+def _add_plane(total: Tensor, volume: Tensor, network: nn.Module, plane: str, context_slices: int) -> None:
+    """Add the restored slices of one plane to `total`."""
+    normal = PLANE_AXES[plane]
+    slices, restored = volume.movedim(normal, 0), total.movedim(normal, 0)
+    count, height, width = slices.shape
+    beyond = context_slices // 2
+    # (N, H, W, context): a view in which neighbours are repeated without being copied.
+    slabs = functional.pad(slices, (0, 0, 0, 0, beyond, beyond)).unfold(0, context_slices, 1)
+    for start in range(0, count, _BATCH):
+        stop = min(start + _BATCH, count)
+        position = coordinate_channels(plane, (start, 0, 0), (stop - start, height, width), tuple(volume.shape))
+        slab = torch.cat([slabs[start:stop].movedim(-1, 1), position.to(volume.device)], dim=1)
+        restored[start:stop] += network(slab.contiguous(memory_format=torch.channels_last))[:, 0].float()

@@ -1,0 +1,73 @@
+"""Trained weights on disk: a folder of safetensors and a JSON that says what they are; never pickle."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bmenet.config import CoarseConfig
+from bmenet.errors import WeightsError
+from bmenet.files import atomic_path, read_json, sha256, write_json
+from bmenet.models import build_coarse
+
+FORMAT_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+SPEC_FILE = "model.json"
+
+
+def save_coarse(folder: Path | str, network: nn.Module, spec: dict[str, Any]) -> None:
+    """Write a Coarse-net's folder; ``model.json`` comes last and seals it.
+
+    Parameters
+    ----------
+    folder : Path
+    network : Module
+    spec : dict
+        ``config`` (the section `coarse`), ``spacing_mm``, ``lineage`` (where the weights come from).
+    """
+    folder = Path(folder)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        save_file(tensors, temporary)
+    seal = {"format_version": FORMAT_VERSION, "kind": "coarse", **spec, "sha256": sha256(folder / WEIGHTS_FILE)}
+    write_json(folder / SPEC_FILE, seal)
+
+
+def load_coarse(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
+    """Load a Coarse-net that `save_coarse` wrote; return it in evaluation mode with its spec.
+
+    Raises
+    ------
+    WeightsError
+        If a file is missing or damaged, the checksum differs, or the format is not known.
+    """
+    folder = Path(folder)
+    try:
+        spec = read_json(folder / SPEC_FILE)
+        digest = sha256(folder / WEIGHTS_FILE)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{error.filename}: no such file; train first (`dvc repro train_coarse`)") from None
+    except ValueError as error:
+        raise WeightsError(
+            f"{folder / SPEC_FILE}: not valid JSON ({error}); train or copy the weights again"
+        ) from error
+    found = (spec.get("kind"), spec.get("format_version")) if isinstance(spec, dict) else (type(spec).__name__, None)
+    if found != ("coarse", FORMAT_VERSION):
+        raise WeightsError(
+            f"{folder / SPEC_FILE}: expected kind 'coarse', format_version {FORMAT_VERSION}; got {found[0]!r},"
+            f" {found[1]!r}; use weights of this version of bmenet"
+        )
+    if digest != spec.get("sha256"):
+        raise WeightsError(
+            f"{folder / WEIGHTS_FILE}: expected SHA-256 {spec.get('sha256')}; got {digest}; the file is damaged or"
+            " was replaced: train or copy it again"
+        )
+    try:
+        network = build_coarse(CoarseConfig.model_validate_json(json.dumps(spec["config"])))
+        network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{folder}: the weights do not fit their model.json: {error}") from error
+    return network.eval(), spec

@@ -1,0 +1,7 @@
+"""Scans as people have them: read from NIfTI or DICOM in native space, written back on the same grid."""
+
+from bmenet.scan.load import load_scan
+from bmenet.scan.save import check_output_name, save_scan
+from bmenet.scan.scan import Scan
+
+__all__ = ["Scan", "check_output_name", "load_scan", "save_scan"]

@@ -1,0 +1,147 @@
+"""Where a training case (a clean volume and one degradation of it) comes from: stored files, or fresh draws."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from bmenet.config import CoarseConfig, Severity
+from bmenet.degradation import apply, draw
+from bmenet.intensity import blind_scale
+from bmenet.layout import Layout
+from bmenet.seeding import generator
+from bmenet.volume import UNIT_STEP, load_unit_volume, map_unit_volume
+
+_FOREGROUND = 0.04
+
+POOL_CASES = 16
+"""Fresh cases that are drawn from at one time."""
+
+BATCHES_PER_CASE = 24
+"""Every so many batches the oldest case of the pool makes room for a new one."""
+
+
+class Case(NamedTuple):
+    """A clean volume and its degraded twin, as stored counts.
+
+    Attributes
+    ----------
+    degraded, clean : ndarray, shape (X, Y, Z), uint16
+        Multiply by `unit` for intensities.
+    unit : float
+        One count, divided by the blind scale of the degraded volume: what inference would divide by.
+    bounds : ndarray, shape (3, 2)
+        First and last voxel of the head along x, y, z.
+    """
+
+    degraded: np.ndarray
+    clean: np.ndarray
+    unit: float
+    bounds: np.ndarray
+
+
+class Cases(Protocol):
+    """A source of cases."""
+
+    def draw(self, rng: np.random.Generator, index: int) -> Case:
+        """Draw a case for batch `index`; the same generator state and index give the same case."""
+
+
+class StoredCases:
+    """Cases that the stage `degrade` wrote, memory-mapped.
+
+    Parameters
+    ----------
+    layout : Layout
+    subjects : sequence of str
+    config : CoarseConfig
+        Gives `code_weights`; code ``000`` is the clean volume itself.
+    spacing_mm : float
+    """
+
+    def __init__(self, layout: Layout, subjects: Sequence[str], config: CoarseConfig, spacing_mm: float) -> None:
+        self.layout = layout
+        self.subjects = list(subjects)
+        self.codes, self.chances = _code_chances(config)
+        self.spacing_mm = spacing_mm
+        self._loaded: dict[tuple[str, str], Case] = {}
+
+    def draw(self, rng: np.random.Generator, index: int) -> Case:
+        """Draw subject and code."""
+        subject = self.subjects[rng.integers(len(self.subjects))]
+        key = (subject, self.codes[rng.choice(len(self.codes), p=self.chances)])
+        if key not in self._loaded:
+            self._loaded[key] = self._load(*key)
+        return self._loaded[key]
+
+    def _load(self, subject: str, code: str) -> Case:
+        clean, _ = map_unit_volume(self.layout.clean(subject))
+        degraded = clean if code == "000" else map_unit_volume(self.layout.degraded(subject, code))[0]
+        return _case(degraded, clean, self.spacing_mm)
+
+
+class FreshCases:
+    """Cases degraded anew while training goes on, from a pool that moves through them.
+
+    Case number `n` is a pure function of (seed, n), and the pool at a batch one of its index, so an interrupted
+    training sees the same cases again. Every loader process keeps a pool of its own: use one process.
+
+    Parameters
+    ----------
+    layout : Layout
+    subjects : sequence of str
+    config : CoarseConfig
+        Gives `code_weights`.
+    spacing_mm : float
+    preset : Severity
+        Ranges to draw from.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        subjects: Sequence[str],
+        config: CoarseConfig,
+        spacing_mm: float,
+        preset: Severity,
+        seed: int,
+    ) -> None:
+        self.layout = layout
+        self.subjects = list(subjects)
+        self.codes, self.chances = _code_chances(config)
+        self.spacing_mm = spacing_mm
+        self.preset = preset
+        self.seed = seed
+        self._pool: dict[int, Case] = {}
+
+    def draw(self, rng: np.random.Generator, index: int) -> Case:
+        """Draw one case of the pool."""
+        oldest = index // BATCHES_PER_CASE
+        number = oldest + int(rng.integers(POOL_CASES))
+        if number not in self._pool:
+            self._pool = {kept: case for kept, case in self._pool.items() if kept >= oldest}
+            self._pool[number] = self._degrade(number)
+        return self._pool[number]
+
+    def _degrade(self, number: int) -> Case:
+        rng = generator(self.seed, "fresh case", number)
+        clean = load_unit_volume(self.layout.clean(self.subjects[rng.integers(len(self.subjects))]))
+        code = self.codes[rng.choice(len(self.codes), p=self.chances)]
+        degraded = apply(clean, draw(self.preset, code, clean, rng))
+        counts = [np.rint(volume.data / UNIT_STEP).astype(np.uint16) for volume in (degraded, clean)]
+        return _case(*counts, self.spacing_mm)
+
+
+def _code_chances(config: CoarseConfig) -> tuple[list[str], np.ndarray]:
+    """Return the codes of weight above zero and their probabilities."""
+    weights = {code: weight for code, weight in config.code_weights.items() if weight > 0}
+    return list(weights), np.array(list(weights.values())) / sum(weights.values())
+
+
+def _case(degraded: np.ndarray, clean: np.ndarray, spacing_mm: float) -> Case:
+    """Measure a case: its blind scale and where the head lies."""
+    scale = blind_scale(degraded.astype(np.float32) * np.float32(UNIT_STEP), spacing_mm)
+    head = np.asarray(clean) > _FOREGROUND / UNIT_STEP
+    lines = [np.flatnonzero(head.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return Case(degraded, clean, UNIT_STEP / scale, np.array([(line[0], line[-1]) for line in lines]))

@@ -1,0 +1,52 @@
+"""Fixtures for every test: a seeded generator, a tiny brain-like phantom, a workspace of its own."""
+
+import os
+
+# Before any library that reads them: one thread, no colours, no calls home.
+os.environ.update(OMP_NUM_THREADS="1", ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1", NO_COLOR="1", DVC_NO_ANALYTICS="1")
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bmenet.grid import Grid, standard_grid
+from bmenet.volume import Volume
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    """A random generator that is the same in every run."""
+    return np.random.default_rng(2026)
+
+
+@pytest.fixture(scope="session")
+def grid() -> Grid:
+    """The standard grid at 4 mm, (40, 56, 40)."""
+    return standard_grid(4)
+
+
+@pytest.fixture(scope="session")
+def phantom(grid: Grid) -> Volume:
+    """A brain-like clean volume: a folded ellipsoid of grey and white matter with two dark ventricles."""
+    axes = [np.linspace(-1, 1, extent) for extent in grid.shape]
+    x, y, z = np.meshgrid(*axes, indexing="ij")
+    radius = np.sqrt((x / 0.8) ** 2 + (y / 0.85) ** 2 + ((z - 0.1 * y) / 0.75) ** 2)
+    folds = 0.05 * np.sin(9 * x) * np.sin(11 * y + 1) * np.sin(8 * z)
+    data = np.where(radius + folds < 1, 0.5, 0.0)
+    data[radius + 2 * folds < 0.75] = 0.85
+    for side in (-1, 1):
+        data[((x - 0.15 * side) / 0.1) ** 2 + ((y - 0.05) / 0.35) ** 2 + ((z - 0.05) / 0.2) ** 2 < 1] = 0.15
+    return Volume(data.astype(np.float32), grid.affine)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty workspace with the profiles, params.yaml = smoke, as the current folder."""
+    shutil.copytree(REPOSITORY / "params", tmp_path / "params")
+    shutil.copy(REPOSITORY / "params" / "smoke.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,62 @@
+"""What every source in the table promises; a new source needs a line in `make_ready`."""
+
+import re
+
+import numpy as np
+import pytest
+
+from bmenet.config import load_config
+from bmenet.data.sources import SOURCES, select
+from bmenet.errors import SourceError
+
+
+def make_ready(name, folder, write_scan):
+    """Lay out two subjects for a source and return the keys of `data` that point to them."""
+    root = folder / "there"
+    for subject in ("sub-01", "sub-02"):
+        write_scan(root / subject / "anat" / f"{subject}_T1w.nii.gz")
+    (root / "participants.tsv").write_text("participant_id\tage\tsex\nsub-01\t39\tF\nsub-02\tn/a\tM\n")
+    return {
+        "sample": {},
+        "openneuro": {"mirror": str(root)},
+        "bids": {"root": str(root)},
+        "folder": {"root": str(root)},
+    }[name]
+
+
+@pytest.fixture(params=SOURCES)
+def source(request, workspace, write_scan):
+    config = load_config()
+    keys = make_ready(request.param, workspace, write_scan)
+    data = config.data.model_copy(update={"source": request.param, **keys})
+    return SOURCES[request.param](config.model_copy(update={"data": data}), workspace / "downloads")
+
+
+def test_source_lists_distinct_safe_subjects_the_same_way_each_time(source):
+    subjects = source.subjects()
+    assert select(subjects, 2) == subjects[:2]
+    assert all(re.fullmatch("[A-Za-z0-9-]+", subject.id) for subject in subjects)
+    assert source.subjects() == subjects
+
+
+def test_source_reads_the_same_scan_each_time(source):
+    first, second = source.subjects()[:2]
+    scan = source.read(first, print)
+    assert scan.volume.data.ndim == 3
+    assert scan.volume.data.max() > scan.volume.data.min()
+    assert np.array_equal(scan.volume.data, source.read(first, print).volume.data)
+    assert not np.array_equal(scan.volume.data, source.read(second, print).volume.data)
+
+
+def test_source_fingerprint_tells_scans_apart(source):
+    first, second = source.subjects()[:2]
+    assert source.fingerprint(first) == source.fingerprint(first) != source.fingerprint(second)
+
+
+@pytest.mark.parametrize("name", ["bids", "folder"])
+def test_source_needs_its_root(name, workspace):
+    config = load_config()
+    for root in (None, "nowhere"):
+        data = config.data.model_copy(update={"source": name, "root": root})
+        with pytest.raises(SourceError, match=f"data.root: expected the folder with the scans of source {name}; got"):
+            SOURCES[name](config.model_copy(update={"data": data}), workspace)

@@ -1,0 +1,79 @@
+import pytest
+
+from bmenet.data.covariates import Covariates
+from bmenet.data.sources.openneuro import BUCKET, OpenNeuroSource
+from bmenet.errors import SourceError, VolumeError
+
+TABLE = "participant_id\tage\tgender\tgroup\nsub-02\t39\tm\tdepr\nsub-01\tn/a\tf\tcontrol\n"
+
+
+@pytest.fixture
+def mirror(tmp_path, write_scan):
+    for name in ("sub-01", "sub-02"):
+        write_scan(tmp_path / "mirror" / name / "anat" / f"{name}_T1w.nii.gz")
+    (tmp_path / "mirror" / "participants.tsv").write_text(TABLE)
+    return tmp_path / "mirror"
+
+
+@pytest.fixture
+def remote(mirror, server, tmp_path):
+    server.is_s3 = True
+    for path in mirror.rglob("*.*"):
+        server.files[f"ds/{path.relative_to(mirror)}"] = path.read_bytes()
+    return OpenNeuroSource(f"{server.url}/ds/", tmp_path / "downloads")
+
+
+def test_openneuro_lists_the_participants_with_their_covariates(mirror, remote):
+    for source in (OpenNeuroSource(str(mirror), mirror), remote):
+        subjects = source.subjects()
+        assert [(subject.id, subject.covariates) for subject in subjects] == [
+            ("sub-02", Covariates(39.0, "M")),
+            ("sub-01", Covariates(None, "F")),
+        ]
+
+
+def test_openneuro_reads_the_same_scan_from_a_folder_and_a_url(mirror, remote):
+    folder, notes = OpenNeuroSource(str(mirror), mirror), []
+    subject = folder.subjects()[0]
+    there, here = remote.read(subject, notes.append), folder.read(subject, notes.append)
+    assert (there.volume.data == here.volume.data).all()
+    assert any(note.endswith("MB") for note in notes)
+
+
+def test_openneuro_keeps_an_unfinished_download_and_drops_a_finished_one(remote, server):
+    subject = remote.subjects()[0]
+    server.faults[f"ds/{subject.location}"] = ["cut", "404"]
+    with pytest.raises(SourceError, match="404"):
+        remote.read(subject, print)
+    assert [path.suffix for path in remote.downloads.glob("*_T1w*")] == [".part"]
+    remote.read(subject, print)
+    assert server.requests[-1][1] is not None, "the second call goes on where the first was cut"
+    assert list(remote.downloads.glob("*_T1w*")) == []
+
+
+def test_openneuro_does_not_keep_a_file_that_is_no_scan(remote, server):
+    subject = remote.subjects()[0]
+    server.files[f"ds/{subject.location}"] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00" + bytes(8)
+    with pytest.raises(VolumeError):
+        remote.read(subject, print)
+    assert list(remote.downloads.glob("*_T1w*")) == []
+
+
+def test_openneuro_names_a_subject_that_the_mirror_lacks(mirror):
+    source = OpenNeuroSource(str(mirror), mirror)
+    subject = source.subjects()[1]
+    (mirror / subject.location).unlink()
+    with pytest.raises(SourceError, match=r"participants\.tsv lists sub-01, but sub-01/anat/.* data\.subjects"):
+        source.fingerprint(subject)
+
+
+def test_openneuro_does_not_follow_a_table_out_of_the_data_set(mirror):
+    (mirror / "participants.tsv").write_text("participant_id\n../secret\n")
+    with pytest.raises(SourceError, match=r"named like 'sub-01'; got '\.\./secret'"):
+        OpenNeuroSource(str(mirror), mirror).subjects()
+
+
+def test_openneuro_takes_the_public_bucket_by_default(workspace):
+    from bmenet.config import load_config
+
+    assert OpenNeuroSource.from_config(load_config(), workspace).base == BUCKET

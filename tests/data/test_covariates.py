@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from bmenet.data.covariates import Covariates, read_covariates
+from bmenet.errors import SourceError
+
+
+def write(folder: Path, text: str, name: str = "table.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_read_covariates_understands_participants_tsv(tmp_path):
+    table = "participant_id\tage\tgender\tgroup\nsub-02\t39\tm\tdepr\nsub-01\t50.5\tFemale\tcontrol\n"
+    read = read_covariates(write(tmp_path, table, "participants.tsv"))
+    assert read == {"sub-02": Covariates(39.0, "M"), "sub-01": Covariates(50.5, "F")}
+    assert list(read) == ["sub-02", "sub-01"]
+
+
+def test_read_covariates_understands_an_adni_csv(tmp_path):
+    table = '\ufeff"Image Data ID","Subject","Group","Sex","Age"\n"I1","002_S_0295","CN","M","85"\n'
+    assert read_covariates(write(tmp_path, table)) == {"002_S_0295": Covariates(85.0, "M")}
+
+
+@pytest.mark.parametrize("unknown", ["", "n/a", "N/A", "other"])
+def test_read_covariates_keeps_what_is_missing_as_none(tmp_path, unknown):
+    age = "" if unknown == "other" else unknown
+    assert read_covariates(write(tmp_path, f"subject,age,sex\na,{age},{unknown}\n")) == {"a": Covariates()}
+
+
+def test_read_covariates_needs_neither_age_nor_sex(tmp_path):
+    assert read_covariates(write(tmp_path, "subject\na\n\nb\n")) == {"a": Covariates(), "b": Covariates()}
+
+
+def test_read_covariates_reads_a_capped_age(tmp_path):
+    assert read_covariates(write(tmp_path, "subject,age\na,89+\n"))["a"].age == 89
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("", "expected a column participant_id or subject; got none"),
+        ("name,age\na,1\n", "expected a column participant_id or subject; got name, age"),
+        ("subject,age\na,old\n", "line 2: age: expected years .* got 'old'"),
+        ("subject,age\na,-3\n", "age: expected years"),
+        ("subject,age\na,inf\n", "age: expected years"),
+        ("subject,sex\na,m\nb,1\n", "line 3: sex: expected f, m, .* got '1'"),
+        ("subject,sex\na,m\na,f\n", "listed once; got 'a'"),
+        ("subject,sex\n,m\n", "listed once; got ''"),
+    ],
+)
+def test_read_covariates_refuses_a_table_it_cannot_trust(tmp_path, table, message):
+    with pytest.raises(SourceError, match=message):
+        read_covariates(write(tmp_path, table))
+
+
+def test_read_covariates_names_a_missing_file(tmp_path):
+    with pytest.raises(SourceError, match=r"nowhere\.csv: expected a readable table"):
+        read_covariates(tmp_path / "nowhere.csv")

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from bmenet.evaluation import case as case_module
+from bmenet.evaluation import methods as methods_module
+from bmenet.evaluation.case import evaluate_case
+from bmenet.files import write_text
+from bmenet.layout import Layout
+from bmenet.volume import save_unit_volume
+
+METHODS = ["degraded", "n4", "coarse"]
+
+
+class ClippingEnhancer:
+    """Stands in for a trained network: cuts intensities above 1."""
+
+    def restore(self, volume):
+        return volume.with_data(np.minimum(volume.data, 1))
+
+
+@pytest.fixture
+def layout(tmp_path, phantom, generator, monkeypatch) -> Layout:
+    layout = Layout(tmp_path)
+    noisy = np.abs(phantom.data + 0.1 * generator.standard_normal(phantom.data.shape))
+    save_unit_volume(layout.clean("sub-01"), phantom)
+    save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(noisy))
+    write_text(layout.coarse_weights / "model.json", "weights, first version")
+    monkeypatch.setattr(methods_module, "_enhancer", lambda folder, digest: ClippingEnhancer())
+    return layout
+
+
+@pytest.fixture
+def restored(monkeypatch) -> list[str]:
+    """The methods that really ran, in order."""
+    ran: list[str] = []
+    real = case_module.restore
+
+    def spy(method, degraded, weights):
+        ran.append(method)
+        return real(method, degraded, weights)
+
+    monkeypatch.setattr(case_module, "restore", spy)
+    return ran
+
+
+def test_evaluate_case_measures_every_method(layout):
+    results = evaluate_case("sub-01", "010", METHODS, layout)
+    assert [result.method for result in results] == METHODS
+    psnr = {result.method: result.metrics["psnr"] for result in results}
+    assert psnr["degraded"] == pytest.approx(20, abs=1)
+    assert psnr["coarse"] > psnr["degraded"]
+
+
+def test_evaluate_case_measures_nothing_twice(layout, restored):
+    first = evaluate_case("sub-01", "010", METHODS, layout)
+    again = evaluate_case("sub-01", "010", METHODS, layout)
+    assert restored == METHODS
+    assert [result.metrics for result in again] == [result.metrics for result in first]
+    assert [result.seconds for result in again] == [result.seconds for result in first]
+
+
+def test_evaluate_case_with_new_weights_runs_only_the_network_again(layout, restored):
+    evaluate_case("sub-01", "010", METHODS, layout)
+    write_text(layout.coarse_weights / "model.json", "weights, second version")
+    evaluate_case("sub-01", "010", METHODS, layout)
+    assert restored == [*METHODS, "coarse"]
+
+
+def test_evaluate_case_with_another_degraded_volume_runs_everything_again(layout, restored, phantom):
+    evaluate_case("sub-01", "010", METHODS, layout)
+    save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(phantom.data * 0.5))
+    evaluate_case("sub-01", "010", METHODS, layout)
+    assert restored == METHODS * 2
+
+
+def test_evaluate_case_that_was_stopped_goes_on_where_it_was(layout, restored, monkeypatch):
+    evaluate_case("sub-01", "010", ["degraded", "n4"], layout)
+    evaluate_case("sub-01", "010", METHODS, layout)
+    assert restored == METHODS
+
+
+def test_evaluate_case_of_the_clean_code_takes_the_clean_volume_as_input(layout):
+    (result,) = evaluate_case("sub-01", "000", ["degraded"], layout)
+    assert result.metrics["psnr"] == 100

@@ -1,0 +1,62 @@
+"""An Enhancer whose network, brain extraction and registration are plain functions."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from bmenet.config import load_config
+from bmenet.inference import enhancer as module
+from bmenet.inference.enhancer import Enhancer
+from bmenet.registration import Registration
+from bmenet.scan import Scan
+from bmenet.volume import Volume
+
+
+@pytest.fixture(scope="session")
+def smooth(phantom: Volume) -> Volume:
+    """The phantom without detail finer than its voxels, so that interpolation loses little; empty background."""
+    data = ndimage.gaussian_filter(phantom.data, 1.2)
+    return phantom.with_data(np.where(data > 0.02, data, 0))
+
+
+@pytest.fixture
+def make_scan() -> Callable[..., Scan]:
+    """Return a function that makes a scan of a volume, as if it had been loaded."""
+
+    def make(volume: Volume, dtype: str = "float32") -> Scan:
+        geometry = nib.Nifti1Header()
+        geometry.set_data_shape(volume.data.shape)
+        geometry.set_qform(volume.affine, 1)
+        geometry.set_sform(volume.affine, 1)
+        return Scan(volume, volume.data.shape, geometry, np.dtype(dtype))
+
+    return make
+
+
+@pytest.fixture
+def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
+    """Return a function that makes an Enhancer on the 4 mm grid from stand-ins for its parts."""
+
+    def make(
+        restore: Callable[[np.ndarray], np.ndarray] = lambda data: data,
+        moving2fixed: np.ndarray | None = None,
+        brain: Callable[[Volume], np.ndarray] = lambda volume: volume.data > 0,
+        is_stripped: bool = True,
+    ) -> Enhancer:
+        def restore_volume(_network: object, data: np.ndarray, **_options: object) -> np.ndarray:
+            return restore(data)
+
+        transform = np.eye(4) if moving2fixed is None else moving2fixed
+        monkeypatch.setattr(module, "restore_volume", restore_volume)
+        monkeypatch.setattr(module, "extract_brain", lambda volume, device: brain(volume))
+        monkeypatch.setattr(module, "is_skull_stripped", lambda volume, brain_mask: is_stripped)
+        monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
+        config = load_config(Path(__file__).parents[2] / "params" / "smoke.yaml").coarse
+        return Enhancer(torch.nn.Identity(), config, 4)
+
+    return make

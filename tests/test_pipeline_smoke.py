@@ -1,0 +1,118 @@
+"""The whole DVC pipeline on the smoke profile, in a clean clone: run once, then changed one parameter at a time."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+STAGES = list(yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"])
+
+
+def _run(*command: str, folder: Path) -> str:
+    """Run a command in `folder` with this environment's programs; return what it wrote to stdout."""
+    scripts = str(Path(sys.executable).parent)
+    settings = {
+        "PATH": os.pathsep.join([scripts, os.environ["PATH"]]),
+        "GIT_CEILING_DIRECTORIES": str(folder.parent),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow/mlflow.db",
+    }
+    done = subprocess.run(command, cwd=folder, env=os.environ | settings, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, f"{' '.join(command)} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def _repro(folder: Path) -> list[str]:
+    """Run the pipeline; return the stages that ran."""
+    return re.findall(r"Running stage '(\w+)'", _run("dvc", "repro", folder=folder))
+
+
+def _set(folder: Path, old: str, new: str) -> None:
+    params = folder / "params.yaml"
+    text = params.read_text()
+    assert text.count(old) == 1
+    params.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """A clean clone with this checkout's changes, where the whole pipeline has run on the smoke profile."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("needs a git checkout")
+    folder = tmp_path_factory.mktemp("clone") / "bmenet"
+    _run("git", "clone", "--quiet", "--no-checkout", str(REPOSITORY), str(folder), folder=REPOSITORY)
+    names = _run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=REPOSITORY).split("\0")
+    for name in names:
+        if (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)
+    _run("git", "add", "--all", folder=folder)
+    _run(
+        *"git -c user.name=test -c user.email=test@localhost commit --quiet --allow-empty -m clone".split(),
+        folder=folder,
+    )
+    _run("bmenet", "profile", "smoke", "--force", folder=folder)
+    assert _repro(folder) == STAGES
+    return folder
+
+
+def test_every_output_is_there_and_the_metrics_are_numbers(clone):
+    for stage in yaml.safe_load((clone / "dvc.yaml").read_text())["stages"].values():
+        for entry in [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]:
+            path = clone / (entry if isinstance(entry, str) else next(iter(entry)))
+            assert path.exists(), path
+            assert path.is_dir() or path.stat().st_size > 0, path
+    split = json.loads((clone / "data" / "split.json").read_text())
+    assert [len(split[subset]) for subset in ("train", "validation", "test")] == [2, 1, 1]
+    _run("dvc", "metrics", "show", folder=clone)
+
+
+def test_a_run_leaves_nothing_for_git_but_the_lock_and_the_reports(clone):
+    changed = {line[3:] for line in _run("git", "status", "--porcelain", folder=clone).splitlines()}
+    assert "dvc.lock" in changed
+    assert {name for name in changed if not name.startswith("reports/")} <= {"dvc.lock", "params.yaml"}
+
+
+def test_a_second_run_changes_nothing(clone):
+    assert _repro(clone) == []
+    assert "up to date" in _run("dvc", "status", folder=clone)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stage"),
+    [
+        ("bootstrap: 200", "bootstrap: 300", "evaluate"),
+        ("edge_weight: 1.0", "edge_weight: 2.0", "train_coarse"),
+        ("psnr_db: 20.8", "psnr_db: 20.9", "degrade"),
+        ("percentile: 99.5", "percentile: 99.0", "register"),
+    ],
+)
+def test_a_changed_parameter_touches_one_stage(clone, old, new, stage):
+    _set(clone, old, new)
+    try:
+        assert list(json.loads(_run("dvc", "status", "--json", folder=clone))) == [stage]
+    finally:
+        _set(clone, new, old)
+
+
+def test_a_changed_parameter_reruns_only_what_depends_on_it(clone):
+    weights = (clone / "weights" / "coarse" / "model.safetensors").read_bytes()
+    _set(clone, "edge_weight: 1.0", "edge_weight: 5.0")
+    assert _repro(clone) == ["train_coarse", "evaluate"]
+    assert (clone / "weights" / "coarse" / "model.safetensors").read_bytes() != weights
+
+
+def test_an_edited_metric_does_not_train_again(clone):
+    metric = clone / "bmenet" / "metrics" / "fidelity.py"
+    text = metric.read_text()
+    metric.write_text(f"{text}\n")
+    try:
+        assert list(json.loads(_run("dvc", "status", "--json", folder=clone))) == ["evaluate"]
+    finally:
+        metric.write_text(text)

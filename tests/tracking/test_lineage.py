@@ -1,0 +1,78 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bmenet.tracking.lineage import code_tags, dvc_md5, execution_key, input_hashes
+
+
+@pytest.fixture
+def scans(workspace):
+    """A folder whose hash is known: printf the contents, then `dvc add scans` with DVC 3.67.1."""
+    for name, content in {"z.txt": "one", "b/a.txt": "two", "b-c.txt": "three"}.items():
+        Path("scans", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("scans", name).write_text(content)
+    return "0501d46c86a23878f7b0765a572ffa74.dir"
+
+
+def lock(**entry):
+    lock_file = {"stages": {"fetch": {"outs": [{"path": "scans", **entry}]}}}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock_file))
+
+
+def test_dvc_md5_of_a_folder_is_what_dvc_says(scans):
+    assert dvc_md5(Path("scans")) == scans
+
+
+def test_input_hash_comes_from_dvc_lock_where_that_is_current(scans):
+    lock(md5="from-lock.dir", size=11, nfiles=3)
+    assert input_hashes(["scans"]) == {"scans": "from-lock.dir"}
+
+
+def test_input_hash_is_computed_where_dvc_lock_is_out_of_date(scans):
+    lock(md5="from-lock.dir", size=12, nfiles=3)
+    assert input_hashes([Path("scans")]) == {"scans": scans}
+
+
+def test_input_hash_names_the_workspace_path_and_nothing_above_it(scans, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("someone") / "scan.txt"
+    outside.write_text("one")
+    assert set(input_hashes([Path("scans/z.txt").absolute(), outside, "missing"])) == {"scans/z.txt", "scan.txt"}
+
+
+def test_execution_is_the_dvc_process_above(workspace):
+    code = "from bmenet.tracking.lineage import execution_key; print(execution_key())"
+    dvc = workspace / "dvc"
+    dvc.write_text(f'#!/bin/sh\n{sys.executable} -c "{code}"\n{sys.executable} -c "{code}"\n')
+    dvc.chmod(0o755)
+    keys = [subprocess.run([dvc], capture_output=True, text=True, check=True).stdout.split() for _ in range(2)]
+    assert keys[0][0] == keys[0][1]
+    assert keys[1][0] == keys[1][1]
+    assert keys[0] != keys[1]
+
+
+def test_execution_by_hand_is_one_of_its_own_unless_named(monkeypatch):
+    monkeypatch.delenv("BMENET_EXECUTION", raising=False)
+    assert execution_key() != execution_key()
+    monkeypatch.setenv("BMENET_EXECUTION", "night")
+    assert execution_key() == execution_key()
+
+
+def test_code_tags_are_empty_outside_a_repository(workspace, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.parent))
+    assert code_tags() == {}
+
+
+def test_code_is_not_dirty_for_what_the_pipeline_writes(workspace):
+    Path("reports").mkdir()
+    for name in ("dvc.lock", "reports/metrics.json"):
+        Path(name).write_text("before")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):
+        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *command], check=True)
+    for name in ("dvc.lock", "reports/metrics.json"):
+        Path(name).write_text("after")
+    assert code_tags()["git.dirty"] == "false"
+    Path("params.yaml").write_text("after")
+    assert code_tags()["git.dirty"] == "true"

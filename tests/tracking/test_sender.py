@@ -1,0 +1,174 @@
+"""The store is away, or the process was killed: nothing is lost, nothing is doubled."""
+
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bmenet.cli import app
+from bmenet.errors import TrackingError
+from bmenet.tracking import sync, track_stage
+from bmenet.tracking.sender import claim
+from bmenet.tracking.spool import Spool
+from bmenet.tracking.store import Store
+from tests.tracking.test_run import client, history, only_child
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+def train(config, steps, **options):
+    with track_stage(config, "train_coarse", **options) as run:
+        for step in steps:
+            run.log_metrics({"loss": float(step)}, step)
+        Path("note.txt").write_text("kept")
+        run.log_artifact("note.txt", "notes")
+
+
+def test_stage_ends_with_one_warning_when_the_server_is_down(place, config, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+    start = time.monotonic()
+    train(config, range(3))
+    assert time.monotonic() - start < 10
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("tracking:") == 1
+    assert "sync-tracking" in captured.err
+
+
+def test_sync_sends_everything_in_order_once_the_server_is_back(place, config, runs, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+    train(config, range(3))
+    with pytest.raises(TrackingError, match="takes 1 runs; got: API request"):
+        sync()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    result = CliRunner().invoke(app, ["sync-tracking"])
+    assert (result.exit_code, result.stdout) == (0, "1 run sent\n")
+    child = only_child(runs)
+    assert child.info.status == "FINISHED"
+    assert history(place, child, "loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
+    assert [file.path for file in client(place).list_artifacts(child.info.run_id, "notes")] == ["notes/note.txt"]
+    assert sync() == 0
+
+
+def test_next_stage_sends_what_the_last_one_could_not(place, config, runs, monkeypatch):
+    monkeypatch.setenv("BMENET_EXECUTION", "one")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+    train(config, range(3))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with track_stage(config, "evaluate"):
+        pass
+    assert [run.info.run_name for run in runs()] == ["smoke pipeline", "train_coarse", "evaluate"]
+    assert [run.info.status for run in runs()] == ["FINISHED"] * 3
+
+
+def test_server_that_vanishes_half_way_gets_the_rest_later_and_nothing_twice(place, config, runs, monkeypatch):
+    from mlflow.tracking import MlflowClient
+
+    def vanish(*_arguments):
+        raise ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_artifact", vanish)
+        train(config, range(3))
+    (left,) = place.spool.glob("*/run.json")
+    assert only_child(runs).info.status == "RUNNING"
+    spool = Spool(left.parent)
+    spool.mark_sent(Store(place).name, None, 0)  # as if the process had died before the mark was written
+    assert sync() == 1
+    child = only_child(runs)
+    assert child.info.status == "FINISHED"
+    assert history(place, child, "loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
+    assert client(place).list_artifacts(child.info.run_id, "notes") != []
+
+
+def test_locked_database_does_not_stop_the_stage(place, config, runs, capsys):
+    other = sqlite3.connect("mlflow/mlflow.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    train(config, range(3))
+    other.execute("ROLLBACK")
+    assert "database is locked" in capsys.readouterr().err
+    assert sync() == 1
+    assert len(history(place, only_child(runs), "loss")) == 3
+
+
+def test_record_that_the_store_refuses_is_reported_and_the_rest_is_sent(place, config, runs, capsys):
+    with track_stage(config, "train_coarse") as run:
+        run.log_params({"seed": "another"})
+        run.log_metrics({"loss": 1.0}, 7)
+    assert "1 records were refused" in capsys.readouterr().err
+    assert history(place, only_child(runs), "loss") == [(7, 1.0)]
+    assert only_child(runs).data.params["seed"] == str(config.seed)
+
+
+def test_emptied_store_gets_a_running_training_again(place, config, runs, empty_store):
+    store = Store(place)
+    spool = claim(place, "train_coarse", "bmenet", None)
+    spool.append("start", execution="one", tags={"profile": "smoke"})
+    spool.append("metrics", values={"loss": 1.0}, step=0)
+    spool.mark_sent(store.name, "0" * 32, 1)
+    with pytest.raises(Exception, match="not found"):
+        store.send(spool)
+    store.send(spool)
+    assert history(place, only_child(runs), "loss") == [(0, 1.0)]
+
+
+def kill_in_training(start_python, resume_key):
+    process = start_python(
+        f"with track_stage(config, 'train_coarse', resume_key={resume_key!r}) as run:\n"
+        "    for step in range(4): run.log_metrics({'loss': float(step)}, step)\n"
+        "    print('training', flush=True)\n"
+        "    import time; time.sleep(60)\n"
+    )
+    assert process.stdout.readline() == "training\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_run_is_marked_when_the_next_stage_starts(place, config, runs, start_python):
+    kill_in_training(start_python, None)
+    with track_stage(config, "train_coarse"):
+        pass
+    statuses = [(run.info.run_name, run.info.status) for run in runs()]
+    assert statuses == [
+        ("smoke pipeline", "KILLED"),
+        ("train_coarse", "KILLED"),
+        ("smoke pipeline", "FINISHED"),
+        ("train_coarse", "FINISHED"),
+    ]
+    assert list(place.spool.glob("*/")) == []
+
+
+def test_killed_training_goes_on_in_the_same_run(place, config, runs, start_python):
+    kill_in_training(start_python, "key")
+    with track_stage(config, "degrade"):  # meanwhile the run is known as killed
+        pass
+    assert [run.info.status for run in runs() if run.info.run_name == "train_coarse"] == ["KILLED"]
+    train(config, range(2, 6), resume_key="key")  # from the checkpoint of step 2
+    (child,) = [run for run in runs() if run.info.run_name == "train_coarse"]
+    assert child.info.status == "FINISHED"
+    assert history(place, child, "loss") == [(step, float(step)) for step in range(6)]
+    parent = client(place).get_run(child.data.tags["mlflow.parentRunId"])
+    assert parent.info.status == "FINISHED"
+    assert list(place.spool.glob("*/")) == []
+
+
+def test_training_with_another_key_is_another_run(place, config, runs):
+    for key in ("a", "b"):
+        with pytest.raises(KeyboardInterrupt), track_stage(config, "train_coarse", resume_key=key):
+            raise KeyboardInterrupt
+    train(config, range(2), resume_key="b")
+    statuses = [run.info.status for run in runs() if run.info.run_name == "train_coarse"]
+    assert statuses == ["KILLED", "FINISHED"]
+
+
+def test_run_of_a_living_process_is_left_alone(place, config, runs):
+    with track_stage(config, "train_coarse", resume_key="key") as run:
+        run.log_metrics({"loss": 1.0}, 0)
+        assert sync() == 0
+        with track_stage(config, "train_coarse", resume_key="key"):
+            pass
+    statuses = [run.info.status for run in runs() if run.info.run_name == "train_coarse"]
+    assert statuses == ["FINISHED", "FINISHED"]

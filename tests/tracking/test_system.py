@@ -1,0 +1,13 @@
+from bmenet.tracking.system import SystemSampler
+
+
+def test_sampler_takes_a_last_sample_however_short_the_stage():
+    samples = []
+    sampler = SystemSampler(lambda values, step: samples.append((step, values)), first_step=4)
+    sampler.start()
+    sampler.close()
+    ((step, values),) = samples
+    assert step == 4
+    assert values["system/process_memory_megabytes"] > 10
+    assert 0 <= values["system/cpu_utilization_percentage"] <= 100
+    assert 0 < values["system/system_memory_usage_percentage"] < 100

@@ -40,4 +40,4 @@ format: $(READY)  ## Let ruff format and fix the code
 	ruff format .
 
 ui: $(READY)  ## Open MLflow on http://127.0.0.1:5000
-	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow/mlflow.db
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow/mlflow.db

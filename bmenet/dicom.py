@@ -10,6 +10,8 @@ from pydicom.errors import InvalidDicomError
 
 from bmenet.errors import VolumeError
 
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+
 _REASONS = {
     "TOO_FEW_SLICES/LOCALIZER": "expected at least four parallel slices; got a localizer or a part of a series",
     "SLICE_INCREMENT_INCONSISTENT": "expected evenly spaced slices; some are missing or the spacing changes",
@@ -52,6 +54,10 @@ def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
     modalities = sorted({str(dataset.get("Modality", "none")) for dataset in slices})
     if modalities != ["MR"]:
         raise VolumeError(f"{folder.name}: expected magnetic resonance (modality MR); got {', '.join(modalities)}")
+    # Multi-frame files keep these per frame, and dicom2nifti checks them there.
+    single = [dataset for dataset in slices if "PerFrameFunctionalGroupsSequence" not in dataset]
+    if not all(dataset.get(tag) for dataset in single for tag in _PLACE):
+        raise VolumeError(f"{folder.name}: expected a position, an orientation and a pixel spacing of every slice")
     series = {str(dataset.get("SeriesInstanceUID")) for dataset in slices}
     if len(series) > 1:
         raise VolumeError(f"{folder.name}: expected one DICOM series; got {len(series)}: put each into its own folder")

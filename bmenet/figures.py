@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from bmenet.config import CalibrationConfig
+from bmenet.degradation.calibration import CALIBRATED_CODE
 from bmenet.metrics.fidelity import psnr
 
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
@@ -68,14 +69,15 @@ def panel(volumes: Mapping[str, np.ndarray], title: str, reference: str = "clean
         + [Tile(np.abs(cuts[name][plane] - cuts[reference][plane]), is_difference=True) for name in others]
         for plane in PLANES
     ]
-    return draw_tiles(rows, [*volumes, *(f"|{name} − {reference}|" for name in others)], title)
+    return draw_tiles(rows, [*volumes, *(f"error of\n{name}" for name in others)], title)
 
 
 def draw_tiles(rows: Sequence[Sequence[Tile]], columns: Sequence[str], title: str = "") -> Figure:
     """Draw rows of tiles on black, with a name above each column."""
     heights = [max(tile.pixels.shape[0] / tile.pixels.shape[1] for tile in row) for row in rows]
+    captioned = sum(any(tile.caption for tile in row) for row in rows)
     figure = Figure(
-        figsize=(TILE_INCHES * len(columns), TILE_INCHES * (sum(heights) + 0.16 * len(rows)) + 0.5),
+        figsize=(TILE_INCHES * len(columns), TILE_INCHES * sum(heights) + 0.2 * captioned + 0.5),
         facecolor="black",
         layout=ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01),
     )
@@ -92,33 +94,35 @@ def draw_tiles(rows: Sequence[Sequence[Tile]], columns: Sequence[str], title: st
 
 
 def calibration_figure(rows: Sequence[Mapping], calibration: CalibrationConfig) -> Figure:
-    """Plot the PSNR of every degraded volume by code, with the published level and its tolerance.
+    """Plot the PSNR of every degraded volume by code; a band at code 111 shows the published level.
 
     Parameters
     ----------
     rows : sequence of mapping
         ``code`` and ``psnr_db`` (None where nothing changed) of each degraded volume.
     calibration : CalibrationConfig
-        Level of code 111.
+        The published level and its tolerance.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    codes = sorted({row["code"] for row in rows}, key=lambda code: (code.count("1"), code))
-    low, high = (calibration.psnr_db + side * calibration.tolerance_db for side in (-1, 1))
-    axes.axhspan(low, high, color="tab:orange", alpha=0.25, lw=0, label=f"published 111: {low:.1f} to {high:.1f} dB")
+    codes = sorted({row["code"] for row in rows}, key=lambda code: (code.count("1"), -int(code, 2)))
     for place, code in enumerate(codes):
         values = [row["psnr_db"] for row in rows if row["code"] == code and row["psnr_db"] is not None]
+        if code == CALIBRATED_CODE:
+            low, high = (calibration.psnr_db + side * calibration.tolerance_db for side in (-1, 1))
+            label = f"published: {low:.1f} to {high:.1f} dB"
+            axes.fill_between([place - 0.45, place + 0.45], low, high, color="tab:orange", alpha=0.3, lw=0, label=label)
+            axes.legend(loc="upper right", frameon=False)
         if values:
             # Spread the subjects a little, in order, so that equal values do not hide one another.
-            offsets = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else [0.0]
-            axes.plot(place + np.asarray(offsets), values, ".", color="tab:blue", alpha=0.6)
+            offsets = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
+            axes.plot(place + offsets, values, ".", color="tab:blue", alpha=0.6)
             axes.plot([place - 0.3, place + 0.3], [np.mean(values)] * 2, color="black", lw=1.5)
     axes.set_xticks(range(len(codes)), codes)
     axes.set_xlabel("code (motion, noise, bias)")
     axes.set_ylabel("PSNR of the degraded volume (dB)")
     axes.set_title("A point a subject, a bar the mean")
-    axes.legend(loc="upper right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -100,7 +100,7 @@ def test_read_dicom_series_ignores_other_files(tmp_path):
         ({"slices": 3}, "at least four parallel slices"),
         ({"ImagePositionPatient": lambda number: [0, 0, 2 * number + (number > 5)]}, "evenly spaced slices"),
         ({"ImagePositionPatient": lambda number: [0, number, 2 * number]}, "sheared stack"),
-        ({"ImageOrientationPatient": None}, "VolumeError|expected"),
+        ({"ImageOrientationPatient": None}, "position, an orientation and a pixel spacing of every slice"),
     ],
 )
 def test_read_dicom_series_refuses_what_is_not_one_volume(tmp_path, tags, message):
@@ -121,7 +121,7 @@ def test_read_dicom_series_refuses_cut_pixels_without_telling_names(tmp_path):
     write_series(tmp_path)
     path = tmp_path / "004"
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(VolumeError, match="expected a (readable|whole) DICOM") as caught:
+    with pytest.raises(VolumeError, match=r"expected a (readable|whole) DICOM") as caught:
         read_dicom_series(tmp_path)
     assert "CANARY" not in str(caught.value)
 

@@ -12,18 +12,20 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
+# A minute or two on two free cores.
+pytestmark = pytest.mark.timeout(1200)
 STAGES = list(yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"])
 
 
 def _run(*command: str, folder: Path) -> str:
     """Run a command in `folder` with this environment's programs; return what it wrote to stdout."""
     scripts = str(Path(sys.executable).parent)
+    place = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "BMENET_"))}
     settings = {
         "PATH": os.pathsep.join([scripts, os.environ["PATH"]]),
-        "GIT_CEILING_DIRECTORIES": str(folder.parent),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow/mlflow.db",
+        **{f"GIT_{role}_{part}": "test" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")},
     }
-    done = subprocess.run(command, cwd=folder, env=os.environ | settings, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, cwd=folder, env=place | settings, capture_output=True, text=True, timeout=1000)
     assert done.returncode == 0, f"{' '.join(command)} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -53,10 +55,7 @@ def clone(tmp_path_factory) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
     _run("git", "add", "--all", folder=folder)
-    _run(
-        *"git -c user.name=test -c user.email=test@localhost commit --quiet --allow-empty -m clone".split(),
-        folder=folder,
-    )
+    _run("git", "commit", "--quiet", "--allow-empty", "--message", "clone", folder=folder)
     _run("bmenet", "profile", "smoke", "--force", folder=folder)
     assert _repro(folder) == STAGES
     return folder
@@ -85,18 +84,18 @@ def test_a_second_run_changes_nothing(clone):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "stage"),
+    ("old", "new", "stages"),
     [
-        ("bootstrap: 200", "bootstrap: 300", "evaluate"),
-        ("edge_weight: 1.0", "edge_weight: 2.0", "train_coarse"),
-        ("psnr_db: 20.8", "psnr_db: 20.9", "degrade"),
-        ("percentile: 99.5", "percentile: 99.0", "register"),
+        ("bootstrap: 200", "bootstrap: 300", ["evaluate"]),
+        ("edge_weight: 1.0", "edge_weight: 2.0", ["train_coarse"]),
+        ("psnr_db: 20.8", "psnr_db: 20.9", ["degrade"]),
+        ("experiment: bmenet", "experiment: other", []),
     ],
 )
-def test_a_changed_parameter_touches_one_stage(clone, old, new, stage):
+def test_a_changed_parameter_touches_only_the_stages_that_read_it(clone, old, new, stages):
     _set(clone, old, new)
     try:
-        assert list(json.loads(_run("dvc", "status", "--json", folder=clone))) == [stage]
+        assert list(json.loads(_run("dvc", "status", "--json", folder=clone))) == stages
     finally:
         _set(clone, new, old)
 
@@ -108,11 +107,7 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it(clone):
     assert (clone / "weights" / "coarse" / "model.safetensors").read_bytes() != weights
 
 
-def test_an_edited_metric_does_not_train_again(clone):
-    metric = clone / "bmenet" / "metrics" / "fidelity.py"
-    text = metric.read_text()
-    metric.write_text(f"{text}\n")
-    try:
-        assert list(json.loads(_run("dvc", "status", "--json", folder=clone))) == ["evaluate"]
-    finally:
-        metric.write_text(text)
+def test_an_edited_baseline_does_not_train_again(clone):
+    baseline = clone / "bmenet" / "baselines" / "n4.py"
+    baseline.write_text(f"{baseline.read_text()}\n")
+    assert list(json.loads(_run("dvc", "status", "--json", folder=clone))) == ["evaluate"]

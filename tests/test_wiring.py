@@ -25,7 +25,7 @@ RECORDING = {"profile", "tracking"}
 RINGS = (
     {"pipelines", "cli"},
     {"training", "inference", "evaluation", "tuning", "export", "tracking"},
-    {"models", "losses", "metrics", "baselines", "data", "degradation", "registration", "scan"},
+    {"models", "losses", "metrics", "baselines", "data", "degradation", "registration", "scan", "figures"},
 )
 
 
@@ -63,7 +63,10 @@ def _imported_files(path: Path) -> frozenset[Path]:
 
 
 def _reached_files(path: Path) -> set[Path]:
-    """Return the project's files that running a file executes, plumbing left out, itself included."""
+    """Return the project's files that a file imports, directly or not, plumbing left out, itself included.
+
+    The ``__init__.py`` above an imported module is left out: it holds names and tables, which the module does not use.
+    """
     reached: set[Path] = set()
     todo = [path]
     while todo:
@@ -71,7 +74,6 @@ def _reached_files(path: Path) -> set[Path]:
         if current not in reached and not _is_within(current, PLUMBING):
             reached.add(current)
             todo += _imported_files(current)
-            todo += [folder / "__init__.py" for folder in current.parents if folder / "__init__.py" in FILES]
     return {path for path in reached if _has_code(path)}
 
 

@@ -1,20 +1,30 @@
 """The command line: one file per command, listed here."""
 
+from collections.abc import Callable
+
 import typer
 
 from bmenet.cli.degrade import degrade
 from bmenet.cli.enhance import enhance
+from bmenet.cli.evaluate import evaluate
 from bmenet.cli.profile import profile
 from bmenet.cli.start import start
 from bmenet.cli.tracking import sync_tracking
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "enhance": enhance,
     "degrade": degrade,
+    "evaluate": evaluate,
     "profile": profile,
     "sync-tracking": sync_tracking,
 }
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, callback=start)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    callback=start,
+)
 for name, command in COMMANDS.items():
     app.command(name)(command)

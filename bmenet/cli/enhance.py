@@ -33,6 +33,8 @@ def enhance(
     """
     check_output(out, scan)
     with exit_on_error():
+        from rich.progress import TaskID
+
         from bmenet.inference import Enhancer
         from bmenet.inference.model_source import find_weights
         from bmenet.layout import Layout
@@ -41,9 +43,10 @@ def enhance(
 
         degraded = load_scan(scan)
         show_notes(degraded.notes)
-        enhancer = Enhancer.from_folder(find_weights(model or str(Layout().coarse_weights)), device)
+        with find_weights(model or str(Layout().coarse_weights)) as folder:
+            enhancer = Enhancer.from_folder(folder, device)
         with progress_bar() as bar:
-            tasks: dict[str, int] = {}
+            tasks: dict[str, TaskID] = {}
 
             def show(step: str, fraction: float) -> None:
                 if step not in tasks:
@@ -53,6 +56,5 @@ def enhance(
             enhanced = enhancer.enhance(degraded, space, show)
         save_scan(out, enhanced.scan)
     kind = "skull-stripped brain" if enhanced.is_skull_stripped else "whole head"
-    seconds = ", ".join(f"{step} {duration:.1f} s" for step, duration in enhanced.timings.items())
-    typer.echo(f"{kind}; similarity to the template {enhanced.registration.similarity:.2f}; {seconds}", err=True)
+    typer.echo(f"{kind}; similarity to the template {enhanced.registration.similarity:.2f}", err=True)
     typer.echo(out)

@@ -9,9 +9,15 @@ import typer
 from bmenet import __version__
 
 
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"bmenet {__version__}")
+        raise typer.Exit
+
+
 def start(
     _version: Annotated[
-        bool, typer.Option("--version", callback=lambda value: _show_version(value), is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Restore T1-weighted brain MRI from motion, noise and intensity inhomogeneity. Research use only.
@@ -20,12 +26,6 @@ def start(
     stdout, progress and messages to stderr.
     """
     signal.signal(signal.SIGTERM, _terminate)
-
-
-def _show_version(is_wanted: bool) -> None:
-    if is_wanted:
-        typer.echo(f"bmenet {__version__}")
-        raise typer.Exit
 
 
 def _terminate(signal_number: int, _frame: Any) -> None:

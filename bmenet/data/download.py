@@ -108,6 +108,8 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> str | None:
                         progress(here, total)
                 os.fsync(handle.fileno())
             md5 = _stored_md5(response)
+    except requests.ConnectionError as error:
+        raise _Interrupted("the server cannot be reached") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _Interrupted(str(error)) from error
     if total is not None and here < total:

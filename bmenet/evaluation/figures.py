@@ -37,7 +37,7 @@ def montage(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequence[Res
             + [Tile(np.abs(result.shown_slices["axial"] - reference), "", True) for result in of_subject]
         )
     labels = [METHOD_LABELS[method] for method in methods]
-    columns = ["clean", *labels, *(f"|{label} − clean|" for label in labels)]
+    columns = ["clean", *labels, *(f"error of\n{label}" for label in labels)]
     return draw_tiles(rows, columns, f"Unseen test subjects, code {code}")
 
 

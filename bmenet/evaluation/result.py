@@ -23,7 +23,7 @@ class Result:
     metrics : dict
         Every metric in `METRICS`.
     seconds : float
-        Wall-clock time of the restoration, on one thread.
+        CPU time of the restoration: what one thread of an idle machine takes.
     shown_slices : dict
         Plane to the 2D slice of the restored volume that figures show.
     """

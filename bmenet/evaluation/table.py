@@ -74,7 +74,7 @@ def _metric_table(summary: Summary, code: str, seconds: dict[str, float] | None)
         for method, by_code in summary.items()
     ]
     if seconds is not None:
-        header.append("seconds a volume")
+        header.append("CPU seconds a volume")
         rows = [[*row, f"{seconds[method]:.1f}"] for row, method in zip(rows, summary, strict=True)]
     return _markdown_table(header, rows)
 

@@ -23,7 +23,7 @@ _LITRES = (0.4, 2.5)
 _SHELL_MM = (6.0, 24.0)
 _BLOCK_MM = 4.0
 _STRIPPED_BELOW = 0.6
-"""Brightness around the brain: 0 to 0.31 for stripped scans, noise, motion and bias included; whole heads 1.16 to 1.6."""
+"""Brightness around the brain: stripped scans reach 0.31 under severe degradation, whole heads begin at 1.16."""
 
 
 def extract_brain(volume: Volume, device: str = "cpu") -> np.ndarray:
@@ -64,7 +64,7 @@ def extract_brain(volume: Volume, device: str = "cpu") -> np.ndarray:
     litres = np.count_nonzero(brain_mask) * abs(np.linalg.det(volume.affine[:3, :3])) / 1e6
     if not _LITRES[0] <= litres <= _LITRES[1]:
         raise VolumeError(
-            f"expected a T1-weighted scan with a brain of {_LITRES[0]:g} to {_LITRES[1]:g} litres; found {litres:.2f} litres"
+            f"expected a T1-weighted scan with a brain of {_LITRES[0]:g} to {_LITRES[1]:g} litres; found {litres:.2f}"
         )
     return np.ascontiguousarray(nib.orientations.apply_orientation(brain_mask, to_stored)).astype(bool)
 
@@ -95,7 +95,7 @@ def _network(device: str) -> Any:
     package = distribution("deepbet")
     for name, expected in _WEIGHTS.items():
         if (got := sha256(str(package.locate_file(name)))) != expected:
-            raise WeightsError(f"deepbet {package.version}, {name}: expected SHA-256 {expected}; got {got}; install 1.0.2")
+            raise WeightsError(f"deepbet's {name}: expected SHA-256 {expected}; got {got}; install deepbet 1.0.2")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit, inside deepbet
         from deepbet import BrainExtraction

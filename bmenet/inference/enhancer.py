@@ -1,5 +1,7 @@
 """One class behind the command line, the evaluation and the served model."""
 
+import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ import torch
 from scipy import ndimage
 
 from bmenet.config import CoarseConfig, RegistrationConfig
-from bmenet.errors import GridMismatchError
+from bmenet.errors import BMENetError, GridMismatchError
 from bmenet.grid import Grid, standard_grid
 from bmenet.inference.blending import SHOWN_MARGIN_MM, blend, brain_ramp, face_ramp
 from bmenet.inference.brain_extraction import extract_brain, is_skull_stripped
@@ -24,7 +26,8 @@ from bmenet.scan import Scan
 from bmenet.volume import Volume
 
 Space = Literal["native", "template"]
-REGISTRATION = RegistrationConfig(backend="ants", estimate_spacing_mm=2, min_similarity=0.5)
+REGISTRATION = RegistrationConfig(backend="ants", estimate_spacing_mm=2, min_similarity=0.2)
+"""Severe degradation takes a well aligned scan down to 0.45; one that is upside down or turned reaches 0.19 to 0.29."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,10 @@ class Enhancer:
         cls, folder: Path | str, device: str = "cpu", registration: RegistrationConfig = REGISTRATION
     ) -> "Enhancer":
         """Load a weights folder (``model.safetensors`` and ``model.json``) onto ``cpu``, ``cuda`` or ``auto``."""
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        place = _choose_device(device)
         network, spec = load_coarse(folder)
-        config = CoarseConfig.model_validate(spec["config"])
-        return cls(network.to(device).eval(), config, spec["spacing_mm"], torch.device(device), registration)
+        config = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
+        return cls(network.to(place), config, spec["spacing_mm"], place, registration)
 
     @property
     def grid(self) -> Grid:
@@ -98,7 +100,7 @@ class Enhancer:
         if not volume.grid.same_as(self.grid):
             raise GridMismatchError(
                 f"expected a volume on the standard grid of {self.spacing_mm} mm, shape {self.grid.shape}; got shape "
-                f"{volume.grid.shape}, voxels of {volume.grid.spacing_mm} mm; enhance the scan instead, which registers it"
+                f"{volume.grid.shape}, voxels of {volume.grid.spacing_mm} mm; use `enhance`, which registers it"
             )
         dtype = torch.float32 if self.config.precision == "fp32" else fastest_dtype(self.device)
         restored = restore_volume(
@@ -161,13 +163,21 @@ class Enhancer:
     def _align(self, brain: Volume) -> Registration:
         """Register the brain of a scan, unless the scan lies on the standard grid already."""
         if brain.grid.same_as(self.grid):
-            return Registration(np.eye(4), 1.0, "none")
+            return Registration(np.eye(4), math.nan, "none")
         return register(brain, self.registration)
 
     def _distance_to_brain(self, brain_mask: Volume, moving2fixed: np.ndarray) -> np.ndarray:
         """Return the distance in mm of every voxel of the standard grid to the brain."""
         inside = resample(brain_mask, self.grid, moving2fixed, order=1).data > 0.5
         return ndimage.distance_transform_edt(~inside, sampling=self.grid.spacing_mm)
+
+
+def _choose_device(name: str) -> torch.device:
+    """Return the device that a name stands for."""
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise BMENetError("expected a GPU that torch can use (device cuda); got none; choose cpu or auto")
+    return torch.device(("cuda" if has_gpu else "cpu") if name == "auto" else name)
 
 
 def _non_negative(volume: Volume) -> Volume:

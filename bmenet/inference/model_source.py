@@ -1,5 +1,8 @@
 """Which weights a model's name stands for: a folder, or an entry of the model registry."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bmenet.errors import WeightsError
@@ -9,8 +12,9 @@ REGISTRY_PREFIX = "models:/"
 _PLACES = ("", "coarse", "artifacts/*", "artifacts/*/coarse")
 
 
-def find_weights(model: str) -> Path:
-    """Return the folder of a Coarse-net's weights.
+@contextmanager
+def find_weights(model: str) -> Iterator[Path]:
+    """Yield the folder of a Coarse-net's weights; what was fetched is gone when the block ends.
 
     Parameters
     ----------
@@ -23,17 +27,21 @@ def find_weights(model: str) -> Path:
     WeightsError
         If there is no such model or it holds no weights.
     """
-    if model.startswith(REGISTRY_PREFIX):
-        from bmenet.tracking.registry import fetch_model
+    if not model.startswith(REGISTRY_PREFIX):
+        yield _search(Path(model), model)
+        return
+    from bmenet.tracking.registry import fetch_model
 
-        folder = fetch_model(model)
-    else:
-        folder = Path(model)
+    with tempfile.TemporaryDirectory(prefix="bmenet-model-") as folder:
+        yield _search(fetch_model(model, Path(folder)), model)
+
+
+def _search(folder: Path, model: str) -> Path:
+    """Return the first place in a bundle that holds weights."""
     for place in _PLACES:
-        found = sorted(folder.glob(f"{place}/{SPEC_FILE}" if place else SPEC_FILE))
-        if found:
+        if found := sorted(folder.glob(f"{place}/{SPEC_FILE}".removeprefix("/"))):
             return found[0].parent
     raise WeightsError(
-        f"{model}: expected a folder with {SPEC_FILE} and its weights; got none; train first (`dvc repro train_coarse`), "
-        f"or name another one (--model, BMENET_MODEL)"
+        f"{model}: expected a folder with {SPEC_FILE} and its weights; got none; train first "
+        f"(`dvc repro train_coarse`), or name another one (--model, BMENET_MODEL)"
     )

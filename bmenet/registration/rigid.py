@@ -1,4 +1,4 @@
-"""Rigid alignment of a scan to the template: coarse copies, one tool, one convention, one check."""
+"""Rigid alignment of a scan with the standard space: a rough start, one tool, one convention, one check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +8,22 @@ import numpy as np
 from bmenet.brain import foreground_mask
 from bmenet.config import RegistrationConfig
 from bmenet.errors import RegistrationError
-from bmenet.grid import Grid, standard_grid
-from bmenet.registration import ants
+from bmenet.grid import standard_grid
+from bmenet.registration import ants, flirt
+from bmenet.registration.similarity import LocalNCC
+from bmenet.registration.start import coarsened, find_start
 from bmenet.resample import resample
 from bmenet.template import load_template
 from bmenet.volume import Volume
 
-BACKENDS: dict[str, Callable[[Volume, Volume], np.ndarray]] = {"ants": ants.estimate}
-"""Tool name to a function (moving, fixed) -> moving2fixed."""
+BACKENDS: dict[str, Callable[[Volume, Volume, np.ndarray], np.ndarray]] = {
+    "ants": ants.estimate,
+    "flirt": flirt.estimate,
+}
+"""Tool to a function (moving, fixed, start) -> moving2fixed; both matrices (4, 4), moving to fixed, RAS+ mm."""
+
+_CHECK_SPACING_MM = 4
+_CHECK_WINDOW_VOXELS = 5
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Registration:
     moving2fixed : ndarray, shape (4, 4)
         RAS+ mm of the native scan to RAS+ mm of the standard space.
     similarity : float
-        Normalised cross-correlation with the template inside its brain, in [-1, 1].
+        Mean local correlation with the template, scaled to the scanned brain's size, inside its brain; in [-1, 1].
     backend : str
         The tool that estimated it.
     """
@@ -37,61 +45,58 @@ class Registration:
     backend: str
 
 
+class AlignmentError(RegistrationError):
+    """Registration failed; `moving2fixed` (4, 4) is the best transform known by then, for a picture of the failure."""
+
+    def __init__(self, message: str, moving2fixed: np.ndarray) -> None:
+        super().__init__(message)
+        self.moving2fixed = moving2fixed
+
+
 def register(moving: Volume, config: RegistrationConfig) -> Registration:
-    """Estimate the rigid transform (6 dof) from a native scan to the standard space, and check it.
+    """Estimate the rigid transform (6 degrees of freedom) from a native scan to the standard space, and check it.
 
     Parameters
     ----------
     moving : Volume
-        A T1-weighted scan in its native space, any intensity scale.
+        A T1-weighted scan in its native space, any orientation and intensity scale, best skull-stripped: of a whole head
+        hand in the brain alone, all else zero.
     config : RegistrationConfig
 
     Raises
     ------
-    RegistrationError
+    AlignmentError
         If the tool fails, or the aligned scan resembles the template less than `config.min_similarity`.
+    RegistrationError
+        If the scan is empty.
     """
-    fixed = load_template(standard_grid(config.estimate_spacing_mm))
-    coarse = resample(moving, _coarse_grid(moving.grid, config.estimate_spacing_mm), order=1)
-    start = _centre_of_mass_shift(coarse, fixed)
-    shifted = Volume(coarse.data, start @ coarse.affine)
-    moving2fixed = BACKENDS[config.backend](shifted, fixed) @ start
-    similarity = measure_similarity(coarse, fixed, moving2fixed)
+    coarse = _clip_bright(resample(moving, coarsened(moving.grid, config.estimate_spacing_mm), order=1))
+    start = find_start(coarse)
+    fixed = start.fit_template(load_template(standard_grid(config.estimate_spacing_mm)))
+    try:
+        moving2fixed = BACKENDS[config.backend](coarse, fixed, start.moving2fixed)
+    except RegistrationError as error:
+        raise AlignmentError(str(error), start.moving2fixed) from error
+    similarity = measure_similarity(
+        coarse, start.fit_template(load_template(standard_grid(_CHECK_SPACING_MM))), moving2fixed
+    )
     if similarity < config.min_similarity:
-        raise RegistrationError(
-            f"expected the aligned scan to resemble the template with NCC >= {config.min_similarity:g} "
-            f"(registration.min_similarity); got {similarity:.3f}; is it a T1-weighted brain?"
+        raise AlignmentError(
+            "expected the aligned scan to resemble the template with a local correlation of at least "
+            f"{config.min_similarity:g} (registration.min_similarity); got {similarity:.2f}; is it a T1-weighted brain?",
+            moving2fixed,
         )
     return Registration(moving2fixed, similarity, config.backend)
 
 
 def measure_similarity(moving: Volume, fixed: Volume, moving2fixed: np.ndarray) -> float:
-    """Return the normalised cross-correlation of `moving`, aligned, and `fixed` inside the brain of `fixed`."""
-    inside = foreground_mask(fixed.data)
-    a = resample(moving, fixed.grid, moving2fixed, order=1).data[inside]
-    b = fixed.data[inside]
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 else 0.0
+    """Return the mean local correlation (20 mm windows at 4 mm) of `moving`, aligned, with `fixed` inside its brain."""
+    compare = LocalNCC(fixed.data, foreground_mask(fixed.data), _CHECK_WINDOW_VOXELS)
+    return compare(resample(moving, fixed.grid, moving2fixed, order=1).data)
 
 
-def _coarse_grid(grid: Grid, spacing_mm: float) -> Grid:
-    """Return a grid along the same axes whose voxels are at least about `spacing_mm` wide; same field of view."""
-    factors = np.maximum(spacing_mm / np.asarray(grid.spacing_mm), 1.0)
-    x, y, z = (int(np.ceil(extent / factor)) for extent, factor in zip(grid.shape, factors, strict=True))
-    coarsen = np.diag([*factors, 1.0])
-    coarsen[:3, 3] = (factors - 1) / 2  # the outer faces of the corner voxels stay where they are
-    return Grid((x, y, z), grid.affine @ coarsen)
-
-
-def _centre_of_mass_shift(moving: Volume, fixed: Volume) -> np.ndarray:
-    """Return the translation, RAS+ mm, that lays the moving centre of mass on the fixed one."""
-    shift = np.eye(4)
-    shift[:3, 3] = _centre_of_mass_mm(fixed) - _centre_of_mass_mm(moving)
-    return shift
-
-
-def _centre_of_mass_mm(volume: Volume) -> np.ndarray:
-    """Return the centre of mass of the non-negative intensities, RAS+ mm."""
-    weights = np.maximum(volume.data, 0)
-    profiles = [weights.sum(axis=tuple(other for other in range(3) if other != axis), dtype=float) for axis in range(3)]
-    centre = [np.average(np.arange(profile.size), weights=profile) for profile in profiles]
-    return (volume.affine @ [*centre, 1.0])[:3]
+def _clip_bright(volume: Volume) -> Volume:
+    """Scale to [0, 1] and clip what is brighter than white matter: vessels and fat would stretch the joint histogram."""
+    bright = volume.data > 0.05 * np.percentile(volume.data, 99.9)
+    ceiling = np.percentile(volume.data[bright], 98) if bright.any() else 1.0
+    return volume.with_data(np.clip(volume.data / ceiling, 0, 1))

@@ -8,7 +8,7 @@ _NEGATIVE_SHARE = 0.2
 _MAX_LABELS = 512
 _DARK = 0.1
 _PIECEWISE = 0.6
-"""Share of neighbours, both brighter than the darkest tenth, that are equal: 0.02 to 0.07 in scans, 0.8 in label maps."""
+"""Share of neighbours above the darkest tenth that are equal: 0.02 to 0.07 in scans, 0.8 in label maps."""
 
 
 def check_content(data: np.ndarray, where: object) -> tuple[np.ndarray, tuple[str, ...]]:

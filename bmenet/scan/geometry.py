@@ -10,13 +10,17 @@ no      no      axes as NIfTI's oldest method has them (x to the left), codes 2;
 ======= ======= ==================================================================================
 """
 
+from collections.abc import Callable
+
 import nibabel as nib
 import numpy as np
 
 from bmenet.errors import VolumeError
 
-_FIELDS = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d")
-_FIELDS += ("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units")
+_FIELDS = (
+    *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units"),
+)
 _ALIGNED_CODE = 2
 _SPACING_MM = (0.1, 10.0)
 
@@ -47,50 +51,65 @@ def read_geometry(
     VolumeError
         If a matrix is said to be there and neither is usable, or voxels are not 0.1 to 10 mm wide.
     """
-    geometry = nib.Nifti1Header()
-    geometry.set_data_shape(shape)
-    for field in _FIELDS:
-        geometry[field] = header[field]
-    geometry["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
-    geometry["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
-    stored = {"qform": int(header["qform_code"]) > 0, "sform": int(header["sform_code"]) > 0}
-    qform = _usable(geometry.get_qform) if stored["qform"] else None
-    sform = _usable(geometry.get_sform) if stored["sform"] else None
-    notes = [f"the {name} cannot be used" for name, form in (("qform", qform), ("sform", sform)) if stored[name] and form is None]
-
-    if qform is not None and sform is not None:
-        affine = sform
-        if (distance_mm := _largest_distance(qform, sform, shape)) > 0.5 * _spacing(sform).min():
-            notes.append(f"qform and sform differ by up to {distance_mm:.2f} mm: the sform is used")
-    elif qform is not None:
-        affine = qform
-        geometry.set_sform(affine, code=int(header["qform_code"]))
-    elif sform is not None:
-        affine = sform
-        code = 0 if _shears(sform) else int(header["sform_code"])
-        geometry.set_qform(affine, code=code, strip_shears=True)
-    elif any(stored.values()):
-        raise VolumeError(f"{where}: expected a qform or an sform that can be inverted; got neither")
-    else:
+    geometry = _bare(header, shape)
+    forms, notes = _usable_forms(geometry)
+    if not forms and not notes:
         geometry["pixdim"][0] = 1
-        affine = geometry.get_base_affine()
-        if np.isfinite(affine).all() and np.linalg.det(affine) != 0:
-            geometry.set_qform(affine, code=_ALIGNED_CODE)
-            geometry.set_sform(affine, code=_ALIGNED_CODE)
-        notes.append("there is neither a qform nor an sform: LEFT AND RIGHT ARE A GUESS (x is taken to grow to the left)")
+        forms["base"] = geometry.get_base_affine()
+        notes.append("neither a qform nor an sform: LEFT AND RIGHT ARE A GUESS (x is taken to grow to the left)")
+    affine = forms.get("sform", forms.get("qform", forms.get("base")))
+    if affine is None:
+        raise VolumeError(f"{where}: expected a qform or an sform that can be inverted; got neither")
     spacing_mm = _spacing(affine)
     if not ((spacing_mm >= _SPACING_MM[0]) & (spacing_mm <= _SPACING_MM[1])).all():
         raise VolumeError(
             f"{where}: expected voxels {_SPACING_MM[0]:g} to {_SPACING_MM[1]:g} mm wide; got "
             f"{' x '.join(f'{width:g}' for width in spacing_mm)} mm"
         )
+    if len(forms) == 1:
+        _fill_in(geometry, *forms.popitem())
+    elif (distance_mm := _largest_distance(forms["qform"], affine, shape)) > 0.5 * spacing_mm.min():
+        notes.append(f"qform and sform differ by up to {distance_mm:.2f} mm: the sform is used")
     return geometry, affine, tuple(notes)
 
 
-def _usable(read: object) -> np.ndarray | None:
+def _bare(header: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
+    """Return a header with the geometry of another, and nothing else of it."""
+    geometry = nib.Nifti1Header()
+    geometry.set_data_shape(shape)
+    for field in _FIELDS:
+        geometry[field] = header[field]
+    geometry["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
+    geometry["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
+    return geometry
+
+
+def _usable_forms(geometry: nib.Nifti1Header) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the matrices whose code is above 0 and that can be inverted, and a note on each that cannot."""
+    forms, notes = {}, []
+    for name, read in (("qform", geometry.get_qform), ("sform", geometry.get_sform)):
+        if int(geometry[f"{name}_code"]) > 0:
+            affine = _usable(read)
+            if affine is None:
+                notes.append(f"the {name} cannot be used")
+            else:
+                forms[name] = affine
+    return forms, notes
+
+
+def _fill_in(geometry: nib.Nifti1Header, name: str, affine: np.ndarray) -> None:
+    """Let the one matrix that is there, or the guess, stand for both."""
+    code = _ALIGNED_CODE if name == "base" else int(geometry[f"{name}_code"])
+    if name != "qform":
+        geometry.set_qform(affine, code=0 if _shears(affine) else code, strip_shears=True)
+    if name != "sform":
+        geometry.set_sform(affine, code=code)
+
+
+def _usable(read: Callable[[], np.ndarray]) -> np.ndarray | None:
     """Return the matrix if it can be read and inverted."""
     try:
-        affine = read()  # type: ignore[operator]
+        affine = read()
     except (ValueError, nib.spatialimages.HeaderDataError):
         return None
     if not np.isfinite(affine).all() or _spacing(affine).min() == 0:

@@ -69,7 +69,7 @@ def read_header(stream: Stream) -> Header:
     offset = float(nifti["vox_offset"])
     least = nifti.single_vox_offset
     if not least <= offset <= _MAX_OFFSET:
-        raise VolumeError(f"{where}: expected voxels that start at byte {least} to {_MAX_OFFSET} (vox_offset); got {offset:g}")
+        raise VolumeError(f"{where}: expected vox_offset from {least} to {_MAX_OFFSET}; got {offset:g}")
     stream.read(int(offset) - nifti.sizeof_hdr)
     slope, intercept, notes = _scaling(nifti)
     return Header(nifti, shape, dtype, slope, intercept, notes)
@@ -123,7 +123,7 @@ def _dtype(nifti: nib.Nifti1Header, where: object) -> np.dtype:
     label = data_type_codes.label[code] if code in data_type_codes else "unknown"
     if label not in _REAL_TYPES:
         raise VolumeError(f"{where}: expected voxels that are real numbers; got {label} (datatype {code})")
-    return data_type_codes.dtype[code].newbyteorder(nifti.endianness)
+    return np.dtype(label).newbyteorder(nifti.endianness)
 
 
 def _scaling(nifti: nib.Nifti1Header) -> tuple[float, float, tuple[str, ...]]:

@@ -62,7 +62,7 @@ class Stream:
             left -= got
             if left < 0:
                 raise VolumeError(
-                    f"{self.path}: expected the file to end with its voxels; got more than {_MAX_TRAILING} bytes after them"
+                    f"{self.path}: expected the file to end with its voxels; got over {_MAX_TRAILING} bytes after them"
                 )
 
 

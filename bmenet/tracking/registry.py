@@ -7,13 +7,15 @@ from bmenet.tracking.place import Place
 from bmenet.tracking.store import load_mlflow
 
 
-def fetch_model(uri: str) -> Path:
-    """Return a local folder with the files of a registered model.
+def fetch_model(uri: str, folder: Path) -> Path:
+    """Copy the files of a registered model into a folder; return where they lie.
 
     Parameters
     ----------
     uri : str
         ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+    folder : Path
+        An existing one.
 
     Raises
     ------
@@ -24,7 +26,8 @@ def fetch_model(uri: str) -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    mlflow.set_tracking_uri(Place.of_workspace().uri)  # as an argument it would not reach the lookup of the alias
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=Place.of_workspace().uri))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         raise WeightsError(f"{uri}: expected a published model; the registry answered: {error}") from error

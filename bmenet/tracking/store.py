@@ -28,7 +28,7 @@ _NEUTRAL_TAGS = {"mlflow.user": "bmenet", "mlflow.source.type": "PROJECT"}  # no
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # which of its views the UI opens
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
 _PARAMS_PER_BATCH = 100
-_LOCK_TIMEOUT_S = 60
+_LOCK_TIMEOUT_S = 300
 
 
 def load_mlflow() -> None:

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 
@@ -40,8 +41,9 @@ class SystemSampler(threading.Thread):
         self.join()
 
     def _sample(self) -> None:
-        self._record({f"system/{name}": value for name, value in _measure().items()}, self._step)
-        self._step += 1
+        with suppress(Exception):  # a machine that hides a figure, or torch half imported: no reason to stop
+            self._record({f"system/{name}": value for name, value in _measure().items()}, self._step)
+            self._step += 1
 
 
 def _measure() -> dict[str, float]:

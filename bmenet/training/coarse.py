@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import warnings
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from bmenet.config import CoarseConfig, Config
@@ -34,6 +32,18 @@ Split = dict[str, Any]
 
 _NOT_DECISIVE = {"workers", "checkpoint_every"}
 """Keys of `coarse` that leave the trained weights as they are."""
+
+
+class CoarseObjective:
+    """The loss of a network on a batch."""
+
+    def __init__(self, config: CoarseConfig) -> None:
+        self.loss = CoarseLoss(config)
+
+    def __call__(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the total loss and its terms."""
+        slab = batch["slab"].contiguous(memory_format=torch.channels_last)
+        return self.loss(network(slab), batch["clean"])
 
 
 @dataclass(frozen=True)
@@ -91,8 +101,9 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
     # A run keeps the precision it began with, wherever it goes on.
     precision = checkpoint.scalars["precision"] if checkpoint else _precision(coarse)
     accelerator = Accelerator(mixed_precision=precision)
-    set_seed(derive_seed(config.seed, "coarse weights") % 2**32)
-    network = build_coarse(coarse).to(accelerator.device, memory_format=torch.channels_last)
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(config.seed, "coarse weights"))
+        network = build_coarse(coarse).to(accelerator.device, memory_format=torch.channels_last)
     schedule = Schedule(
         **coarse.model_dump(include=set(Schedule.__dataclass_fields__)), log_every=config.tracking.log_every
     )
@@ -107,7 +118,7 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
         lambda start: batch_loader(
             batches, start, coarse.steps, coarse.workers, accelerator.process_index, accelerator.num_processes
         ),
-        _CoarseObjective(coarse),
+        CoarseObjective(coarse),
         CoarseValidation(coarse, layout, split["validation"], autocast_dtype, logger),
         schedule,
         checkpoints,
@@ -120,3 +131,44 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
     metrics = {**scores, "best_step": state.best_step, "steps": state.step}
     metrics.pop("step")
     return CoarseTraining(best.eval(), metrics, state.history, state.validations)
+
+
+def _cases(config: Config, subjects: list[str], layout: Layout) -> Cases:
+    """Return the source of training cases that `coarse.degradations` names."""
+    if config.coarse.degradations == "online":
+        preset = config.degradation.preset
+        return FreshCases(layout, subjects, config.coarse, config.grid.spacing_mm, preset, config.seed)
+    return StoredCases(layout, subjects, config.coarse, config.grid.spacing_mm)
+
+
+def _precision(config: CoarseConfig) -> str:
+    """Return accelerate's word for `coarse.precision`."""
+    if config.precision == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return "bf16" if fastest_dtype(device) == torch.bfloat16 else "no"
+    return "bf16" if config.precision == "bf16" else "no"
+
+
+def _require_cases(config: Config, split: Split) -> None:
+    """Check that there is something to train and to validate on."""
+    for name in ("train", "validation"):
+        if not split[name]:
+            raise ConfigError(
+                f"split.{name}: expected at least one subject; got none; raise split.{name} in params.yaml"
+            )
+    trained = {code for code, weight in config.coarse.code_weights.items() if weight > 0}
+    stored = {"000", *config.degradation.codes}
+    needed = {*CODES, *trained} if config.coarse.degradations == "precomputed" else set(CODES)
+    if missing := sorted(needed - stored):
+        raise ConfigError(
+            f"degradation.codes: expected the codes that coarse.code_weights trains on and 111 to validate on;"
+            f" {missing} are missing; add them"
+        )
+
+
+def _flush_denormals() -> None:
+    """Treat denormal numbers as zero: as operands they slow a CPU many times over."""
+    for kind in (np.float32, np.float64):
+        # NumPy looks for the smallest denormal when first asked, and warns if it finds none: ask before.
+        _ = np.finfo(kind).smallest_subnormal
+    torch.set_flush_denormal(True)

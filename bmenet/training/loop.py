@@ -11,7 +11,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from bmenet.errors import TrainingError
-from bmenet.progress import progress_bar
+from bmenet.progress import console, progress_bar
 from bmenet.training.batches import Batch
 from bmenet.training.checkpoint import CheckpointFolder
 from bmenet.training.schedule import Schedule
@@ -65,7 +65,7 @@ def train(
     Raises
     ------
     TrainingError
-        If the loss or its gradient is not finite (the last checkpoint stays), or on SIGTERM or SIGINT (after writing one).
+        If the loss or its gradient is not finite (the last checkpoint stays), or on SIGTERM or SIGINT (one is written).
     """
     network, optimiser = accelerator.prepare(state.network, state.optimiser)
     network.train()
@@ -98,14 +98,14 @@ def train(
             if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
                 bar.update(task, note="validating")
                 _validate(state, validate, accelerator, logger)
-                bar.update(task, note=" ".join(f"{name} {value:.4g}" for name, value in state.validations[-1].items()))
+                console.print(" ".join(f"{name} {value:.5g}" for name, value in state.validations[-1].items()))
             bar.update(task, completed=state.step)
             is_due = state.step % schedule.checkpoint_every == 0 or state.step == schedule.steps
             if (is_due or stop) and accelerator.is_main_process:
                 checkpoints.save(state.step, state.to_checkpoint(accelerator.mixed_precision))
             if stop:
                 raise TrainingError(
-                    f"stopped by {stop[0]} at step {state.step} of {schedule.steps}; run the same command again to go on"
+                    f"stopped by {stop[0]} at step {state.step} of {schedule.steps}; run it again to go on"
                 )
 
 

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from bmenet.training.checkpoint import Checkpoint
 from bmenet.training.schedule import Schedule
 
+_BETAS = (0.9, 0.99)
+"""AdamW's; a second moment that remembers 1000 steps made norm-free networks diverge when gradients grew suddenly."""
+
 _COUNTERS = ("step", "best_score", "best_step", "misses", "sums", "history", "validations")
 
 
@@ -47,7 +50,11 @@ class TrainingState:
     def start(cls, network: nn.Module, schedule: Schedule) -> "TrainingState":
         """Return the state before the first step."""
         optimiser = torch.optim.AdamW(
-            network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
+            network.parameters(),
+            lr=schedule.learning_rate,
+            betas=_BETAS,
+            weight_decay=schedule.weight_decay,
+            fused=True,
         )
         averaged = copy.deepcopy(network).requires_grad_(False).eval()
         return cls(network, optimiser, averaged, _snapshot(averaged))

@@ -139,7 +139,9 @@ def test_download_says_what_to_do_without_a_network(target):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}/scan.nii.gz"
-    with pytest.raises(UnreachableError, match=r"gave up after 2 tries.*Check the network.*data\.mirror"):
+    with pytest.raises(
+        UnreachableError, match=r"gave up after 2 tries: the server cannot be reached\. Check the network.*data\.mirror"
+    ):
         download(closed, target, attempts=2)
 
 

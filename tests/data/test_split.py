@@ -1,3 +1,5 @@
+from itertools import chain
+
 import pytest
 
 from bmenet.config import SplitConfig
@@ -18,7 +20,7 @@ def sizes(subsets):
 @pytest.mark.parametrize("numbers", [(40, 4, 4), (0.8, 0.1, 0.1), (20, 5, 3), (0, 0, 2), (0.5, 0.2, 0.2), (1, 1, 1)])
 def test_split_subjects_puts_every_subject_into_exactly_one_subset(numbers):
     subsets = split(IDS, *numbers)
-    assert sorted(sum(subsets.values(), [])) == IDS
+    assert sorted(chain(*subsets.values())) == IDS
 
 
 @pytest.mark.parametrize(

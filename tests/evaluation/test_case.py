@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from bmenet.baselines import BASELINES
 from bmenet.evaluation import case as case_module
 from bmenet.evaluation import methods as methods_module
 from bmenet.evaluation.case import evaluate_case
@@ -25,6 +26,7 @@ def layout(tmp_path, phantom, generator, monkeypatch) -> Layout:
     save_unit_volume(layout.clean("sub-01"), phantom)
     save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(noisy))
     write_text(layout.coarse_weights / "model.json", "weights, first version")
+    monkeypatch.setitem(BASELINES, "n4", lambda degraded: degraded.with_data(degraded.data * 0.9))
     monkeypatch.setattr(methods_module, "_enhancer", lambda folder, digest: ClippingEnhancer())
     return layout
 

@@ -18,7 +18,7 @@ def test_montage_has_a_row_per_subject_and_a_difference_per_method(results):
     figure = montage(clean_slices(results), results, "111")
     assert len(figure.axes) == 3 * 7
     assert titles(figure)[0] == "clean"
-    assert titles(figure)[-1] == "|BMENet, coarse − clean|"
+    assert titles(figure)[-1] == "error of\nBMENet, coarse"
 
 
 def test_montage_difference_is_absolute(results):

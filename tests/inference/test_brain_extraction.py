@@ -33,14 +33,14 @@ def test_extract_brain_refuses_a_volume_without_a_brain(monkeypatch, phantom):
             return brain_mask
 
     monkeypatch.setattr(brain_extraction, "_network", lambda device: Network())
-    with pytest.raises(VolumeError, match="0.4 to 2.5 litres; found 0.00"):
+    with pytest.raises(VolumeError, match=r"0\.4 to 2\.5 litres; found 0\.00"):
         extract_brain(phantom)
 
 
 def test_extract_brain_loads_only_the_networks_that_were_reviewed(monkeypatch, phantom):
     monkeypatch.setattr(brain_extraction, "sha256", lambda path: "0" * 64)
     brain_extraction._network.cache_clear()
-    with pytest.raises(WeightsError, match="bbox_model.pt: expected SHA-256 39a7.*got 0000"):
+    with pytest.raises(WeightsError, match=r"bbox_model\.pt: expected SHA-256 39a7.*got 0000"):
         extract_brain(phantom)
 
 

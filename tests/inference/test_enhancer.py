@@ -112,6 +112,7 @@ def test_enhance_keeps_what_lies_beyond_the_standard_field_of_view(make_enhancer
     shift = np.eye(4)
     shift[2, 3] = -80  # half of the brain leaves the field of view
     native = resample(smooth, _native_grid("RAS"))
+    native = native.with_data(np.maximum(native.data, 0))
     enhanced = make_enhancer(lambda data: 0 * data, shift).enhance(make_scan(native)).scan.volume.data
     z_mm = native.affine[2, 3] + 4 * np.arange(64) - 80
     below = z_mm < -72
@@ -147,7 +148,9 @@ def test_enhance_does_not_register_a_scan_on_the_standard_grid(make_enhancer, ma
 
 def test_enhance_reports_every_step(make_enhancer, make_scan, smooth):
     heard = []
-    enhanced = make_enhancer().enhance(make_scan(smooth), progress=lambda step, fraction: heard.append((step, fraction)))
+    enhanced = make_enhancer().enhance(
+        make_scan(smooth), progress=lambda step, fraction: heard.append((step, fraction))
+    )
     steps = ["find the brain", "register", "restore", "return"]
     assert heard == [(step, fraction) for step in steps for fraction in (0.0, 1.0)]
     assert list(enhanced.timings) == steps

@@ -1,4 +1,5 @@
 import json
+from itertools import chain
 
 import pytest
 import yaml
@@ -46,7 +47,7 @@ def test_split_divides_the_registered_subjects_with_their_covariates(workspace):
     split.main()
     written = read_json(layout.split)
     covariates = written.pop("covariates")
-    assert sorted(sum(written.values(), [])) == [f"sub-{number}" for number in range(6)]
+    assert sorted(chain(*written.values())) == [f"sub-{number}" for number in range(6)]
     assert covariates["sub-4"] == {"age": 64.0, "sex": None}
     assert read_json("reports/split/metrics.json") == {name: len(members) for name, members in written.items()}
     first = json.dumps(written)

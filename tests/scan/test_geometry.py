@@ -97,5 +97,5 @@ def test_a_broken_matrix_gives_way_to_the_other(write, broken, used):
 
 
 def test_voxels_without_a_width_are_refused(write):
-    with pytest.raises(VolumeError, match="0.1 to 10 mm wide; got 0 x 0 x 0"):
+    with pytest.raises(VolumeError, match=r"0\.1 to 10 mm wide; got 0 x 0 x 0"):
         load_scan(write(qform_code=0, sform_code=0, pixdim=[1, 0, 0, 0, 0, 0, 0, 0]))

@@ -90,8 +90,8 @@ BAD = {
     "2D as one slice": (_dim(3, 1), "2D image"),
     "bad magic": (_set("magic", b"xyz"), "magic"),
     "half of a pair": (_set("magic", b"ni1"), "convert pairs"),
-    "vox_offset too small": (_set("vox_offset", 100), "vox_offset.*got 100"),
-    "vox_offset NaN": (_set("vox_offset", np.nan), "vox_offset.*got nan"),
+    "vox_offset too small": (_set("vox_offset", 100), "vox_offset .*got 100"),
+    "vox_offset NaN": (_set("vox_offset", np.nan), "vox_offset .*got nan"),
     "vox_offset huge": (_set("vox_offset", 1e12), "vox_offset"),
     "complex": (_set("datatype", 32), "real numbers; got complex64"),
     "RGB": (_set("datatype", 128), "real numbers; got RGB"),
@@ -131,7 +131,9 @@ def test_load_scan_reads_every_real_type_of_either_byte_order(tmp_path, head, ph
     assert scan.volume.data.dtype == np.float32
 
 
-@pytest.mark.parametrize(("name", "packed"), [("a.nii", True), ("a.nii.gz", False), ("a scän µ.nii", False), ("scan", True)])
+@pytest.mark.parametrize(
+    ("name", "packed"), [("a.nii", True), ("a.nii.gz", False), ("a scän µ.nii", False), ("scan", True)]
+)
 def test_load_scan_goes_by_content_not_by_name(write, head, name, packed):
     path = write()
     named = path.with_name(name)
@@ -224,7 +226,11 @@ def test_load_scan_refuses_what_is_not_a_file(tmp_path):
     loop = tmp_path / "loop.nii"
     loop.symlink_to(loop)
     os.mkfifo(tmp_path / "pipe.nii")
-    for path, reason in ((tmp_path / "none.nii", "No such file"), (loop, "symbolic links"), (tmp_path / "pipe.nii", "a pipe")):
+    for path, reason in (
+        (tmp_path / "none.nii", "No such file"),
+        (loop, "symbolic links"),
+        (tmp_path / "pipe.nii", "a pipe"),
+    ):
         with pytest.raises(VolumeError, match=reason):
             load_scan(path)
 

@@ -38,7 +38,7 @@ def place(workspace: Path, config: Config, empty_store: Path) -> Place:
 
 @pytest.fixture
 def runs(place: Place) -> Callable[[], list[Any]]:
-    """Return all runs of the store, oldest first, parents included."""
+    """Return all runs of the store, oldest first, each parent before its first child."""
     from mlflow import MlflowClient
 
     def search() -> list[Any]:
@@ -46,7 +46,8 @@ def runs(place: Place) -> Callable[[], list[Any]]:
         experiment = client.get_experiment_by_name("bmenet")
         if experiment is None:
             return []
-        return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+        found = client.search_runs([experiment.experiment_id])
+        return sorted(found, key=lambda run: (run.info.start_time, "mlflow.parentRunId" in run.data.tags))
 
     return search
 

@@ -31,7 +31,7 @@ def test_stage_ends_with_one_warning_when_the_server_is_down(place, config, monk
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     start = time.monotonic()
     train(config, range(3))
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60  # mlflow's own retries would take minutes
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("tracking:") == 1

@@ -29,7 +29,7 @@ _RINGING = 0.01
 """Intensity below which the spline's ringing outside the brain is cut off; the darkest tissue has 0.25."""
 
 _BENDS = ((32.0, 1.0), (10.0, 0.2))
-"""Length in mm and share of the deformation: the shape of the head, and of its gyri; together they do not fold space."""
+"""Length in mm and share of the deformation: the shape of the head, and of its gyri; at 6 mm space does not fold."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,142 @@
+"""Find roughly where and how large the brain is, from any starting pose, before a registration tool refines it.
+
+A brain is up to a fifth smaller than the MNI152 template. A rigid tool given both slides the small one about inside the
+large one, and ends several millimetres and degrees away from the anatomy. So the size is estimated first, and the
+tool aligns the scan with a template of the scan's own size: its transform stays rigid, and becomes well determined.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy import ndimage, optimize
+from scipy.spatial.transform import Rotation
+
+from bmenet.brain import foreground_mask
+from bmenet.errors import RegistrationError
+from bmenet.grid import Grid, standard_grid
+from bmenet.registration.similarity import LocalNCC
+from bmenet.resample import resample
+from bmenet.template import load_template
+from bmenet.volume import Volume
+
+_ANGLES_DEG = {"pitch": (-45, -30, -15, 0, 15, 30, 45), "roll": (-30, -15, 0, 15, 30), "yaw": (-30, -15, 0, 15, 30)}
+_SHRINKS_PERCENT = (0, 15)
+_KEPT = 3
+
+
+@dataclass(frozen=True)
+class Start:
+    """A rough alignment.
+
+    Parameters
+    ----------
+    moving2fixed : ndarray, shape (4, 4)
+        Rigid, RAS+ mm.
+    size : float
+        Edge length of the scanned brain relative to the template's.
+    """
+
+    moving2fixed: np.ndarray
+    size: float
+
+    def fit_template(self, template: Volume) -> Volume:
+        """Scale the template about its centre to the size of the scanned brain; only its affine changes."""
+        return Volume(template.data, _about(centre_of_mass_mm(template), np.eye(3) * self.size) @ template.affine)
+
+
+def find_start(moving: Volume) -> Start:
+    """Search rotations, translations and one isotropic size for the best local correlation with the template.
+
+    Three steps: every rotation of a coarse table at 8 mm, after aligning the centres of mass; the best few refined at
+    8 mm; the best of those refined at 4 mm (Powell's method). Deterministic.
+
+    Parameters
+    ----------
+    moving : Volume
+        Unit intensities, any orientation.
+
+    Raises
+    ------
+    RegistrationError
+        If the volume is empty.
+    """
+    if not moving.data.max() > 0:
+        raise RegistrationError("expected a scan with bright tissue; got one without any positive voxel")
+    coarse, fine = _Search(moving, 8), _Search(moving, 4)
+    candidates = [
+        np.array([*angles, 0.0, 0.0, 0.0, shrink])
+        for *angles, shrink in product(*_ANGLES_DEG.values(), _SHRINKS_PERCENT)
+    ]
+    best = sorted(candidates, key=coarse.cost)[:_KEPT]
+    refined = min((coarse.refine(pose, step=8) for pose in best), key=coarse.cost)
+    return fine.to_start(fine.refine(refined, step=3))
+
+
+class _Search:
+    """The template and the scan at one spacing, and the cost of a pose.
+
+    A pose is (pitch, roll, yaw) in degrees, a translation in mm, and the percentage (logarithmic) by which the template
+    is larger than the scanned brain; it acts about the template's centre, after the centres of mass are aligned.
+    """
+
+    def __init__(self, moving: Volume, spacing_mm: int) -> None:
+        self.fixed = _template(spacing_mm)
+        self.moving = resample(moving, coarsened(moving.grid, spacing_mm), order=1)
+        self.centre_mm = centre_of_mass_mm(self.fixed)
+        self.centring = np.eye(4)
+        self.centring[:3, 3] = self.centre_mm - centre_of_mass_mm(self.moving)
+        self.similarity = LocalNCC(self.fixed.data, foreground_mask(self.fixed.data), window_voxels=5 if spacing_mm == 4 else 3)
+
+    def cost(self, pose: np.ndarray) -> float:
+        """Return minus the local correlation of the posed scan with the template."""
+        fixed2moving = np.linalg.inv(self._transform(pose, np.exp(pose[6] / 100)))
+        index_map = np.linalg.inv(self.moving.affine) @ fixed2moving @ self.fixed.affine
+        return -self.similarity(
+            ndimage.affine_transform(self.moving.data, index_map, output_shape=self.fixed.data.shape, order=1)
+        )
+
+    def refine(self, pose: np.ndarray, step: float) -> np.ndarray:
+        """Improve a pose; the first moves are `step` degrees, mm and per cent long."""
+        options = {"xtol": 0.1, "ftol": 1e-3, "direc": np.eye(7) * step, "maxiter": 4}
+        return optimize.minimize(self.cost, pose, method="Powell", options=options).x
+
+    def to_start(self, pose: np.ndarray) -> Start:
+        """Leave the growth out of a pose: with the template shrunk about its centre, translations shrink alike."""
+        growth = np.exp(pose[6] / 100)
+        rigid = pose.copy()
+        rigid[3:6] /= growth
+        return Start(self._transform(rigid, growth=1.0), float(1 / growth))
+
+    def _transform(self, pose: np.ndarray, growth: float) -> np.ndarray:
+        rotation = Rotation.from_euler("xyz", pose[:3], degrees=True).as_matrix()
+        return _about(self.centre_mm, growth * rotation, pose[3:6]) @ self.centring
+
+
+def coarsened(grid: Grid, spacing_mm: float) -> Grid:
+    """Return a grid along the same axes with voxels of at least `spacing_mm`, over the same field of view."""
+    factors = np.maximum(spacing_mm / np.asarray(grid.spacing_mm), 1.0)
+    x, y, z = (int(np.ceil(extent / factor)) for extent, factor in zip(grid.shape, factors, strict=True))
+    coarsen = np.diag([*factors, 1.0])
+    coarsen[:3, 3] = (factors - 1) / 2  # the outer faces of the corner voxels stay where they are
+    return Grid((x, y, z), grid.affine @ coarsen)
+
+
+def centre_of_mass_mm(volume: Volume) -> np.ndarray:
+    """Return the centre of mass of the non-negative intensities, RAS+ mm, shape (3,)."""
+    index = ndimage.center_of_mass(np.maximum(volume.data, 0))
+    return (volume.affine @ [*index, 1.0])[:3]
+
+
+def _about(centre_mm: np.ndarray, linear: np.ndarray, translation_mm: np.ndarray | float = 0.0) -> np.ndarray:
+    """Return the affine map ``linear (p - centre) + centre + translation``."""
+    affine = np.eye(4)
+    affine[:3, :3] = linear
+    affine[:3, 3] = centre_mm - linear @ centre_mm + translation_mm
+    return affine
+
+
+def _template(spacing_mm: int) -> Volume:
+    """Return the template at 4 or 8 mm; the standard grid itself stops at 4."""
+    grid = standard_grid(4)
+    return load_template(grid if spacing_mm == 4 else coarsened(grid, spacing_mm))

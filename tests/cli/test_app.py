@@ -1,0 +1,30 @@
+"""The command line as a whole."""
+
+import subprocess
+import sys
+
+import bmenet as package
+from bmenet.cli import COMMANDS
+
+
+def test_version_is_printed(bmenet):
+    result = bmenet("--version")
+    assert result.stdout == f"bmenet {package.__version__}\n"
+    assert result.exit_code == 0
+
+
+def test_help_names_every_command_and_the_exit_codes(bmenet):
+    text = bmenet("--help").stdout
+    assert all(name in text for name in COMMANDS)
+    assert "Exit codes" in text
+
+
+def test_help_does_not_wait_for_heavy_libraries():
+    code = "import sys, bmenet.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "typer" in loaded
+    assert not {"torch", "ants", "monai", "mlflow", "nibabel", "scipy", "nilearn"} & set(loaded)
+
+
+def test_an_unknown_command_is_wrong_use(bmenet):
+    assert bmenet("improve").exit_code == 2

@@ -1,0 +1,98 @@
+"""`bmenet enhance`: same grid out as in, clear refusals, nothing half-written, nobody's name."""
+
+import gzip
+import os
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+CANARY = "JaneDoe19"
+
+
+@pytest.mark.usefixtures("lone_brain", "weights")
+def test_enhance_writes_the_grid_of_its_input(bmenet, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    result = bmenet("enhance", scan_path, out)
+    assert (result.exit_code, result.stdout) == (0, f"{out}\n")
+    assert "skull-stripped brain; similarity to the template 0.90" in result.stderr
+    before, after = nib.load(scan_path), nib.load(out)
+    np.testing.assert_array_equal(after.affine, before.affine)
+    for field in ("dim", "datatype", "pixdim", "qform_code", "sform_code", "xyzt_units"):
+        np.testing.assert_array_equal(after.header[field], before.header[field], err_msg=field)
+    assert np.asarray(after.dataobj)[np.asarray(before.dataobj) == 0].max() == 0
+    assert sorted(os.listdir(out.parent)) == ["JaneDoe19.nii.gz", "out.nii.gz", "params", "params.yaml", "weights"]
+
+
+@pytest.mark.usefixtures("lone_brain", "weights")
+def test_enhance_passes_on_nothing_that_tells_whose_scan_it_is(bmenet, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    result = bmenet("enhance", scan_path, out)
+    packed = out.read_bytes()
+    for told in (packed, gzip.decompress(packed), result.stdout.encode(), result.stderr.encode()):
+        assert CANARY.encode() not in told
+
+
+@pytest.mark.usefixtures("lone_brain", "weights")
+def test_enhance_writes_the_standard_grid_when_asked(bmenet, scan_path):
+    out = scan_path.with_name("out.nii")
+    assert bmenet("enhance", scan_path, out, "--space", "template").exit_code == 0
+    image = nib.load(out)
+    assert image.shape == (40, 56, 40)
+    assert int(image.header["sform_code"]) == 4
+
+
+@pytest.mark.usefixtures("lone_brain")
+def test_enhance_takes_the_model_from_the_option_or_the_environment(bmenet, scan_path, weights, monkeypatch):
+    elsewhere = weights.rename(weights.parent / "mine")
+    out = scan_path.with_name("out.nii")
+    assert bmenet("enhance", scan_path, out).exit_code == 1
+    assert bmenet("enhance", scan_path, out, "--model", elsewhere).exit_code == 0
+    monkeypatch.setenv("BMENET_MODEL", str(elsewhere))
+    assert bmenet("enhance", scan_path, out).exit_code == 0
+
+
+def test_enhance_without_a_model_says_what_to_do(bmenet, scan_path):
+    out = scan_path.with_name("out.nii")
+    result = bmenet("enhance", scan_path, out)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("bmenet: weights/coarse: expected a folder with model.json")
+    assert "dvc repro train_coarse" in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["enhance", "degrade"])
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "No such file"), (b"", "empty file"), (b"no scan at all" * 99, "expected a NIfTI")]
+)
+def test_a_bad_scan_ends_in_one_line_and_leaves_nothing(bmenet, workspace, command, content, reason):
+    path = workspace / "bad.nii"
+    if content is not None:
+        path.write_bytes(content)
+    before = sorted(os.listdir(workspace))
+    result = bmenet(command, path, workspace / "out.nii")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("bmenet: ")
+    assert result.stderr.count("\n") == 1
+    assert reason in result.stderr
+    assert sorted(os.listdir(workspace)) == before
+
+
+@pytest.mark.parametrize("command", ["enhance", "degrade"])
+@pytest.mark.parametrize("out", ["JaneDoe19.nii.gz", "link.nii.gz", "none/out.nii", "out.img", "params"])
+def test_an_impossible_output_is_wrong_use_and_the_input_stays(bmenet, scan_path, command, out):
+    scan_path.with_name("link.nii.gz").symlink_to(scan_path)
+    before = scan_path.read_bytes()
+    result = bmenet(command, scan_path, scan_path.with_name("x").parent / out)
+    assert result.exit_code == 2
+    assert "Invalid value for OUT" in result.stderr
+    assert scan_path.read_bytes() == before
+    assert not scan_path.with_name("none").exists()
+
+
+@pytest.mark.usefixtures("weights")
+def test_enhance_refuses_a_gpu_that_is_not_there(bmenet, scan_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    result = bmenet("enhance", scan_path, scan_path.with_name("out.nii"), "--device", "cuda")
+    assert result.exit_code == 1
+    assert "expected a GPU" in result.stderr

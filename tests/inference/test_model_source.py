@@ -1,0 +1,36 @@
+"""A model's name leads to a folder with weights, wherever the bundle keeps it."""
+
+import pytest
+
+from bmenet.errors import WeightsError
+from bmenet.inference.model_source import find_weights
+from bmenet.tracking import registry
+
+
+@pytest.mark.parametrize("place", [".", "coarse", "artifacts/bundle", "artifacts/bundle/coarse"])
+def test_find_weights_looks_where_a_bundle_keeps_them(tmp_path, place):
+    folder = tmp_path / place
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.json").write_text("{}")
+    with find_weights(str(tmp_path)) as found:
+        assert found == folder.resolve()
+
+
+def test_find_weights_says_what_to_do_when_there_are_none(tmp_path):
+    with (
+        pytest.raises(WeightsError, match=r"model\.json.*got none.*dvc repro train_coarse"),
+        find_weights(str(tmp_path / "nothing")),
+    ):
+        pass
+
+
+def test_find_weights_keeps_a_registered_model_only_while_it_is_used(monkeypatch):
+    def fetch_model(uri, folder):
+        assert uri == "models:/bmenet@champion"
+        (folder / "model.json").write_text("{}")
+        return folder
+
+    monkeypatch.setattr(registry, "fetch_model", fetch_model)
+    with find_weights("models:/bmenet@champion") as found:
+        assert (found / "model.json").exists()
+    assert not found.exists()

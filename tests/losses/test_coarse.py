@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from bmenet.config import CoarseConfig, load_config
+from bmenet.losses.coarse import PIXEL_LOSSES, CoarseLoss
+
+
+def weighted(**changes: object) -> CoarseConfig:
+    return load_config("params/smoke.yaml").coarse.model_copy(update=changes)
+
+
+@pytest.mark.parametrize("pixel_loss", sorted(PIXEL_LOSSES))
+def test_total_is_the_weighted_sum_of_the_terms(pixel_loss: str) -> None:
+    restored, clean = torch.rand(2, 1, 16, 16), torch.rand(2, 1, 16, 16)
+    loss = CoarseLoss(weighted(pixel_loss=pixel_loss, pixel_weight=3.0, ssim_weight=0.5, edge_weight=2.0))
+    total, terms = loss(restored, clean)
+    assert set(terms) == {"pixel", "ssim", "edge"}
+    torch.testing.assert_close(total, 3 * terms["pixel"] + 0.5 * terms["ssim"] + 2 * terms["edge"])
+
+
+@pytest.mark.parametrize("pixel_loss", sorted(PIXEL_LOSSES))
+def test_pixel_losses_grow_with_the_error(pixel_loss: str) -> None:
+    clean = torch.rand(2, 1, 16, 16)
+    small, large = (PIXEL_LOSSES[pixel_loss](clean + error, clean) for error in (0.01, 0.1))
+    assert small < large
+
+
+def test_mse_of_a_known_error() -> None:
+    clean = torch.rand(1, 1, 16, 16)
+    _, terms = CoarseLoss(weighted(pixel_loss="mse"))(clean + 0.1, clean)
+    assert terms["pixel"].item() == pytest.approx(0.01, rel=1e-4)
+
+
+@pytest.mark.parametrize("term", ["pixel", "ssim", "edge"])
+def test_each_weight_switches_its_term_off(term: str) -> None:
+    weights = {f"{name}_weight": 0.0 if name == term else 1.0 for name in ("pixel", "ssim", "edge")}
+    total, terms = CoarseLoss(weighted(**weights))(torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16))
+    torch.testing.assert_close(total, sum(value for name, value in terms.items() if name != term))

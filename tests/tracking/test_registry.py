@@ -1,0 +1,27 @@
+"""A published model is found by its alias; without one the error says so."""
+
+import pytest
+
+from bmenet.errors import WeightsError
+from bmenet.tracking.registry import fetch_model
+
+
+def test_fetch_model_copies_what_an_alias_stands_for(place, tmp_path, monkeypatch):
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # mlflow sets it: monkeypatch takes that back
+    with pytest.raises(WeightsError, match="models:/bmenet@champion: expected a published model"):
+        fetch_model("models:/bmenet@champion", tmp_path)
+
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "model.json").write_text("{}")
+    client = MlflowClient(tracking_uri=place.uri, registry_uri=place.uri)
+    run = client.create_run(client.create_experiment("test", artifact_location=(tmp_path / "artifacts").as_uri()))
+    client.log_artifacts(run.info.run_id, str(tmp_path / "bundle"), "bundle")
+    client.create_registered_model("bmenet")
+    version = client.create_model_version("bmenet", f"runs:/{run.info.run_id}/bundle", run.info.run_id)
+    client.set_registered_model_alias("bmenet", "champion", version.version)
+    (tmp_path / "copy").mkdir()
+    copy = fetch_model("models:/bmenet@champion", tmp_path / "copy")
+    assert (copy / "model.json").read_text() == "{}"
+    assert copy.is_relative_to(tmp_path / "copy")

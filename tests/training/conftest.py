@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bmenet.config import Config, load_config
+from bmenet.degradation.case import write_case
+from bmenet.layout import Layout
+from bmenet.volume import Volume, save_unit_volume
+
+SPLIT = {"train": ["sub-01", "sub-02"], "validation": ["sub-03"], "test": []}
+
+
+@pytest.fixture
+def config(workspace: Path) -> Config:
+    """The smoke profile, smaller, in full precision."""
+    config = load_config()
+    changes = {
+        "steps": 12, "batch_size": 2, "crop": (24, 24), "validate_every": 6, "checkpoint_every": 2, "warmup_steps": 2,
+        "workers": 0, "precision": "fp32", "planes": ["axial", "sagittal"], "code_weights": {"000": 1, "111": 2},
+    }  # fmt: skip
+    return config.model_copy(
+        update={
+            "coarse": config.coarse.model_copy(update=changes),
+            "degradation": config.degradation.model_copy(update={"codes": ["111"]}),
+            "tracking": config.tracking.model_copy(update={"log_every": 3}),
+        }
+    )
+
+
+@pytest.fixture
+def layout(workspace: Path, config: Config, phantom: Volume) -> Layout:
+    """A workspace with three registered and degraded phantoms, each of another brightness."""
+    layout = Layout(workspace)
+    for number, subject in enumerate(SPLIT["train"] + SPLIT["validation"]):
+        clean = phantom.with_data(phantom.data * np.float32(0.9 + 0.1 * number))
+        layout.registered.mkdir(parents=True, exist_ok=True)
+        save_unit_volume(layout.clean(subject), clean)
+        for code in config.degradation.codes:
+            path = layout.degraded(subject, code)
+            write_case(layout.clean(subject), path, config.degradation.preset, code, config.seed, subject)
+    return layout

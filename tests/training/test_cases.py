@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from bmenet.config import Config
+from bmenet.intensity import CANONICAL_BRIGHTNESS, blind_scale
+from bmenet.layout import Layout
+from bmenet.seeding import generator
+from bmenet.training.cases import BATCHES_PER_CASE, POOL_CASES, FreshCases, StoredCases
+from bmenet.volume import UNIT_STEP, load_unit_volume
+from tests.training.conftest import SPLIT
+
+
+def with_weights(config: Config, weights: dict[str, float]) -> Config:
+    return config.model_copy(update={"coarse": config.coarse.model_copy(update={"code_weights": weights})})
+
+
+def stored(config: Config, layout: Layout, weights: dict[str, float]) -> StoredCases:
+    return StoredCases(layout, SPLIT["train"], with_weights(config, weights).coarse, 4)
+
+
+def fresh(config: Config, layout: Layout, seed: int = 1) -> FreshCases:
+    preset = config.degradation.preset
+    return FreshCases(layout, SPLIT["train"], with_weights(config, {"010": 1}).coarse, 4, preset, seed)
+
+
+def test_stored_case_is_what_is_on_disk_in_the_blind_scale(config: Config, layout: Layout) -> None:
+    case = stored(config, layout, {"111": 1}).draw(generator(0), 0)
+    found = {s: load_unit_volume(layout.degraded(s, "111")).data for s in SPLIT["train"]}
+    (subject,) = [s for s, data in found.items() if np.array_equal(data, case.degraded * np.float32(UNIT_STEP))]
+    np.testing.assert_array_equal(load_unit_volume(layout.clean(subject)).data, case.clean * np.float32(UNIT_STEP))
+    assert blind_scale(case.degraded * case.unit, 4) == pytest.approx(1, rel=1e-5)
+    assert case.degraded.max() * case.unit > CANONICAL_BRIGHTNESS
+
+
+def test_code_000_is_the_clean_volume_itself(config: Config, layout: Layout) -> None:
+    case = stored(config, layout, {"000": 1}).draw(generator(0), 0)
+    np.testing.assert_array_equal(case.degraded, case.clean)
+
+
+def test_code_of_weight_zero_is_never_drawn(config: Config, layout: Layout) -> None:
+    cases = stored(config, layout, {"000": 0, "111": 1})
+    rng = generator(0)
+    assert all(not np.array_equal(case.degraded, case.clean) for case in (cases.draw(rng, 0) for _ in range(20)))
+
+
+def test_bounds_enclose_the_head(config: Config, layout: Layout) -> None:
+    case = stored(config, layout, {"000": 1}).draw(generator(0), 0)
+    inside = tuple(slice(low, high + 1) for low, high in case.bounds)
+    assert case.clean[inside].sum() == case.clean.sum()
+    assert all(case.clean[inside].take(end, axis=axis).any() for axis in range(3) for end in (0, -1))
+
+
+def test_fresh_cases_are_a_function_of_seed_and_index(config: Config, layout: Layout) -> None:
+    late = 3 * BATCHES_PER_CASE
+    straight, resumed = fresh(config, layout), fresh(config, layout)
+    straight.draw(generator(5), 0)
+    first, second = straight.draw(generator(6), late), resumed.draw(generator(6), late)
+    np.testing.assert_array_equal(first.degraded, second.degraded)
+    other = fresh(config, layout, seed=2).draw(generator(6), late)
+    assert not np.array_equal(first.degraded, other.degraded)
+
+
+def test_fresh_pool_moves_on(config: Config, layout: Layout) -> None:
+    cases = fresh(config, layout)
+    early = cases.draw(generator(6), 0)
+    again = cases.draw(generator(6), BATCHES_PER_CASE - 1)
+    later = cases.draw(generator(6), BATCHES_PER_CASE)
+    np.testing.assert_array_equal(early.degraded, again.degraded)
+    assert not np.array_equal(early.degraded, later.degraded)
+    cases.draw(generator(6), BATCHES_PER_CASE * POOL_CASES)
+    assert len(cases._pool) <= POOL_CASES

@@ -94,9 +94,7 @@ def _restoration(table: Table, config: Config, degraded: Volume, weights: Path |
         f"restore, {len(enhancer.config.planes)} planes",
         lambda: enhancer.restore(degraded),
         runs,
-        lambda: restore_volume(
-            enhancer.network, degraded.data, config=enhancer.config, autocast_dtype=torch.float32
-        ),
+        lambda: restore_volume(enhancer.network, degraded.data, config=enhancer.config, autocast_dtype=torch.float32),
     )
     _row(
         table,

@@ -95,7 +95,7 @@ def _restorations(
 
 
 def _restore_on_own_grid(enhancer: Enhancer, degraded: Volume, moving2fixed: np.ndarray) -> np.ndarray:
-    """Show the network the scan's own voxels, turned to RAS+ and cut to the standard field of view: no interpolation."""
+    """Show the network the scan's own voxels, turned to RAS+, cut to the standard field of view; no interpolation."""
     to_canonical = nib.orientations.inv_ornt_aff(nib.orientations.io_orientation(degraded.affine), degraded.data.shape)
     canonical = degraded.affine @ to_canonical
     x, y, z = (round(extent / width) for extent, width in zip(FIELD_OF_VIEW_MM, voxel_sizes(canonical), strict=True))

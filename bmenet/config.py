@@ -295,9 +295,11 @@ def load_config(path: Path | str = PARAMS_FILE) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; run inside the project, or write one with `bmenet profile demo`") from None
+        raise ConfigError(
+            f"{path}: no such file; run inside the project, or write one with `bmenet profile demo`"
+        ) from None
     try:
-        raw = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader subclass
+        raw = yaml.load(text, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     return parse_config(raw, where=str(path))

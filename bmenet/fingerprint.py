@@ -1,4 +1,4 @@
-"""Fingerprint of the code that decides a result, so that results kept from an earlier run are not taken for new ones."""
+"""Fingerprint of the code that decides a result: what an earlier version kept is then not taken for new."""
 
 import ast
 import hashlib

@@ -39,11 +39,11 @@ class Layout:
         return self.root / "data" / "registered"
 
     def clean(self, subject: str) -> Path:
-        """The clean volume of `subject` on the standard grid, [0, 1]."""
+        """Return the clean volume of `subject` on the standard grid, [0, 1]."""
         return self.registered / f"{subject}_space-{SPACE_NAME}_T1w.nii"
 
     def transform(self, subject: str) -> Path:
-        """The sidecar with the rigid transform, the intensity scale and the similarity."""
+        """Return the sidecar with the rigid transform, the intensity scale and the similarity."""
         return self.registered / f"{subject}_space-{SPACE_NAME}_T1w.json"
 
     def registered_subjects(self) -> list[str]:
@@ -62,7 +62,7 @@ class Layout:
         return self.root / "data" / "degraded"
 
     def degraded(self, subject: str, code: str) -> Path:
-        """The degraded volume of a case; its sidecar has the suffix ``.json``."""
+        """Return the degraded volume of a case; its sidecar has the suffix ``.json``."""
         return self.degraded_folder / f"{subject}_code-{code}_T1w.nii"
 
     @property
@@ -76,7 +76,7 @@ class Layout:
         return self.root / "weights" / "checkpoints" / "coarse"
 
     def evaluated(self, subject: str, code: str, method: str) -> Path:
-        """The kept result of a method on a case; not a pipeline output, so that it outlives a repeated stage."""
+        """Return the kept result of a method on a case; not a pipeline output, so that it outlives a repeated stage."""
         return self.root / "data" / "evaluated" / f"{subject}_code-{code}_method-{method}.npz"
 
     def report(self, stage: str) -> Path:

@@ -2,7 +2,7 @@
 
 import csv
 
-from bmenet.cli.errors import exit_on_error
+from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
 from bmenet.degradation.calibration import summarise
 from bmenet.degradation.case import write_case
@@ -46,5 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_error():
-        main()
+    run_stage(main)

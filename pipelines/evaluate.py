@@ -1,7 +1,7 @@
 """Stage `evaluate`: the test subjects under every code, Coarse-net against the input and the baselines."""
 
 from bmenet.baselines.bm4d import require_package
-from bmenet.cli.errors import exit_on_error
+from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
 from bmenet.errors import BMENetError
 from bmenet.evaluation.case import evaluate_case
@@ -37,5 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_error():
-        main()
+    run_stage(main)

@@ -35,7 +35,9 @@ def test_blind_scale_is_not_moved_by(head, disturbance):
     disturbed = head.copy()
     if disturbance == "noise":
         generator = np.random.default_rng(0)
-        disturbed = np.hypot(head + 0.07 * generator.standard_normal(head.shape), 0.07 * generator.standard_normal(head.shape))
+        disturbed = np.hypot(
+            head + 0.07 * generator.standard_normal(head.shape), 0.07 * generator.standard_normal(head.shape)
+        )
     elif disturbance == "bias":
         disturbed = head * np.linspace(0.7, 1.3, head.shape[1])[None, :, None]
     else:

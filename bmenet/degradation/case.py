@@ -36,7 +36,8 @@ def write_case(clean_path: Path, degraded_path: Path, preset: Severity, code: st
     -------
     dict
         ``format``, ``subject``, ``code``, ``seed``, ``preset`` (the ranges), ``clean_sha256``, ``method`` (a
-        fingerprint of the code), ``parameters`` (all drawn values), ``sha256`` of the degraded file, ``psnr_db`` over the whole grid.
+        fingerprint of the code), ``parameters`` (all drawn values), ``sha256`` of the degraded file, ``psnr_db`` over
+        the whole grid.
     """
     origin = {
         "format": SIDECAR_FORMAT,

@@ -11,6 +11,8 @@ which leaves a head that does not move exactly as it is. Model after Shaw et al.
 augmentation", PMLR 102:427-436.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
@@ -39,7 +41,7 @@ def draw(config: MotionConfig, clean: Volume, generator: np.random.Generator) ->
     moments = np.sort(generator.choice(allowed, size=count, replace=False))
     edges = [0, *moments.tolist(), lines]
     poses = []
-    for first, end in zip(edges[:-1], edges[1:], strict=True):
+    for first, end in pairwise(edges):
         rotation_deg = generator.uniform(-config.max_rotation_deg, config.max_rotation_deg, 3)
         translation_mm = generator.uniform(-config.max_translation_mm, config.max_translation_mm, 3)
         if first <= centre < end:

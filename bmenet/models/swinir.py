@@ -61,8 +61,8 @@ class SwinIR(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(_HEAD_CHANNELS, _HEAD_CHANNELS, 3, padding=1) for _ in range(doublings))
         self.refine = nn.Conv2d(_HEAD_CHANNELS, _HEAD_CHANNELS, 3, padding=1)
         self.tail = nn.Conv2d(_HEAD_CHANNELS, 1, 3, padding=1)
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, slab: Tensor) -> Tensor:
         """Return the restored central slices, shape (B, 1, H, W), from slabs of shape (B, C, H, W)."""

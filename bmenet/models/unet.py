@@ -29,8 +29,8 @@ class ResidualBlock(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=1e-4)
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape (B, C, H, W)."""
@@ -72,8 +72,8 @@ class ResidualUnet(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in steps)
         self.decoder = nn.ModuleList(_blocks(width, blocks) for width in widths[:-1])
         self.tail = nn.Conv2d(channels, 2 * unshuffle**2, 3, padding=1)
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, slab: Tensor) -> Tensor:
         """Return the restored central slices, shape (B, 1, H, W), from slabs of shape (B, C, H, W)."""

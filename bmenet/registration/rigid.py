@@ -59,8 +59,8 @@ def register(moving: Volume, config: RegistrationConfig) -> Registration:
     Parameters
     ----------
     moving : Volume
-        A T1-weighted scan in its native space, any orientation and intensity scale, best skull-stripped: of a whole head
-        hand in the brain alone, all else zero.
+        A T1-weighted scan in its native space, skull-stripped, any orientation and intensity scale. Of a whole head hand
+        in the brain alone, all else zero: scalp and neck lead the search astray.
     config : RegistrationConfig
 
     Raises
@@ -82,8 +82,8 @@ def register(moving: Volume, config: RegistrationConfig) -> Registration:
     )
     if similarity < config.min_similarity:
         raise AlignmentError(
-            "expected the aligned scan to resemble the template with a local correlation of at least "
-            f"{config.min_similarity:g} (registration.min_similarity); got {similarity:.2f}; is it a T1-weighted brain?",
+            f"expected a local correlation with the template of at least {config.min_similarity:g} "
+            f"(registration.min_similarity); got {similarity:.2f}; is it a T1-weighted scan of a brain, skull-stripped?",
             moving2fixed,
         )
     return Registration(moving2fixed, similarity, config.backend)
@@ -96,7 +96,7 @@ def measure_similarity(moving: Volume, fixed: Volume, moving2fixed: np.ndarray) 
 
 
 def _clip_bright(volume: Volume) -> Volume:
-    """Scale to [0, 1] and clip what is brighter than white matter: vessels and fat would stretch the joint histogram."""
+    """Scale to [0, 1] and clip what outshines white matter: vessels and fat would stretch the joint histogram."""
     bright = volume.data > 0.05 * np.percentile(volume.data, 99.9)
     ceiling = np.percentile(volume.data[bright], 98) if bright.any() else 1.0
     return volume.with_data(np.clip(volume.data / ceiling, 0, 1))

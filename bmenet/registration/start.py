@@ -23,6 +23,7 @@ from bmenet.volume import Volume
 _ANGLES_DEG = {"pitch": (-45, -30, -15, 0, 15, 30, 45), "roll": (-30, -15, 0, 15, 30), "yaw": (-30, -15, 0, 15, 30)}
 _SHRINKS_PERCENT = (0, 15)
 _KEPT = 3
+_WINDOW_VOXELS = {8: 3, 4: 5}
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ class _Search:
         self.centre_mm = centre_of_mass_mm(self.fixed)
         self.centring = np.eye(4)
         self.centring[:3, 3] = self.centre_mm - centre_of_mass_mm(self.moving)
-        self.similarity = LocalNCC(self.fixed.data, foreground_mask(self.fixed.data), window_voxels=5 if spacing_mm == 4 else 3)
+        brain_mask = foreground_mask(self.fixed.data)
+        self.similarity = LocalNCC(self.fixed.data, brain_mask, window_voxels=_WINDOW_VOXELS[spacing_mm])
 
     def cost(self, pose: np.ndarray) -> float:
         """Return minus the local correlation of the posed scan with the template."""

@@ -2,49 +2,32 @@
 
 import ast
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from bmenet.config import Config
-from bmenet.errors import VolumeError
-from bmenet.files import read_json, write_json
+from bmenet.data.fetch import FetchedScan
+from bmenet.files import atomic_path, read_json, write_json
 from bmenet.grid import standard_grid
 from bmenet.intensity import normalise
 from bmenet.layout import Layout
-from bmenet.registration.rigid import register
+from bmenet.registration.figure import alignment_figure
+from bmenet.registration.rigid import AlignmentError, register
 from bmenet.resample import resample
-from bmenet.volume import Volume, save_unit_volume
+from bmenet.scan import load_scan
+from bmenet.volume import save_unit_volume
 
-_METHOD_FILES = (
-    "registration/ants.py",
-    "registration/rigid.py",
-    "registration/subject.py",
-    "brain.py",
-    "grid.py",
-    "intensity.py",
-    "resample.py",
-    "template.py",
-)
 _PACKAGE = Path(__file__).parents[1]
+_METHOD_FILES = (
+    *sorted(path.relative_to(_PACKAGE) for path in Path(__file__).parent.glob("*.py")),
+    *map(Path, ("brain.py", "grid.py", "intensity.py", "resample.py", "template.py", "volume.py")),
+)
+"""The code that decides what a registered volume looks like."""
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A row of the subjects' table that `fetch` writes: T1w path relative to the raw folder, covariates, checksum."""
-
-    id: str
-    file: str
-    age: float | None
-    sex: str | None
-    sha256: str
-    source: str
-
-
-def register_subject(subject: Subject, config: Config, layout: Layout) -> float:
+def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> float:
     """Register one raw scan and write its clean volume, then the sidecar that marks it done; return the similarity.
 
     Raises
@@ -52,11 +35,19 @@ def register_subject(subject: Subject, config: Config, layout: Layout) -> float:
     VolumeError
         If the raw file cannot be read or holds no tissue.
     RegistrationError
-        If the scan cannot be laid on the template; a picture of what came out is in the stage's report folder.
+        If the scan cannot be laid on the template; `failure_picture` then shows how it lies.
     """
-    scan = _load_scan(layout.raw / subject.file)
-    registration = register(scan, config.registration)
-    standard = resample(scan, standard_grid(config.grid.spacing_mm), registration.moving2fixed)
+    scan = load_scan(layout.raw / subject.file).volume
+    grid = standard_grid(config.grid.spacing_mm)
+    try:
+        registration = register(scan, config.registration)
+    except AlignmentError as error:
+        figure = alignment_figure(resample(scan, grid, error.moving2fixed), title=f"{subject.id}: {error}")
+        with atomic_path(failure_picture(subject.id, layout)) as path:
+            figure.savefig(path, dpi=100)
+        raise
+    standard = resample(scan, grid, registration.moving2fixed)
+    # The cubic spline undershoots at the edge of a stripped brain; no signal is negative.
     unit_data, scale = normalise(np.maximum(standard.data, 0), config.intensity.percentile)
     save_unit_volume(layout.clean(subject.id), standard.with_data(unit_data))
     sidecar = {
@@ -68,16 +59,29 @@ def register_subject(subject: Subject, config: Config, layout: Layout) -> float:
         "moving2fixed": registration.moving2fixed.tolist(),
         "intensity_scale": scale,
         "spacing_mm": config.grid.spacing_mm,
-        "inputs": inputs_of(subject, config),
+        "inputs": _inputs(subject, config),
     }
     write_json(layout.transform(subject.id), sidecar)
     return registration.similarity
 
 
-def inputs_of(subject: Subject, config: Config) -> dict[str, Any]:
-    """Return all that a registered volume depends on: raw bytes, settings, and the code of the method."""
+def is_done(subject: FetchedScan, config: Config, layout: Layout) -> bool:
+    """Tell whether the subject's files are there and came from the present scan, settings and code."""
+    if not (layout.clean(subject.id).exists() and layout.transform(subject.id).exists()):
+        return False
+    return read_json(layout.transform(subject.id))["inputs"] == _inputs(subject, config)
+
+
+def failure_picture(subject_id: str, layout: Layout) -> Path:
+    """Return where the picture of a failed registration is."""
+    return layout.report("register") / "failed" / f"{subject_id}.png"
+
+
+def _inputs(subject: FetchedScan, config: Config) -> dict[str, Any]:
+    """Return all that the files of a registered subject depend on."""
     return {
         "raw_sha256": subject.sha256,
+        "covariates": [subject.age, subject.sex],
         "grid": config.grid.model_dump(),
         "registration": config.registration.model_dump(),
         "intensity": config.intensity.model_dump(),
@@ -85,25 +89,7 @@ def inputs_of(subject: Subject, config: Config) -> dict[str, Any]:
     }
 
 
-def is_done(subject: Subject, config: Config, layout: Layout) -> bool:
-    """Tell whether the subject's files are there and came from the present inputs."""
-    if not (layout.clean(subject.id).exists() and layout.transform(subject.id).exists()):
-        return False
-    sidecar = read_json(layout.transform(subject.id))
-    expected = inputs_of(subject, config) | {"covariates": [subject.age, subject.sex]}
-    return sidecar["inputs"] | {"covariates": [sidecar["age"], sidecar["sex"]]} == expected
-
-
 def _method_fingerprint() -> str:
-    """Hash the code that decides the result; comments and layout do not count."""
+    """Hash the method's code without comments and layout: a volume made by other code is made again."""
     trees = [ast.dump(ast.parse((_PACKAGE / name).read_text(encoding="utf-8"))) for name in _METHOD_FILES]
     return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:16]
-
-
-def _load_scan(path: Path) -> Volume:
-    """Load a raw scan that `fetch` has already checked."""
-    try:
-        image = nib.load(path)
-        return Volume(np.asarray(image.dataobj, dtype=np.float32), image.affine)
-    except (OSError, nib.filebasedimages.ImageFileError) as error:
-        raise VolumeError(f"{path}: cannot be read: {error}") from error

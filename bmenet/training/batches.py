@@ -45,18 +45,21 @@ class SliceBatches(Dataset[Batch]):
         plane = config.planes[rng.integers(len(config.planes))]
         normal = PLANE_AXES[plane]
         extents = [extent for axis, extent in enumerate(case.clean.shape) if axis != normal]
-        centre = int(rng.integers(*case.bounds[normal], endpoint=True))
+        low, high = map(int, case.bounds[normal])
+        centre = int(rng.integers(low, high, endpoint=True))
         row, column = (
             int(rng.integers(max(extent - size, 0), endpoint=True))
             for extent, size in zip(extents, config.crop, strict=True)
         )
         beyond = config.context_slices // 2
         gain, gamma = (rng.uniform(span.low, span.high) for span in (config.augment.gain, config.augment.gamma))
-        context = _window(case.degraded, normal, (centre - beyond, row, column), (config.context_slices, *config.crop))
-        target = _window(case.clean, normal, (centre, row, column), (1, *config.crop))
-        context, target = (torch.from_numpy(gain * (case.unit * block) ** gamma).float() for block in (context, target))
+        blocks = (
+            _window(case.degraded, normal, (centre - beyond, row, column), (config.context_slices, *config.crop)),
+            _window(case.clean, normal, (centre, row, column), (1, *config.crop)),
+        )
+        context, clean = (torch.from_numpy(gain * (case.unit * block) ** gamma).float() for block in blocks)
         position = coordinate_channels(plane, (centre, row, column), (1, *config.crop), case.clean.shape)
-        return torch.cat([context, position[0]]), target
+        return torch.cat([context, position[0]]), clean
 
 
 def batch_loader(

@@ -129,8 +129,8 @@ class FreshCases:
         clean = load_unit_volume(self.layout.clean(self.subjects[rng.integers(len(self.subjects))]))
         code = self.codes[rng.choice(len(self.codes), p=self.chances)]
         degraded = apply(clean, draw(self.preset, code, clean, rng))
-        counts = [np.rint(volume.data / UNIT_STEP).astype(np.uint16) for volume in (degraded, clean)]
-        return _case(*counts, self.spacing_mm)
+        counts, clean_counts = (np.rint(volume.data / UNIT_STEP).astype(np.uint16) for volume in (degraded, clean))
+        return _case(counts, clean_counts, self.spacing_mm)
 
 
 def _code_chances(config: CoarseConfig) -> tuple[list[str], np.ndarray]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -42,9 +43,9 @@ class CheckpointFolder:
         """Write a checkpoint; its JSON comes last and seals it. Older ones than the last two are removed."""
         path = self.folder / f"step-{step:08d}.safetensors"
         with atomic_path(path) as temporary:
-            save_file(checkpoint.tensors, temporary)
+            save_file(checkpoint.tensors, temporary, {"scalars": json.dumps(checkpoint.scalars, allow_nan=False)})
         seal = {"format_version": FORMAT_VERSION, "signature": self.signature, "sha256": sha256(path)}
-        write_json(path.with_suffix(".json"), {**seal, "scalars": checkpoint.scalars})
+        write_json(path.with_suffix(".json"), seal)
         for old in self._sealed()[GENERATIONS:]:
             self._remove(old)
 
@@ -59,9 +60,10 @@ class CheckpointFolder:
                     self.clear()
                     return None
                 if sha256(weights) == seal["sha256"]:
-                    return Checkpoint(load_file(weights), seal["scalars"])
+                    with safe_open(weights, "pt") as file:
+                        return Checkpoint(load_file(weights), json.loads(file.metadata()["scalars"]))
                 reason = "its SHA-256 differs"
-            except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            except (OSError, KeyError, TypeError, ValueError) as error:
                 reason = f"{type(error).__name__}: {error}"
             console.print(f"[yellow]{path}: damaged ({reason}); trying the checkpoint before it[/yellow]")
         return None

@@ -103,7 +103,8 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
     accelerator = Accelerator(mixed_precision=precision)
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(config.seed, "coarse weights"))
-        network = build_coarse(coarse).to(accelerator.device, memory_format=torch.channels_last)
+        network = build_coarse(coarse).to(accelerator.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     schedule = Schedule(
         **coarse.model_dump(include=set(Schedule.__dataclass_fields__)), log_every=config.tracking.log_every
     )

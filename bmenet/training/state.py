@@ -101,10 +101,14 @@ class TrainingState:
         self.network.load_state_dict(groups["network"])
         self.averaged.load_state_dict(groups["averaged"])
         self.best = groups["best"]
+        parameters = list(self.network.parameters())
         moments: dict[int, dict[str, Tensor]] = {}
         for key, tensor in groups.get("optimiser", {}).items():
             index, name = key.split(".", 1)
-            moments.setdefault(int(index), {})[name] = tensor
+            # The fused AdamW walks memory in order: moments must lie as their weights do (channels last).
+            is_moment = tensor.shape == parameters[int(index)].shape
+            value = torch.empty_like(parameters[int(index)]).copy_(tensor) if is_moment else tensor
+            moments.setdefault(int(index), {})[name] = value.detach()
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         for name in _COUNTERS:
             setattr(self, name, checkpoint.scalars[name])

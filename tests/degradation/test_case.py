@@ -30,7 +30,9 @@ def config():
 def test_sidecar_remakes_the_file_bit_for_bit(clean_path, tmp_path, config, code):
     degraded_path = tmp_path / "degraded.nii"
     write_case(clean_path, degraded_path, config.preset, code, 7, "sub-01")
-    save_unit_volume(tmp_path / "again.nii", remake_case(load_unit_volume(clean_path), degraded_path.with_suffix(".json")))
+    save_unit_volume(
+        tmp_path / "again.nii", remake_case(load_unit_volume(clean_path), degraded_path.with_suffix(".json"))
+    )
     assert sha256(tmp_path / "again.nii") == sha256(degraded_path)
 
 

@@ -5,7 +5,6 @@ import pytest
 
 from bmenet.config import BiasConfig, MotionConfig, NoiseConfig, Severity
 from bmenet.degradation import DEGRADATIONS, apply, bias_field, draw, effects, motion, rician_noise
-
 from bmenet.grid import standard_grid
 from bmenet.seeding import generator
 from bmenet.volume import Volume
@@ -105,7 +104,9 @@ def test_motion_in_one_pose_throughout_is_a_rigid_move(head):
     # All lines in one pose: the image is the moved head, whatever the phase-encode axis.
     pose = {"lines": [0, head.data.shape[2]], "rotation_deg": [0, 0, 0], "translation_mm": [8.0, 0, -4.0]}
     image = np.abs(motion.apply(head, 1.0, {"phase_encode_axis": 2, "poses": [pose]}))
-    np.testing.assert_allclose(image[4:-4, 4:-4, 4:-4], np.roll(head.data, (2, 0, -1), (0, 1, 2))[4:-4, 4:-4, 4:-4], atol=2e-4)
+    np.testing.assert_allclose(
+        image[4:-4, 4:-4, 4:-4], np.roll(head.data, (2, 0, -1), (0, 1, 2))[4:-4, 4:-4, 4:-4], atol=2e-4
+    )
 
 
 def test_motion_equals_the_fourier_definition(head):

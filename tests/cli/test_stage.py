@@ -1,0 +1,48 @@
+import os
+
+import pytest
+
+from bmenet.cli.stage import run_stage
+from bmenet.errors import BMENetError
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """Run a stage under a command line."""
+    for variable in ("BMENET_SCHEDULER", "BMENET_WORKERS"):
+        monkeypatch.setenv(variable, "restored after the test")
+        monkeypatch.delenv(variable)
+
+    def call(main, *arguments):
+        monkeypatch.setattr("sys.argv", ["stage", *arguments])
+        run_stage(main)
+
+    return call
+
+
+def test_options_reach_the_parallel_work(call):
+    seen = {}
+    call(lambda: seen.update(os.environ), "--scheduler", "tcp://127.0.0.1:8786", "--workers", "3")
+    assert (seen["BMENET_SCHEDULER"], seen["BMENET_WORKERS"]) == ("tcp://127.0.0.1:8786", "3")
+
+
+def test_without_options_the_environment_stays_as_it_is(call, monkeypatch):
+    monkeypatch.setenv("BMENET_WORKERS", "5")
+    seen = {}
+    call(lambda: seen.update(os.environ))
+    assert seen["BMENET_WORKERS"] == "5"
+    assert "BMENET_SCHEDULER" not in seen
+
+
+def test_an_expected_error_is_one_line_and_exit_code_1(call, capsys):
+    def main():
+        raise BMENetError("two\nlines")
+
+    with pytest.raises(SystemExit, match="1"):
+        call(main)
+    assert capsys.readouterr().err == "bmenet: two lines\n"
+
+
+def test_an_unknown_option_is_wrong_use(call):
+    with pytest.raises(SystemExit, match="2"):
+        call(lambda: None, "--sheduler", "tcp://127.0.0.1:8786")

@@ -1,0 +1,154 @@
+"""The whole Coarse-net training on phantoms: it resumes to the bit, and only its own checkpoints."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+import bmenet.training.checkpoint
+from bmenet.config import Config
+from bmenet.errors import ConfigError
+from bmenet.layout import Layout
+from bmenet.metrics.fidelity import psnr
+from bmenet.tracking import NullLogger
+from bmenet.training.coarse import CoarseTraining, train_coarse, training_signature
+from bmenet.training.validation import CoarseValidation
+from bmenet.volume import load_unit_volume
+from tests.training.conftest import SPLIT
+
+
+def train_here(config: Config, layout: Layout) -> CoarseTraining:
+    return train_coarse(config, SPLIT, layout, NullLogger())
+
+
+def die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingLogger(NullLogger):
+    """Kills the process where a step's metrics are logged."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def log_metrics(self, values: object, step: int | None = None) -> None:
+        if step == self.step:
+            die()
+
+
+def train_and_die(config: Config, layout: Layout, moment: str) -> None:
+    logger: NullLogger = NullLogger()
+    if moment == "between checkpoints":
+        logger = DyingLogger(9)
+    elif moment == "in validation":
+        CoarseValidation.__call__ = die  # type: ignore[method-assign]
+    else:
+        write = bmenet.training.checkpoint.write_json
+        name = {"sealing a checkpoint": "step-00000008.json", "sealing the first checkpoint": "step-00000002.json"}[
+            moment
+        ]
+        bmenet.training.checkpoint.write_json = lambda path, value: die() if path.name == name else write(path, value)
+    train_coarse(config, SPLIT, layout, logger)
+
+
+def killed_run(config: Config, layout: Layout, moment: str) -> None:
+    process = multiprocessing.get_context("fork").Process(target=train_and_die, args=(config, layout, moment))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def assert_same(one: CoarseTraining, other: CoarseTraining) -> None:
+    assert one.metrics == other.metrics
+    assert one.history == other.history
+    assert one.validations == other.validations
+    for name, tensor in one.network.state_dict().items():
+        assert torch.equal(tensor, other.network.state_dict()[name]), name
+
+
+@pytest.fixture
+def straight(config: Config, layout: Layout, tmp_path: Path) -> CoarseTraining:
+    """An unbroken training, its checkpoints cleared away."""
+    training = train_here(config, layout)
+    for path in layout.coarse_checkpoints.iterdir():
+        path.unlink()
+    return training
+
+
+@pytest.mark.parametrize(
+    "moment", ["between checkpoints", "in validation", "sealing a checkpoint", "sealing the first checkpoint"]
+)
+def test_killed_training_ends_as_an_unbroken_one(
+    config: Config, layout: Layout, straight: CoarseTraining, moment: str, capsys: pytest.CaptureFixture
+) -> None:
+    killed_run(config, layout, moment)
+    capsys.readouterr()
+    resumed = train_here(config, layout)
+    assert ("going on from step" in capsys.readouterr().err) == (moment != "sealing the first checkpoint")
+    assert_same(straight, resumed)
+
+
+def test_training_resumes_from_the_checkpoint_before_a_corrupt_one(
+    config: Config, layout: Layout, straight: CoarseTraining, capsys: pytest.CaptureFixture
+) -> None:
+    killed_run(config, layout, "between checkpoints")
+    newest = sorted(layout.coarse_checkpoints.glob("*.safetensors"))[-1]
+    assert newest.name == "step-00000008.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    capsys.readouterr()
+    resumed = train_here(config, layout)
+    messages = capsys.readouterr().err
+    assert "damaged" in messages
+    assert "going on from step 6 of 12" in messages
+    assert_same(straight, resumed)
+
+
+def test_workers_and_checkpoint_interval_change_nothing(
+    config: Config, layout: Layout, straight: CoarseTraining
+) -> None:
+    coarse = config.coarse.model_copy(update={"workers": 1, "checkpoint_every": 5})
+    assert_same(straight, train_here(config.model_copy(update={"coarse": coarse}), layout))
+
+
+def test_training_raises_the_psnr_of_a_degraded_volume(config: Config, layout: Layout) -> None:
+    changes = {"steps": 80, "validate_every": 80, "checkpoint_every": 80, "ema_decay": 0.9, "learning_rate": 3e-3}
+    coarse = config.coarse.model_copy(update=changes)
+    trained = train_here(config.model_copy(update={"coarse": coarse}), layout)
+    (subject,) = SPLIT["validation"]
+    clean, degraded = (load_unit_volume(p).data for p in (layout.clean(subject), layout.degraded(subject, "111")))
+    assert trained.metrics["val.psnr.111"] > psnr(degraded, clean) + 0.5
+
+
+def test_other_configuration_starts_afresh(config: Config, layout: Layout, capsys: pytest.CaptureFixture) -> None:
+    killed_run(config, layout, "between checkpoints")
+    coarse = config.coarse.model_copy(update={"edge_weight": 2.0, "steps": 2})
+    capsys.readouterr()
+    train_here(config.model_copy(update={"coarse": coarse}), layout)
+    messages = " ".join(capsys.readouterr().err.split())
+    assert "starts afresh" in messages
+    assert "going on" not in messages
+
+
+def test_signature_holds_what_decides_and_nothing_else(config: Config) -> None:
+    signature = training_signature(config, SPLIT)
+    for changes, is_same in (({"workers": 3}, True), ({"checkpoint_every": 7}, True), ({"learning_rate": 0.5}, False)):
+        changed = config.model_copy(update={"coarse": config.coarse.model_copy(update=changes)})
+        assert (training_signature(changed, SPLIT) == signature) is is_same
+    assert training_signature(config.model_copy(update={"seed": 1}), SPLIT) != signature
+    assert training_signature(config, SPLIT | {"train": ["sub-01"]}) != signature
+    assert training_signature(config, SPLIT | {"test": ["sub-09"]}) == signature
+
+
+def test_code_that_is_not_degraded_is_refused(config: Config, layout: Layout) -> None:
+    coarse = config.coarse.model_copy(update={"code_weights": {"010": 1, "111": 1}})
+    with pytest.raises(ConfigError, match=r"degradation.codes.*'010'.*missing"):
+        train_here(config.model_copy(update={"coarse": coarse}), layout)
+
+
+@pytest.mark.parametrize("subset", ["train", "validation"])
+def test_empty_subset_is_refused(config: Config, layout: Layout, subset: str) -> None:
+    with pytest.raises(ConfigError, match=f"split.{subset}: expected at least one subject"):
+        train_coarse(config, SPLIT | {subset: []}, layout, NullLogger())

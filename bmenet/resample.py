@@ -71,4 +71,5 @@ def _content(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _smooth(data: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Smooth along each axis for samples that lie `steps` voxels apart."""
     sigmas = np.sqrt(np.maximum(steps**2 - 1, 0)) / _FWHM_PER_SIGMA
-    return ndimage.gaussian_filter(data, sigmas, mode="constant") if sigmas.any() else data
+    # Beyond the field of view the head goes on: zeros there would darken its edge.
+    return ndimage.gaussian_filter(data, sigmas, mode="nearest") if sigmas.any() else data

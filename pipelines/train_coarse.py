@@ -19,7 +19,7 @@ def main() -> None:
     """Train; in a distributed run only the main process writes."""
     config, layout = load_config(), Layout()
     split = read_json(layout.split)
-    signature = training_signature(config, split)
+    signature = training_signature(config, split, layout)
     inputs = [layout.registered, layout.degraded_folder, layout.split]
     with track_stage(config, "train_coarse", inputs, resume_key=signature) as run:
         training = train_coarse(config, split, layout, run)

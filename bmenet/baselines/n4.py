@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from bmenet.baselines.foreground import find_foreground
+from bmenet.baselines.foreground import find_foreground, widen
 from bmenet.volume import Volume
 
 _SHRUNKEN_SPACING_MM = 4.0
-_ITERATIONS = [50, 50]
+_ITERATIONS = [50, 50, 50]
 _TOLERANCE = 1e-7
 
 
 def correct_bias(degraded: Volume) -> Volume:
-    """Divide by N4's estimate of the field, normalised to a mean of 1 in the foreground.
+    """Divide the foreground by N4's estimate of the field, normalised to a mean of 1 there.
 
-    Tustison et al., estimated on a 4 mm copy inside the foreground, two levels of 50 iterations. Two levels served N4
-    best: with motion and noise about, finer splines follow the anatomy (brain PSNR of a `111` volume: 20.1, 22.5, 21.0
-    and 19.2 dB with one to four levels). N4 leaves the global scale open; the mean of 1 keeps it.
+    Tustison et al., estimated on a 4 mm copy, three levels of 50 iterations. Three levels served N4 best: with motion
+    and noise about, two or four lost 0.1 to 1.8 dB inside the brain. N4 leaves the global scale open; the mean of 1
+    comes within 0.1 dB of the best scale there is. The background stays as it is, for the field means nothing there.
 
     References
     ----------
@@ -23,13 +23,15 @@ def correct_bias(degraded: Volume) -> Volume:
     """
     import ants  # Late: ITK reads its number of threads once, when it is loaded.
 
+    spacing_mm = degraded.grid.spacing_mm
     foreground = find_foreground(degraded)
-    image = ants.from_numpy(degraded.data, spacing=degraded.grid.spacing_mm)
+    image = ants.from_numpy(degraded.data, spacing=spacing_mm)
     field = ants.n4_bias_field_correction(
         image,
         mask=image.new_image_like(foreground.astype(np.float32)),
-        shrink_factor=max(1, round(_SHRUNKEN_SPACING_MM / min(degraded.grid.spacing_mm))),
+        shrink_factor=max(1, round(_SHRUNKEN_SPACING_MM / min(spacing_mm))),
         convergence={"iters": _ITERATIONS, "tol": _TOLERANCE},
         return_bias_field=True,
     ).numpy()
-    return degraded.with_data(degraded.data / (field / field[foreground].mean()))
+    gain = np.where(widen(foreground, min(spacing_mm)), field[foreground].mean() / field, 1)
+    return degraded.with_data(degraded.data * gain)

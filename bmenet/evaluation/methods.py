@@ -1,6 +1,7 @@
 """The restorations that are compared, by name, and what decides their results."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,7 +24,7 @@ _SOURCES = {
 }
 
 
-def method_names(baselines: list[str]) -> list[str]:
+def method_names(baselines: Sequence[str]) -> list[str]:
     """Return the compared methods in the order of the tables: the input, the chosen baselines, Coarse-net."""
     return [INPUT, *baselines, COARSE]
 

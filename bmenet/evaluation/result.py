@@ -40,7 +40,9 @@ def save_result(path: Path, result: Result, key: str) -> None:
     """Write a result with the key that says what it was made from, atomically."""
     record = {name: getattr(result, name) for name in ("subject", "code", "method", "metrics", "seconds")}
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, record=json.dumps(record | {"key": key}), **result.shown_slices)
+        np.savez_compressed(
+            temporary, allow_pickle=False, record=json.dumps(record | {"key": key}), **result.shown_slices
+        )
 
 
 def load_result(path: Path, key: str) -> Result | None:

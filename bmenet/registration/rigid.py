@@ -59,8 +59,8 @@ def register(moving: Volume, config: RegistrationConfig) -> Registration:
     Parameters
     ----------
     moving : Volume
-        A T1-weighted scan in its native space, skull-stripped, any orientation and intensity scale. Of a whole head hand
-        in the brain alone, all else zero: scalp and neck lead the search astray.
+        A T1-weighted scan in its native space, any orientation and intensity scale, skull-stripped. Of a whole head
+        hand in the brain alone, all else zero: scalp and neck lead the search astray.
     config : RegistrationConfig
 
     Raises
@@ -83,7 +83,7 @@ def register(moving: Volume, config: RegistrationConfig) -> Registration:
     if similarity < config.min_similarity:
         raise AlignmentError(
             f"expected a local correlation with the template of at least {config.min_similarity:g} "
-            f"(registration.min_similarity); got {similarity:.2f}; is it a T1-weighted scan of a brain, skull-stripped?",
+            f"(registration.min_similarity); got {similarity:.2f}; is it a skull-stripped T1-weighted brain?",
             moving2fixed,
         )
     return Registration(moving2fixed, similarity, config.backend)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from bmenet.config import CoarseConfig, Config
-from bmenet.errors import ConfigError
+from bmenet.errors import ConfigError, VolumeError
+from bmenet.files import read_json
 from bmenet.layout import Layout
 from bmenet.losses import CoarseLoss
 from bmenet.models import build_coarse
@@ -56,8 +58,15 @@ class CoarseTraining:
     validations: list[dict[str, float]]
 
 
-def training_signature(config: Config, split: Split) -> str:
-    """Return a fingerprint of all that decides the trained weights; a checkpoint is resumed only under the same."""
+def training_signature(config: Config, split: Split, layout: Layout) -> str:
+    """Return a fingerprint of all that decides the trained weights; a checkpoint is resumed only under the same.
+
+    Settings, subjects, and the volumes themselves, by the checksums in the sidecars of their cases.
+    """
+    subjects = [name for subset in ("train", "validation") for name in split[subset]]
+    sidecars = [
+        layout.degraded(name, code).with_suffix(".json") for name in subjects for code in config.degradation.codes
+    ]
     decisive = {
         "seed": config.seed,
         "grid": config.grid.model_dump(mode="json"),
@@ -65,6 +74,7 @@ def training_signature(config: Config, split: Split) -> str:
         "severity": config.degradation.preset.model_dump(mode="json"),
         "coarse": config.coarse.model_dump(mode="json", exclude=_NOT_DECISIVE),
         "split": {name: list(split[name]) for name in ("train", "validation")},
+        "volumes": [[sidecar[key] for key in ("clean_sha256", "sha256")] for sidecar in map(_read_sidecar, sidecars)],
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
@@ -96,7 +106,7 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
     _require_cases(config, split)
     _flush_denormals()
     coarse = config.coarse
-    checkpoints = CheckpointFolder(layout.coarse_checkpoints, training_signature(config, split))
+    checkpoints = CheckpointFolder(layout.coarse_checkpoints, training_signature(config, split, layout))
     checkpoint = checkpoints.load()
     # A run keeps the precision it began with, wherever it goes on.
     precision = checkpoint.scalars["precision"] if checkpoint else _precision(coarse)
@@ -132,6 +142,14 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
     metrics = {**scores, "best_step": state.best_step, "steps": state.step}
     metrics.pop("step")
     return CoarseTraining(best.eval(), metrics, state.history, state.validations)
+
+
+def _read_sidecar(path: Path) -> dict[str, Any]:
+    """Read the sidecar of a degraded volume."""
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise VolumeError(f"{path}: no such file; run the stage degrade first") from None
 
 
 def _cases(config: Config, subjects: list[str], layout: Layout) -> Cases:

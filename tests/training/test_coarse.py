@@ -10,6 +10,7 @@ import torch
 
 import bmenet.training.checkpoint
 from bmenet.config import Config
+from bmenet.degradation.case import write_case
 from bmenet.errors import ConfigError
 from bmenet.layout import Layout
 from bmenet.metrics.fidelity import psnr
@@ -132,14 +133,17 @@ def test_other_configuration_starts_afresh(config: Config, layout: Layout, capsy
     assert "going on" not in messages
 
 
-def test_signature_holds_what_decides_and_nothing_else(config: Config) -> None:
-    signature = training_signature(config, SPLIT)
+def test_signature_holds_what_decides_and_nothing_else(config: Config, layout: Layout) -> None:
+    signature = training_signature(config, SPLIT, layout)
     for changes, is_same in (({"workers": 3}, True), ({"checkpoint_every": 7}, True), ({"learning_rate": 0.5}, False)):
         changed = config.model_copy(update={"coarse": config.coarse.model_copy(update=changes)})
-        assert (training_signature(changed, SPLIT) == signature) is is_same
-    assert training_signature(config.model_copy(update={"seed": 1}), SPLIT) != signature
-    assert training_signature(config, SPLIT | {"train": ["sub-01"]}) != signature
-    assert training_signature(config, SPLIT | {"test": ["sub-09"]}) == signature
+        assert (training_signature(changed, SPLIT, layout) == signature) is is_same
+    assert training_signature(config.model_copy(update={"seed": 1}), SPLIT, layout) != signature
+    assert training_signature(config, SPLIT | {"train": ["sub-01"]}, layout) != signature
+    assert training_signature(config, SPLIT | {"test": ["sub-09"]}, layout) == signature
+    degraded = layout.degraded("sub-01", "111")
+    write_case(layout.clean("sub-01"), degraded, config.degradation.preset, "111", config.seed + 1, "sub-01")
+    assert training_signature(config, SPLIT, layout) != signature
 
 
 def test_code_that_is_not_degraded_is_refused(config: Config, layout: Layout) -> None:

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from bmenet.errors import RegistrationError
+from bmenet.grid import Grid, standard_grid
+from bmenet.registration.start import centre_of_mass_mm, coarsened, find_start
+from bmenet.template import load_template
+from bmenet.volume import Volume
+
+
+def test_find_start_finds_a_far_pose_and_the_size(far_head):
+    unit = far_head.volume.with_data(far_head.volume.data / far_head.volume.data.max())
+    start = find_start(unit)
+    centre = np.linalg.inv(far_head.moving2fixed) @ [0, -20, 8, 1]
+    assert np.linalg.norm((start.moving2fixed @ centre - [0, -20, 8, 1])[:3]) < 2
+    assert start.size == pytest.approx(1, abs=0.02)
+    np.testing.assert_allclose(np.linalg.det(start.moving2fixed), 1)
+
+
+def test_find_start_measures_a_small_brain(grid):
+    template = load_template(grid)
+    small = Volume(template.data, np.diag([0.85, 0.85, 0.85, 1]) @ template.affine)
+    start = find_start(small)
+    assert start.size == pytest.approx(0.85, abs=0.02)
+    np.testing.assert_allclose(start.moving2fixed[:3, :3], np.eye(3), atol=0.02)
+    assert start.fit_template(template).grid.spacing_mm == pytest.approx((4 * start.size,) * 3)
+
+
+def test_fit_template_keeps_the_centre(grid):
+    template = load_template(grid)
+    start = find_start(Volume(template.data, np.diag([0.9, 0.9, 0.9, 1]) @ template.affine))
+    np.testing.assert_allclose(centre_of_mass_mm(start.fit_template(template)), centre_of_mass_mm(template), atol=1e-6)
+
+
+def test_find_start_refuses_an_empty_scan(phantom):
+    with pytest.raises(RegistrationError, match="expected a scan with bright tissue"):
+        find_start(phantom.with_data(np.zeros_like(phantom.data)))
+
+
+def test_coarsened_covers_the_same_field_of_view():
+    coarse, standard = coarsened(standard_grid(1), 4), standard_grid(4)
+    assert coarse.same_as(standard)
+
+
+def test_coarsened_leaves_coarse_axes_alone():
+    grid = Grid((100, 100, 20), np.diag([1.0, 1.0, 5.0, 1.0]))
+    assert coarsened(grid, 2).shape == (50, 50, 20)
+    assert coarsened(grid, 2).spacing_mm == (2, 2, 5)

@@ -7,6 +7,8 @@ from bmenet.errors import VolumeError
 
 _THRESHOLD = 0.04
 
+_MARGIN_VOXELS = 2
+
 
 def foreground_mask(data: np.ndarray) -> np.ndarray:
     """Return the foreground of a clean, skull-stripped unit volume: its largest component, holes filled.
@@ -31,3 +33,22 @@ def foreground_mask(data: np.ndarray) -> np.ndarray:
     sizes = np.bincount(components.ravel())
     sizes[0] = 0
     return ndimage.binary_fill_holes(components == sizes.argmax())
+
+
+def background_mask(data: np.ndarray) -> np.ndarray:
+    """Return where a restored, skull-stripped unit volume holds nothing: beyond two voxels of any tissue.
+
+    Tissue is what is brighter than 0.04 in more than a speck; every piece counts, so that neither a vessel nor what a
+    brain extraction left of the neck is lost.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z)
+        Unit intensities with little noise.
+
+    Returns
+    -------
+    ndarray of bool, shape (X, Y, Z)
+    """
+    cores = ndimage.binary_erosion(data > _THRESHOLD, border_value=1)
+    return ~ndimage.binary_fill_holes(ndimage.binary_dilation(cores, iterations=1 + _MARGIN_VOXELS))

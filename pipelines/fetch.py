@@ -2,8 +2,9 @@
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
-from bmenet.data.fetch import fetch_subjects, read_table
+from bmenet.data.fetch import fetch_subjects
 from bmenet.data.sources import SOURCES, select
+from bmenet.data.table import read_table
 from bmenet.errors import SourceError
 from bmenet.files import write_json
 from bmenet.layout import Layout

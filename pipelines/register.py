@@ -2,7 +2,7 @@
 
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
-from bmenet.data.fetch import read_table
+from bmenet.data.table import read_table
 from bmenet.errors import RegistrationError
 from bmenet.files import read_json, write_json
 from bmenet.layout import Layout

@@ -1,51 +1,20 @@
 """Bring scans into data/raw: one NIfTI file per subject and a table of them."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from bmenet.data.covariates import Sex
 from bmenet.data.download import UnreachableError
 from bmenet.data.sources.base import Source, Subject
+from bmenet.data.table import FetchedScan, read_table
 from bmenet.errors import SourceError, VolumeError
-from bmenet.files import read_json, sha256, write_json
+from bmenet.files import sha256, write_json
 from bmenet.layout import Layout
 from bmenet.progress import console, progress_bar
 from bmenet.scan import save_scan
-
-
-@dataclass(frozen=True)
-class FetchedScan:
-    """A row of the subjects' table.
-
-    Parameters
-    ----------
-    id : str
-    file : str
-        T1w scan in native space, relative to the raw folder.
-    age : float or None
-        Years.
-    sex : {"F", "M"} or None
-    sha256 : str
-        Of the file.
-    source : str
-        The source's name, ``@``, and the start of the fingerprint of what was read; never a path.
-    """
-
-    id: str
-    file: str
-    age: float | None
-    sex: Sex | None
-    sha256: str
-    source: str
-
-
-def read_table(layout: Layout) -> list[FetchedScan]:
-    """Return what has been fetched so far; empty before the first fetch."""
-    return [FetchedScan(**row) for row in read_json(layout.subjects_table)] if layout.subjects_table.exists() else []
 
 
 def fetch_subjects(source: Source, source_name: str, subjects: list[Subject], layout: Layout) -> dict[str, str]:

@@ -20,6 +20,12 @@ from scipy.spatial.transform import Rotation
 from bmenet.config import MotionConfig
 from bmenet.volume import Volume
 
+_HEAD_THRESHOLD = 1e-3
+"""Spline coefficients smaller than this, of the [0, 1] scale, are background."""
+
+_SPLINE_REACH_VOXELS = 2
+"""A cubic B-spline spans two voxels on either side."""
+
 
 def draw(config: MotionConfig, clean: Volume, generator: np.random.Generator) -> dict:
     """Draw a phase-encode axis, the moments of the moves, and the pose after each.
@@ -106,5 +112,10 @@ def moved(spline: np.ndarray, affine: np.ndarray, pose: dict) -> np.ndarray:
     offset = centre - pull @ centre - shift
     if np.allclose(pull, np.eye(3), atol=1e-12) and np.allclose(offset, 0, atol=1e-9):
         pull, offset = np.eye(3), np.zeros(3)
-    result = ndimage.affine_transform(spline, pull, offset, order=3, prefilter=False, output=np.float32)
+    # Only where the head comes to lie: in three quarters of a brain's field of view nothing is left to interpolate.
+    head = ndimage.binary_dilation(np.abs(spline) > _HEAD_THRESHOLD, iterations=_SPLINE_REACH_VOXELS)
+    reached = np.nonzero(ndimage.affine_transform(head.view(np.uint8), pull, offset, order=0))
+    origins = pull @ np.stack(reached).astype(np.float64) + offset[:, None]
+    result = np.zeros(spline.shape, np.float32)
+    result[reached] = ndimage.map_coordinates(spline, origins, order=3, prefilter=False, output=np.float32)
     return np.maximum(result, 0, out=result)

@@ -1,0 +1,1 @@
+"""Restored volumes against clean ones: cases, means with intervals, tables and figures."""

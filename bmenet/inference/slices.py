@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bmenet.brain import background_mask
 from bmenet.config import CoarseConfig
 from bmenet.grid import FIELD_OF_VIEW_MM
 from bmenet.intensity import blind_scale
@@ -45,7 +46,7 @@ def restore_volume(
     Returns
     -------
     ndarray, shape (X, Y, Z), float32
-        Non-negative, in the scale of `data`.
+        Non-negative, in the scale of `data`; exactly zero in the background of the brain.
 
     Raises
     ------
@@ -62,7 +63,9 @@ def restore_volume(
             _add_plane(total, volume, network, plane, config.context_slices)
             if progress is not None:
                 progress((done + 1) / len(chosen))
-    return total.div_(len(chosen)).clamp_min_(0).mul_(scale).cpu().numpy()
+    restored = total.div_(len(chosen)).clamp_min_(0).cpu().numpy()
+    restored[background_mask(restored)] = 0
+    return restored * np.float32(scale)
 
 
 def _add_plane(total: Tensor, volume: Tensor, network: nn.Module, plane: str, context_slices: int) -> None:

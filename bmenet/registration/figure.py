@@ -4,7 +4,6 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bmenet.figures import shown_slices
 from bmenet.template import load_template
 from bmenet.volume import Volume
 
@@ -18,9 +17,11 @@ def alignment_figure(aligned: Volume, title: str) -> Figure:
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=8, wrap=True)
     ceiling = max(float(np.percentile(aligned.data, 99.5)), np.finfo(np.float32).tiny)
-    scan, template = shown_slices(aligned.data), shown_slices(load_template(aligned.grid).data)
-    for axes, (plane, pixels) in zip(figure.subplots(1, 3), scan.items(), strict=True):
-        axes.imshow(pixels, cmap="gray", vmin=0, vmax=ceiling)
-        axes.contour(template[plane], levels=_TISSUE_LEVELS, colors=["tab:red", "gold"], linewidths=0.6)
+    template = load_template(aligned.grid).data
+    for normal, axes in enumerate(figure.subplots(1, 3)):
+        middle = aligned.data.shape[normal] // 2
+        axes.imshow(aligned.data.take(middle, normal).T, cmap="gray", vmin=0, vmax=ceiling, origin="lower")
+        outlines = template.take(middle, normal).T
+        axes.contour(outlines, levels=_TISSUE_LEVELS, colors=["tab:red", "gold"], linewidths=0.6)
         axes.set_axis_off()
     return figure

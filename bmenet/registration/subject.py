@@ -2,13 +2,14 @@
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bmenet.config import Config
-from bmenet.data.fetch import FetchedScan
+from bmenet.data.table import FetchedScan
 from bmenet.files import atomic_path, read_json, write_json
 from bmenet.grid import standard_grid
 from bmenet.intensity import normalise
@@ -24,7 +25,16 @@ _METHOD_FILES = (
     *sorted(path.relative_to(_PACKAGE) for path in Path(__file__).parent.glob("*.py")),
     *map(Path, ("brain.py", "grid.py", "intensity.py", "resample.py", "template.py", "volume.py")),
 )
-"""The code that decides what a registered volume looks like."""
+
+
+def _fingerprint(files: Iterable[Path]) -> str:
+    """Hash code without its comments and layout."""
+    trees = [ast.dump(ast.parse((_PACKAGE / name).read_text(encoding="utf-8"))) for name in files]
+    return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:16]
+
+
+_METHOD = _fingerprint(_METHOD_FILES)
+"""Names the code that decides what a registered volume looks like: a volume made by other code is made again."""
 
 
 def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> float:
@@ -85,11 +95,5 @@ def _inputs(subject: FetchedScan, config: Config) -> dict[str, Any]:
         "grid": config.grid.model_dump(),
         "registration": config.registration.model_dump(),
         "intensity": config.intensity.model_dump(),
-        "method": _method_fingerprint(),
+        "method": _METHOD,
     }
-
-
-def _method_fingerprint() -> str:
-    """Hash the method's code without comments and layout: a volume made by other code is made again."""
-    trees = [ast.dump(ast.parse((_PACKAGE / name).read_text(encoding="utf-8"))) for name in _METHOD_FILES]
-    return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:16]

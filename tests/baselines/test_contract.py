@@ -50,7 +50,8 @@ def test_baseline_brings_a_noisy_biased_volume_closer_to_the_clean_one(name, cle
 
 @pytest.mark.parametrize("name", INSTALLED)
 def test_baseline_gives_the_same_result_twice(name, degraded, restored):
-    assert np.array_equal(BASELINES[name](degraded).data, restored[name])
+    # BM4D sums in several threads.
+    assert np.allclose(BASELINES[name](degraded).data, restored[name], rtol=0, atol=1e-4 if name == "n4_bm4d" else 0)
 
 
 @pytest.mark.parametrize("name", INSTALLED)

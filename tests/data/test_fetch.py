@@ -6,8 +6,9 @@ import pytest
 
 from bmenet.data.covariates import Covariates
 from bmenet.data.download import UnreachableError
-from bmenet.data.fetch import fetch_subjects, read_table
+from bmenet.data.fetch import fetch_subjects
 from bmenet.data.sources.base import Source, Subject
+from bmenet.data.table import read_table
 from bmenet.errors import SourceError, VolumeError
 from bmenet.files import sha256
 from bmenet.layout import Layout

@@ -4,7 +4,7 @@ from itertools import chain
 import pytest
 import yaml
 
-from bmenet.data.fetch import read_table
+from bmenet.data.table import read_table
 from bmenet.errors import SourceError
 from bmenet.files import read_json, write_json
 from bmenet.layout import Layout

@@ -6,7 +6,8 @@ import pytest
 
 from bmenet.errors import RegistrationError
 from bmenet.grid import Grid, standard_grid
-from bmenet.registration import flirt, register
+from bmenet.registration import flirt, register, rigid
+from bmenet.registration.start import Start
 from bmenet.volume import Volume
 
 # x to the right (determinant positive), 2 mm; and x to the left (determinant negative), 1 x 1 x 3 mm.
@@ -73,8 +74,9 @@ def test_estimate_reads_the_matrix_that_flirt_wrote(fake_flirt, moved_head, grid
     np.testing.assert_allclose(found, moved_head.moving2fixed, atol=1e-6)
 
 
-def test_register_with_flirt_checks_what_it_found(fake_flirt, moved_head, config):
+def test_register_with_flirt_checks_what_it_found(fake_flirt, moved_head, config, monkeypatch):
     fake_flirt('cp "$6" "$8"')
+    monkeypatch.setattr(rigid, "find_start", lambda moving: Start(moved_head.moving2fixed, size=1.0))
     registration = register(moved_head.volume, config.model_copy(update={"backend": "flirt"}))
     assert registration.backend == "flirt"
     assert registration.similarity > 0.9

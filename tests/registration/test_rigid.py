@@ -2,34 +2,48 @@ import numpy as np
 import pytest
 
 from bmenet.errors import RegistrationError
-from bmenet.registration import BACKENDS, AlignmentError, register, rigid
+from bmenet.registration import BACKENDS, AlignmentError, Registration, register, rigid
+from bmenet.registration.start import Start
+from bmenet.template import load_template
 
 
-def test_register_recovers_a_known_motion(moved_head, config, assert_close):
-    registration = register(moved_head.volume, config)
+@pytest.fixture(scope="module")
+def registration(moved_head, config) -> Registration:
+    return register(moved_head.volume, config)
+
+
+def test_register_recovers_a_known_motion(registration, moved_head, assert_close):
     assert_close(registration.moving2fixed, moved_head.moving2fixed)
     assert registration.similarity > 0.9
     assert registration.backend == "ants"
+
+
+def test_register_gives_the_same_matrix_for_the_same_scan(registration, moved_head, config):
+    again = register(moved_head.volume, config)
+    np.testing.assert_array_equal(again.moving2fixed, registration.moving2fixed)
+    assert again.similarity == registration.similarity
 
 
 def test_register_recovers_a_far_motion(far_head, config, assert_close):
     assert_close(register(far_head.volume, config).moving2fixed, far_head.moving2fixed)
 
 
-def test_register_gives_the_same_matrix_for_the_same_scan(moved_head, config):
-    first, second = register(moved_head.volume, config), register(moved_head.volume, config)
-    np.testing.assert_array_equal(first.moving2fixed, second.moving2fixed)
-    assert first.similarity == second.similarity
+@pytest.fixture
+def known_start(moved_head, monkeypatch):
+    """Spare the search: the true pose is the start."""
+    monkeypatch.setattr(rigid, "find_start", lambda moving: Start(moved_head.moving2fixed, size=1.0))
 
 
+@pytest.mark.usefixtures("known_start")
 def test_register_refuses_what_does_not_resemble_the_template(moved_head, config, monkeypatch):
     tilted = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
     monkeypatch.setitem(BACKENDS, "ants", lambda moving, fixed, start: tilted @ start)
     with pytest.raises(AlignmentError, match=r"at least 0\.5 \(registration.min_similarity\); got 0\.\d\d") as failure:
         register(moved_head.volume, config)
-    np.testing.assert_allclose(failure.value.moving2fixed, tilted @ moved_head.moving2fixed, atol=5)
+    np.testing.assert_allclose(failure.value.moving2fixed, tilted @ moved_head.moving2fixed)
 
 
+@pytest.mark.usefixtures("known_start")
 def test_register_keeps_the_start_for_the_picture_when_the_tool_fails(moved_head, config, monkeypatch):
     def fail(moving, fixed, start):
         raise RegistrationError("the tool gave up")
@@ -37,7 +51,7 @@ def test_register_keeps_the_start_for_the_picture_when_the_tool_fails(moved_head
     monkeypatch.setitem(BACKENDS, "ants", fail)
     with pytest.raises(AlignmentError, match="the tool gave up") as failure:
         register(moved_head.volume, config)
-    np.testing.assert_allclose(failure.value.moving2fixed, moved_head.moving2fixed, atol=5)
+    np.testing.assert_allclose(failure.value.moving2fixed, moved_head.moving2fixed)
 
 
 def test_register_refuses_an_empty_scan(phantom, config):
@@ -45,9 +59,9 @@ def test_register_refuses_an_empty_scan(phantom, config):
         register(phantom.with_data(np.zeros_like(phantom.data)), config)
 
 
-@pytest.mark.parametrize("shift_mm", [10, 20, 30])
+@pytest.mark.parametrize("shift_mm", [10, 30])
 def test_measure_similarity_separates_good_from_bad(moved_head, grid, shift_mm):
-    fixed = rigid.load_template(grid)
+    fixed = load_template(grid)
     shifted = moved_head.moving2fixed.copy()
     shifted[1, 3] += shift_mm
     good = rigid.measure_similarity(moved_head.volume, fixed, moved_head.moving2fixed)

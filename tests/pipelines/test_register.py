@@ -1,0 +1,45 @@
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bmenet.errors import RegistrationError
+from bmenet.files import read_json, sha256, write_json
+from bmenet.layout import Layout
+from bmenet.parallel import WORKERS_VARIABLE
+from pipelines import register
+
+
+@pytest.fixture
+def layout(workspace, phantom, monkeypatch) -> Layout:
+    """A workspace with two brain-like phantoms as raw scans, and a second one that holds nothing."""
+    layout = Layout()
+    layout.raw.mkdir(parents=True)
+    rows = []
+    for name, data in (("sub-01", phantom.data), ("sub-02", np.zeros_like(phantom.data)), ("sub-03", phantom.data)):
+        nib.save(nib.Nifti1Image(data, phantom.affine), layout.raw / f"{name}.nii.gz")
+        row = {"id": name, "file": f"{name}.nii.gz", "age": None, "sex": None, "source": "sample@0"}
+        rows.append(row | {"sha256": sha256(layout.raw / f"{name}.nii.gz")})
+    write_json(layout.subjects_table, rows)
+    # The phantom is no human brain; the stage is what is tested here.
+    params = workspace / "params.yaml"
+    params.write_text(params.read_text().replace("min_similarity: 0.5", "min_similarity: -1.0"))
+    monkeypatch.setenv(WORKERS_VARIABLE, "1")
+    return layout
+
+
+def test_register_stage_goes_on_after_a_failure_and_ends_with_the_list(layout):
+    layout.registered.mkdir(parents=True)
+    (layout.registered / "sub-99_space-brainldm_T1w.nii").touch()
+    with pytest.raises(RegistrationError, match=r"1 of 3 subjects failed: sub-02 \("):
+        register.main()
+    assert sorted(path.name[:6] for path in layout.registered.iterdir()) == ["sub-01"] * 2 + ["sub-03"] * 2
+    metrics = read_json(layout.report("register") / "metrics.json")
+    assert (metrics["subjects"], metrics["failed"]) == (2, 1)
+    assert metrics["similarity"].keys() == {"sub-01", "sub-03"}
+
+    # Once more without the bad scan: nothing is done twice.
+    write_json(layout.subjects_table, [row for row in read_json(layout.subjects_table) if row["id"] != "sub-02"])
+    before = {path: path.stat().st_mtime_ns for path in layout.registered.iterdir()}
+    register.main()
+    assert {path: path.stat().st_mtime_ns for path in layout.registered.iterdir()} == before
+    assert read_json(layout.report("register") / "metrics.json")["failed"] == 0

@@ -1,0 +1,83 @@
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bmenet.config import load_config
+from bmenet.data.table import FetchedScan
+from bmenet.files import read_json, sha256
+from bmenet.layout import Layout
+from bmenet.registration import AlignmentError, Registration, subject
+from bmenet.registration.subject import failure_picture, is_done, register_subject
+from bmenet.resample import resample
+from bmenet.volume import load_unit_volume
+
+
+@pytest.fixture
+def layout(workspace) -> Layout:
+    return Layout(workspace)
+
+
+@pytest.fixture
+def fetched(layout, moved_head) -> FetchedScan:
+    """A raw scan in the workspace, with its row in the table."""
+    layout.raw.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(moved_head.volume.data, moved_head.volume.affine), layout.raw / "sub-01_T1w.nii.gz")
+    digest = sha256(layout.raw / "sub-01_T1w.nii.gz")
+    return FetchedScan("sub-01", "sub-01_T1w.nii.gz", 30.0, "F", digest, "sample@0")
+
+
+@pytest.fixture
+def known_transform(moved_head, monkeypatch) -> None:
+    """Spare the registration itself."""
+    monkeypatch.setattr(subject, "register", lambda moving, config: Registration(moved_head.moving2fixed, 0.8, "ants"))
+
+
+@pytest.mark.usefixtures("known_transform")
+def test_register_subject_writes_the_clean_volume_and_all_that_leads_back(layout, fetched, moved_head, grid):
+    config = load_config()
+    assert register_subject(fetched, config, layout) == 0.8
+    clean, sidecar = load_unit_volume(layout.clean("sub-01")), read_json(layout.transform("sub-01"))
+    assert clean.grid.same_as(grid)
+    assert clean.data.min() == 0
+    assert clean.data.max() == 1
+    np.testing.assert_array_equal(sidecar["moving2fixed"], moved_head.moving2fixed)
+    raw = resample(moved_head.volume, grid, moved_head.moving2fixed).data
+    expected = np.clip(raw / sidecar["intensity_scale"], 0, 1)
+    np.testing.assert_allclose(clean.data, expected, atol=1e-4)
+    assert (sidecar["age"], sidecar["sex"], sidecar["spacing_mm"]) == (30.0, "F", 4)
+
+
+@pytest.mark.usefixtures("known_transform")
+def test_is_done_only_while_scan_settings_and_code_are_the_same(layout, fetched, monkeypatch):
+    config = load_config()
+    assert not is_done(fetched, config, layout)
+    register_subject(fetched, config, layout)
+    assert is_done(fetched, config, layout)
+    assert not is_done(replace(fetched, sha256="0" * 64), config, layout)
+    assert not is_done(replace(fetched, age=31.0), config, layout)
+    intensity = config.intensity.model_copy(update={"percentile": 98.0})
+    assert not is_done(fetched, config.model_copy(update={"intensity": intensity}), layout)
+    assert is_done(fetched, config.model_copy(update={"seed": config.seed + 1}), layout)
+    monkeypatch.setattr(subject, "_METHOD", "other code")
+    assert not is_done(fetched, config, layout)
+
+
+@pytest.mark.usefixtures("known_transform")
+def test_is_done_needs_both_files(layout, fetched):
+    register_subject(fetched, load_config(), layout)
+    layout.clean("sub-01").unlink()
+    assert not is_done(fetched, load_config(), layout)
+
+
+def test_register_subject_leaves_a_picture_and_no_result_when_it_fails(layout, fetched, moved_head, monkeypatch):
+    def fail(moving, config):
+        raise AlignmentError("too little resemblance", moved_head.moving2fixed)
+
+    monkeypatch.setattr(subject, "register", fail)
+    with pytest.raises(AlignmentError, match="too little resemblance"):
+        register_subject(fetched, load_config(), layout)
+    assert failure_picture("sub-01", layout).read_bytes().startswith(b"\x89PNG")
+    assert not layout.clean("sub-01").exists()
+    assert not layout.transform("sub-01").exists()

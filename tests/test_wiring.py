@@ -16,8 +16,8 @@ FILES = sorted([*(REPOSITORY / "bmenet").rglob("*.py"), *(REPOSITORY / "pipeline
 
 # Modules that move, name or show results but cannot change them: an edit there reruns no stage.
 PLUMBING = (
-    *("bmenet/cli", "bmenet/tracking", "bmenet/__init__.py", "pipelines/__init__.py"),
-    *(f"bmenet/{name}.py" for name in ("config", "errors", "figures", "files", "layout", "parallel", "progress")),
+    *("bmenet/cli", "bmenet/config", "bmenet/tracking", "bmenet/__init__.py", "pipelines/__init__.py"),
+    *(f"bmenet/{name}.py" for name in ("errors", "figures", "files", "layout", "parallel", "progress")),
 )
 # Sections that tell where and how a result is recorded, never what it is.
 RECORDING = {"profile", "tracking"}

@@ -1,8 +1,5 @@
 """One subject of the stage `register`: the raw scan in, the clean unit volume and its sidecar out."""
 
-import ast
-import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +8,7 @@ import numpy as np
 from bmenet.config import Config
 from bmenet.data.table import FetchedScan
 from bmenet.files import atomic_path, read_json, write_json
+from bmenet.fingerprint import code_fingerprint
 from bmenet.grid import standard_grid
 from bmenet.intensity import normalise
 from bmenet.layout import Layout
@@ -20,20 +18,10 @@ from bmenet.resample import resample
 from bmenet.scan import load_scan
 from bmenet.volume import save_unit_volume
 
-_PACKAGE = Path(__file__).parents[1]
-_METHOD_FILES = (
-    *sorted(path.relative_to(_PACKAGE) for path in Path(__file__).parent.glob("*.py")),
-    *map(Path, ("brain.py", "grid.py", "intensity.py", "resample.py", "template.py", "volume.py")),
+_METHOD = code_fingerprint(
+    *sorted(f"registration/{path.name}" for path in Path(__file__).parent.glob("*.py")),
+    *("brain.py", "grid.py", "intensity.py", "resample.py", "template.py", "volume.py"),
 )
-
-
-def _fingerprint(files: Iterable[Path]) -> str:
-    """Hash code without its comments and layout."""
-    trees = [ast.dump(ast.parse((_PACKAGE / name).read_text(encoding="utf-8"))) for name in files]
-    return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:16]
-
-
-_METHOD = _fingerprint(_METHOD_FILES)
 """Names the code that decides what a registered volume looks like: a volume made by other code is made again."""
 
 

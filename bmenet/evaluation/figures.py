@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bmenet.evaluation.result import Result
+from bmenet.evaluation.methods import INPUT
+from bmenet.evaluation.result import CLEAN_CODE, Result
 from bmenet.evaluation.summary import Summary
 from bmenet.evaluation.table import METHOD_LABELS, metric_label
 from bmenet.figures import PLANES, Tile, draw_tiles
@@ -63,10 +64,12 @@ def metric_by_code(summary: Summary, metric: str) -> Figure:
     axes = figure.subplots()
     codes = list(next(iter(summary.values())))
     for number, (method, by_code) in enumerate(summary.items()):
-        intervals = [by_code[code][metric] for code in codes]
+        # The clean volume compared with itself would stretch the axis and say nothing.
+        shown = [code for code in codes if (method, code) != (INPUT, CLEAN_CODE)]
+        intervals = [by_code[code][metric] for code in shown]
         means = np.array([interval.mean for interval in intervals])
         spread = np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]])
-        places = np.arange(len(codes)) + 0.14 * (number - (len(summary) - 1) / 2)
+        places = np.array([codes.index(code) for code in shown]) + 0.14 * (number - (len(summary) - 1) / 2)
         axes.errorbar(places, means, spread.clip(0), fmt="o", ms=4, capsize=2, label=METHOD_LABELS[method])
     axes.set_xticks(range(len(codes)), codes)
     axes.set_xlabel("code (motion, noise, bias)")

@@ -49,7 +49,7 @@ def _interval(values: np.ndarray, resamples: int, seed: int) -> Interval:
 def _tabulate(results: list[Result]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Return method to code to metric to one value a subject, subjects in one order throughout."""
     subjects = sorted({result.subject for result in results})
-    codes = sorted({result.code for result in results})
+    codes = list(dict.fromkeys(result.code for result in results))
     degraded_codes = [code for code in codes if code != CLEAN_CODE]
     found = {(result.method, result.code, result.subject): result.metrics for result in results}
     table: dict[str, dict[str, dict[str, np.ndarray]]] = {}

@@ -60,17 +60,18 @@ def markdown(summary: Summary, gains: Summary, results: list[Result]) -> str:
         if code in codes:
             parts += [f"### {_code_label(code)}\n", _metric_table(summary, code, _seconds(results, code))]
             parts += [f"What Coarse-net gains over each, subject by subject ({_code_label(code)}):\n"]
-            parts += [_metric_table(gains, code, None)]
+            parts += [_metric_table(gains, code)]
     parts += ["### PSNR by code, whole grid / brain (dB)\n", _code_table(summary)]
     return "\n".join(parts)
 
 
-def _metric_table(summary: Summary, code: str, seconds: dict[str, float] | None) -> str:
-    """Return methods down, metrics across."""
+def _metric_table(summary: Summary, code: str, seconds: dict[str, float] | None = None) -> str:
+    """Return methods down, metrics across; without times the numbers are gains, with their sign."""
+    sign = "" if seconds else "+"
     arrows = {name: "↓" if metric.lower_is_better else "↑" for name, metric in METRICS.items()}
     header = ["method", *(f"{metric_label(name)} {arrows[name]}" for name in _REPORTED_METRICS)]
     rows = [
-        [METHOD_LABELS[method], *(_cell(by_code[code][name], name) for name in _REPORTED_METRICS)]
+        [METHOD_LABELS[method], *(_cell(by_code[code][name], name, sign) for name in _REPORTED_METRICS)]
         for method, by_code in summary.items()
     ]
     if seconds is not None:
@@ -105,9 +106,9 @@ def _code_label(code: str) -> str:
     return "all codes" if code == ALL_CODES else f"code {code}"
 
 
-def _cell(interval: Interval, name: str) -> str:
-    digits = 2 if name.startswith("psnr") else 3
-    return f"{interval.mean:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+def _cell(interval: Interval, name: str, sign: str) -> str:
+    spec = f"{sign}.{2 if name.startswith('psnr') else 3}f"
+    return f"{interval.mean:{spec}} [{interval.low:{spec}}, {interval.high:{spec}}]"
 
 
 def _markdown_table(header: list[str], rows: list[list[str]]) -> str:

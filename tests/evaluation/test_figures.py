@@ -41,3 +41,10 @@ def test_metric_by_code_draws_every_method(results):
     (axes,) = metric_by_code(summarise(results, 100, 1), "psnr").axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["degraded input", "N4", "BMENet, coarse"]
     assert axes.get_ylabel() == "PSNR (dB)"
+
+
+def test_metric_by_code_leaves_out_the_clean_volume_compared_with_itself(results):
+    (axes,) = metric_by_code(summarise(results, 100, 1), "psnr").axes
+    drawn = [container.lines[0].get_ydata() for container in axes.containers]
+    assert [len(values) for values in drawn] == [3, 4, 4]
+    assert max(map(max, drawn)) < 50

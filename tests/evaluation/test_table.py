@@ -25,7 +25,7 @@ def test_markdown_shows_means_intervals_gains_and_times(results):
     assert "### all codes" in text
     row = next(line for line in text.splitlines() if line.startswith("| BMENet, coarse | 27.00 ["))
     assert row.endswith("| 2.0 |")
-    assert "| N4 | 5.00 [5.00, 5.00] |" in text
+    assert "| N4 | +5.00 [+5.00, +5.00] |" in text
     assert "3 unseen test subjects" in text
 
 

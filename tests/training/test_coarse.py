@@ -114,13 +114,14 @@ def test_workers_and_checkpoint_interval_change_nothing(
     assert_same(straight, train_here(config.model_copy(update={"coarse": coarse}), layout))
 
 
-def test_training_raises_the_psnr_of_a_degraded_volume(config: Config, layout: Layout) -> None:
-    changes = {"steps": 80, "validate_every": 80, "checkpoint_every": 80, "ema_decay": 0.9, "learning_rate": 3e-3}
-    coarse = config.coarse.model_copy(update=changes)
-    trained = train_here(config.model_copy(update={"coarse": coarse}), layout)
-    (subject,) = SPLIT["validation"]
+def test_training_raises_the_psnr_of_what_it_was_trained_on(config: Config, layout: Layout) -> None:
+    # Of a training case: two drawn coil fields say nothing about the field of a third phantom.
+    changes = {"steps": 240, "validate_every": 240, "checkpoint_every": 240, "ema_decay": 0.9, "learning_rate": 3e-3}
+    config = config.model_copy(update={"coarse": config.coarse.model_copy(update=changes)})
+    subject = SPLIT["train"][0]
+    trained = train_coarse(config, SPLIT | {"validation": [subject]}, layout, NullLogger())
     clean, degraded = (load_unit_volume(p).data for p in (layout.clean(subject), layout.degraded(subject, "111")))
-    assert trained.metrics["val.psnr.111"] > psnr(degraded, clean) + 0.5
+    assert trained.metrics["val.psnr.111"] > psnr(degraded, clean) + 1
 
 
 def test_other_configuration_starts_afresh(config: Config, layout: Layout, capsys: pytest.CaptureFixture) -> None:

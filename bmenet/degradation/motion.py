@@ -11,14 +11,18 @@ which leaves a head that does not move exactly as it is. Model after Shaw et al.
 augmentation", PMLR 102:427-436.
 """
 
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import pairwise, product
 
 import numpy as np
-from scipy import ndimage
+from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
 from bmenet.config import MotionConfig
 from bmenet.volume import Volume
+
+Box = tuple[slice, slice, slice]
+"""A part of a grid, in voxels."""
 
 _HEAD_THRESHOLD = 1e-3
 """Spline coefficients smaller than this, of the [0, 1] scale, are background."""
@@ -76,46 +80,94 @@ def apply(clean: Volume, coil: np.ndarray | float, parameters: dict) -> np.ndarr
         The complex image; its magnitude is what a scanner shows.
     """
     axis = parameters["phase_encode_axis"]
-    lines = clean.data.shape[axis]
-    spline = ndimage.spline_filter(clean.data, order=3, output=np.float32)
-    # Row k of the DFT matrix is the line of frequency k - lines / 2.
-    frequencies = np.arange(lines) - lines // 2
-    dft = np.exp(-2j * np.pi * np.outer(frequencies, np.arange(lines)) / lines).astype(np.complex64)
-    error = np.zeros(np.moveaxis(clean.data, axis, 0).shape, dtype=np.complex64)
+    head = Head.of(clean)
+    box = _reached_box(head, parameters["poses"], axis)
+    still, weight = clean.data[box], np.broadcast_to(np.float32(coil), clean.data.shape)[box]
+    order = fft.fftshift(np.arange(still.shape[axis]))  # acquired from the lowest frequency to the highest
+    spectrum = np.zeros(still.shape, np.complex64)
     for pose in parameters["poses"]:
-        change = np.moveaxis(coil * (moved(spline, clean.affine, pose) - clean.data), axis, 0)
-        rows = dft[slice(*pose["lines"])]
-        columns = change.reshape(lines, -1)
-        spectrum = (rows.real @ columns + 1j * (rows.imag @ columns)).astype(np.complex64)
-        error += ((rows.conj().T @ spectrum) / np.float32(lines)).reshape(error.shape)
-    return coil * clean.data + np.moveaxis(error, 0, axis)
+        change = fft.fft(weight * (moved(head, pose, box) - still), axis=axis, overwrite_x=True)
+        acquired = (*[slice(None)] * axis, order[slice(*pose["lines"])])
+        spectrum[acquired] = change[acquired]
+    image = (coil * clean.data).astype(np.complex64)
+    image[box] += fft.ifft(spectrum, axis=axis, overwrite_x=True)
+    return image
 
 
-def moved(spline: np.ndarray, affine: np.ndarray, pose: dict) -> np.ndarray:
-    """Return the head in another pose, turned about the centre of the grid; cubic interpolation, zero outside.
+@dataclass(frozen=True)
+class Head:
+    """A head that can be moved.
 
     Parameters
     ----------
     spline : ndarray, shape (X, Y, Z)
         Cubic B-spline coefficients of the head in the target pose (`scipy.ndimage.spline_filter`).
+    mask : ndarray of bool, shape (X, Y, Z)
+        The voxels whose value is not 0, background.
     affine : ndarray, shape (4, 4)
         Voxel index to RAS+ mm.
+    """
+
+    spline: np.ndarray
+    mask: np.ndarray
+    affine: np.ndarray
+
+    @classmethod
+    def of(cls, volume: Volume) -> "Head":
+        """Prepare a volume for interpolation."""
+        spline = ndimage.spline_filter(volume.data, order=3, output=np.float32)
+        mask = ndimage.binary_dilation(np.abs(spline) > _HEAD_THRESHOLD, iterations=_SPLINE_REACH_VOXELS)
+        return cls(spline, mask, volume.affine)
+
+
+def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
+    """Return the head in another pose, turned about the centre of the grid; cubic interpolation, zero outside.
+
+    Parameters
+    ----------
+    head : Head
     pose : dict
         ``rotation_deg`` about x, y, z in this order, then ``translation_mm``.
+    box : tuple of slice, (3,), optional
+        The part of the grid to return; by default all of it.
+
+    Returns
+    -------
+    ndarray, the shape of `box`, float32
     """
-    axes = affine[:3, :3]
-    rotation = Rotation.from_euler("xyz", pose["rotation_deg"], degrees=True).as_matrix()
-    centre = (np.array(spline.shape) - 1) / 2
-    # Pull: the tissue now at p came from R^-1 (p - t), in mm about the centre.
-    pull = np.linalg.inv(axes) @ rotation.T @ axes
-    shift = np.linalg.inv(axes) @ rotation.T @ np.asarray(pose["translation_mm"])
-    offset = centre - pull @ centre - shift
-    if np.allclose(pull, np.eye(3), atol=1e-12) and np.allclose(offset, 0, atol=1e-9):
-        pull, offset = np.eye(3), np.zeros(3)
+    box = box or tuple(slice(0, extent) for extent in head.spline.shape)
+    shape = tuple(span.stop - span.start for span in box)
+    pull, offset = _pull(head, pose)
+    offset = pull @ [span.start for span in box] + offset
     # Only where the head comes to lie: in three quarters of a brain's field of view nothing is left to interpolate.
-    head = ndimage.binary_dilation(np.abs(spline) > _HEAD_THRESHOLD, iterations=_SPLINE_REACH_VOXELS)
-    reached = np.nonzero(ndimage.affine_transform(head.view(np.uint8), pull, offset, order=0))
-    origins = pull @ np.stack(reached).astype(np.float64) + offset[:, None]
-    result = np.zeros(spline.shape, np.float32)
-    result[reached] = ndimage.map_coordinates(spline, origins, order=3, prefilter=False, output=np.float32)
+    landed = ndimage.affine_transform(head.mask.view(np.uint8), pull, offset, output_shape=shape, order=0)
+    places = np.nonzero(landed)
+    origins = pull @ np.stack(places).astype(np.float64) + offset[:, None]
+    result = np.zeros(shape, np.float32)
+    result[places] = ndimage.map_coordinates(head.spline, origins, order=3, prefilter=False, output=np.float32)
     return np.maximum(result, 0, out=result)
+
+
+def _pull(head: Head, pose: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Return matrix and offset that lead from a voxel to where the tissue now there came from: R^-1 (p - t) in mm."""
+    axes = head.affine[:3, :3]
+    rotation = Rotation.from_euler("xyz", pose["rotation_deg"], degrees=True).as_matrix()
+    centre = (np.array(head.spline.shape) - 1) / 2
+    pull = np.linalg.inv(axes) @ rotation.T @ axes
+    offset = centre - pull @ centre - np.linalg.inv(axes) @ rotation.T @ np.asarray(pose["translation_mm"])
+    if np.allclose(pull, np.eye(3), atol=1e-12) and np.allclose(offset, 0, atol=1e-9):
+        return np.eye(3), np.zeros(3)
+    return pull, offset
+
+
+def _reached_box(head: Head, poses: list[dict], axis: int) -> Box:
+    """Return the part of the grid that the head touches in any pose, whole along `axis`, where its ghosts lie."""
+    shape = np.array(head.mask.shape)
+    spans = (ndimage.find_objects(head.mask.view(np.uint8)) or [(slice(0, 1),) * 3])[0]
+    corners = np.array(list(product(*((span.start, span.stop - 1) for span in spans))), dtype=np.float64)
+    pulls = [_pull(head, pose) for pose in poses]
+    corners = np.concatenate([corners, *((corners - offset) @ np.linalg.inv(pull).T for pull, offset in pulls)])
+    first = np.clip(np.floor(corners.min(axis=0)) - 1, 0, shape - 1).astype(int)
+    end = np.clip(np.ceil(corners.max(axis=0)) + 2, 1, shape).astype(int)
+    first[axis], end[axis] = 0, shape[axis]
+    return slice(first[0], end[0]), slice(first[1], end[1]), slice(first[2], end[2])

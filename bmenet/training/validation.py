@@ -10,14 +10,16 @@ from bmenet.config import CoarseConfig
 from bmenet.figures import panel
 from bmenet.inference.slices import restore_volume
 from bmenet.layout import Layout
-from bmenet.metrics import METRICS
+from bmenet.metrics.fidelity import psnr, ssim
 from bmenet.tracking import NullLogger
 from bmenet.volume import load_unit_volume
 
 CODES = ("111", "000")
 """Everything at once, whose PSNR ranks the weights; and nothing, which must come out as it went in."""
 
-_METRICS = ("psnr", "psnr_brain", "ssim")
+_METRICS = {"psnr": (psnr, False), "psnr_brain": (psnr, True), "ssim": (ssim, False)}
+"""Name to function, and whether only the brain counts; not the table of `bmenet.metrics`, whose growth must not train
+a network again."""
 
 
 class CoarseValidation:
@@ -59,8 +61,8 @@ class CoarseValidation:
                 path = self.layout.clean(subject) if code == "000" else self.layout.degraded(subject, code)
                 degraded = load_unit_volume(path).data
                 coarse = restore_volume(network, degraded, config=self.config, autocast_dtype=self.autocast_dtype)
-                for metric in _METRICS:
-                    sums[f"val.{metric}.{code}"] += METRICS[metric](coarse, clean, brain_mask)
+                for metric, (function, inside_brain) in _METRICS.items():
+                    sums[f"val.{metric}.{code}"] += function(coarse, clean, brain_mask if inside_brain else None)
                 if (subject, code) == (self.subjects[0], CODES[0]):
                     figure = panel(
                         {"clean": clean, "degraded": degraded, "coarse": coarse}, f"{subject}, code {code}, step {step}"

@@ -43,6 +43,15 @@ def test_an_expected_error_is_one_line_and_exit_code_1(call, capsys):
     assert capsys.readouterr().err == "bmenet: two lines\n"
 
 
+def test_ctrl_c_is_one_line_and_exit_code_130(call, capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="130"):
+        call(main)
+    assert capsys.readouterr().err.startswith("bmenet: interrupted")
+
+
 def test_an_unknown_option_is_wrong_use(call):
     with pytest.raises(SystemExit, match="2"):
         call(lambda: None, "--sheduler", "tcp://127.0.0.1:8786")

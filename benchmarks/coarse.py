@@ -23,7 +23,7 @@ from bmenet.degradation import apply, draw, motion
 from bmenet.grid import standard_grid
 from bmenet.inference import Enhancer
 from bmenet.inference.slices import restore_volume
-from bmenet.models import build_coarse
+from bmenet.models.coarse import build_coarse
 from bmenet.seeding import generator
 from bmenet.template import load_template
 from bmenet.volume import Volume

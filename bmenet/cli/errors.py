@@ -12,7 +12,7 @@ INTERRUPTED = 130
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Print a BMENetError on one line and exit with 1, after Ctrl-C with 130; any other exception is a bug and shows."""
+    """Print a BMENetError on one line and exit with 1, after Ctrl-C with 130; any other exception is a bug: show it."""
     try:
         yield
     except BMENetError as error:

@@ -4,6 +4,19 @@ Nothing else in the package opens params.yaml. An unknown key, a missing key, a 
 stops at once with the key's path, what was expected and what was got.
 """
 
+from bmenet.config.base import Range, Section
+from bmenet.config.fine import (
+    AutoencoderConfig,
+    CovariatesConfig,
+    DiffusionConfig,
+    EdgeAutoencoderConfig,
+    FineConfig,
+    GuidanceConfig,
+    PriorConfig,
+    SamplingConfig,
+    StepsConfig,
+    TrainingConfig,
+)
 from bmenet.config.load import PARAMS_FILE, flatten, load_config, parse_config
 from bmenet.config.sections import (
     BiasConfig,
@@ -16,7 +29,6 @@ from bmenet.config.sections import (
     GridConfig,
     MotionConfig,
     NoiseConfig,
-    Range,
     RegistrationConfig,
     Severity,
     SplitConfig,
@@ -24,20 +36,31 @@ from bmenet.config.sections import (
 
 __all__ = [
     "PARAMS_FILE",
+    "AutoencoderConfig",
     "BiasConfig",
     "CalibrationConfig",
     "CoarseConfig",
     "Config",
+    "CovariatesConfig",
     "DataConfig",
     "DegradationConfig",
+    "DiffusionConfig",
+    "EdgeAutoencoderConfig",
     "EvaluateConfig",
+    "FineConfig",
     "GridConfig",
+    "GuidanceConfig",
     "MotionConfig",
     "NoiseConfig",
+    "PriorConfig",
     "Range",
     "RegistrationConfig",
+    "SamplingConfig",
+    "Section",
     "Severity",
     "SplitConfig",
+    "StepsConfig",
+    "TrainingConfig",
     "flatten",
     "load_config",
     "parse_config",

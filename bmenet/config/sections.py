@@ -1,40 +1,20 @@
 """The sections of params.yaml: every key, its type and its range."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Code = Annotated[str, Field(pattern="^[01]{3}$")]
-Plane = Literal["axial", "coronal", "sagittal"]
-
-
-class Section(BaseModel):
-    """A section of params.yaml: frozen, no unknown keys, no silent conversion (a quoted number is not a number)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Range(Section):
-    """A closed interval to draw from uniformly."""
-
-    low: float
-    high: float
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_pair(cls, value: Any) -> Any:
-        if isinstance(value, (list, tuple)) and len(value) == 2:
-            return {"low": value[0], "high": value[1]}
-        return value
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Range":
-        if self.low > self.high:
-            raise ValueError(f"expected [low, high] with low <= high; got [{self.low:g}, {self.high:g}]")
-        return self
+from bmenet.config.base import Code, Count, NonNegative, Plane, Positive, Range, Section
+from bmenet.config.fine import (
+    AutoencoderConfig,
+    CovariatesConfig,
+    DiffusionConfig,
+    EdgeAutoencoderConfig,
+    FineConfig,
+    PriorConfig,
+    SamplingConfig,
+    TrainingConfig,
+)
 
 
 class GridConfig(Section):
@@ -249,5 +229,13 @@ class Config(Section):
     split: SplitConfig
     degradation: DegradationConfig
     coarse: CoarseConfig
+    training: TrainingConfig
+    autoencoder: AutoencoderConfig
+    edge_autoencoder: EdgeAutoencoderConfig
+    diffusion: DiffusionConfig
+    prior: PriorConfig
+    covariates: CovariatesConfig
+    fine: FineConfig
+    sampling: SamplingConfig
     evaluate: EvaluateConfig
     tracking: TrackingConfig

@@ -1,17 +1,1 @@
-"""Networks. `COARSE_ARCHS` lists the slice networks that `coarse.arch` can name."""
-
-from torch import nn
-
-from bmenet.config import CoarseConfig
-from bmenet.models.swinir import SwinIR
-from bmenet.models.unet import ResidualUnet
-
-__all__ = ["COARSE_ARCHS", "build_coarse"]
-
-COARSE_ARCHS: dict[str, type[nn.Module]] = {"unet": ResidualUnet, "swinir": SwinIR}
-"""Name to network; the configuration section of the same name gives its keywords."""
-
-
-def build_coarse(config: CoarseConfig) -> nn.Module:
-    """Return an untrained Coarse-net: slabs (B, context_slices + 3, H, W) to restored slices (B, 1, H, W)."""
-    return COARSE_ARCHS[config.arch](config.context_slices, **getattr(config, config.arch).model_dump())
+"""Networks, one file each, and their weights on disk."""

@@ -11,7 +11,7 @@ from torch import nn
 from bmenet.config import CoarseConfig
 from bmenet.errors import WeightsError
 from bmenet.files import atomic_path, read_json, sha256, write_json
-from bmenet.models import build_coarse
+from bmenet.models.coarse import build_coarse
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"

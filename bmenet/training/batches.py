@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -63,12 +64,13 @@ class SliceBatches(Dataset[Batch]):
 
 
 def batch_loader(
-    batches: Dataset[Batch], start: int, steps: int, workers: int, rank: int = 0, ranks: int = 1
+    batches: Dataset[Batch], start: int, steps: int, workers: int, accelerator: Accelerator | None = None
 ) -> DataLoader[Batch]:
     """Load batches for training steps [start, steps), made ahead by `workers` processes.
 
-    Of every step's `ranks` batches, this process gets number `rank`.
+    Of every step's batches, one a process of `accelerator`, this process gets its own.
     """
+    rank, ranks = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     return DataLoader(
         batches,
         batch_size=None,

@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from bmenet.config import CoarseConfig, Config
@@ -16,17 +13,13 @@ from bmenet.errors import ConfigError, VolumeError
 from bmenet.files import read_json
 from bmenet.layout import Layout
 from bmenet.losses import CoarseLoss
-from bmenet.models import build_coarse
-from bmenet.models.precision import fastest_dtype
-from bmenet.progress import console
-from bmenet.seeding import derive_seed
+from bmenet.models.coarse import build_coarse
 from bmenet.tracking import NullLogger
 from bmenet.training.batches import Batch, SliceBatches, batch_loader
 from bmenet.training.cases import Cases, FreshCases, StoredCases
 from bmenet.training.checkpoint import CheckpointFolder
-from bmenet.training.loop import train
 from bmenet.training.schedule import Schedule
-from bmenet.training.state import TrainingState
+from bmenet.training.session import Task, Trained, train_network
 from bmenet.training.validation import CODES, CoarseValidation
 
 Split = dict[str, Any]
@@ -46,16 +39,6 @@ class CoarseObjective:
         """Return the total loss and its terms."""
         slab = batch["slab"].contiguous(memory_format=torch.channels_last)
         return self.loss(network(slab), batch["clean"])
-
-
-@dataclass(frozen=True)
-class CoarseTraining:
-    """What a training left: the best network on the CPU, its scores, and a row for every log and validation."""
-
-    network: nn.Module
-    metrics: dict[str, float]
-    history: list[dict[str, float]]
-    validations: list[dict[str, float]]
 
 
 def training_signature(config: Config, split: Split, layout: Layout) -> str:
@@ -79,7 +62,7 @@ def training_signature(config: Config, split: Split, layout: Layout) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogger) -> CoarseTraining:
+def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogger) -> Trained:
     """Train the Coarse-net, going on from its newest good checkpoint.
 
     Parameters
@@ -93,7 +76,7 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
 
     Returns
     -------
-    CoarseTraining
+    Trained
         The averaged weights of the validation with the best PSNR of code 111.
 
     Raises
@@ -104,44 +87,24 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
         If the loss is not finite, or training was asked to stop.
     """
     _require_cases(config, split)
-    _flush_denormals()
     coarse = config.coarse
-    checkpoints = CheckpointFolder(layout.coarse_checkpoints, training_signature(config, split, layout))
-    checkpoint = checkpoints.load()
-    # A run keeps the precision it began with, wherever it goes on.
-    precision = checkpoint.scalars["precision"] if checkpoint else _precision(coarse)
-    accelerator = Accelerator(mixed_precision=precision)
-    with torch.random.fork_rng():
-        torch.manual_seed(derive_seed(config.seed, "coarse weights"))
-        network = build_coarse(coarse).to(accelerator.device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    schedule = Schedule(
-        **coarse.model_dump(include=set(Schedule.__dataclass_fields__)), log_every=config.tracking.log_every
-    )
-    state = TrainingState.start(network, schedule)
-    if checkpoint:
-        state.restore(checkpoint)
-        console.print(f"train_coarse: going on from step {state.step} of {schedule.steps}")
-    autocast_dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     batches = SliceBatches(_cases(config, split["train"], layout), coarse, config.seed)
-    train(
-        state,
-        lambda start: batch_loader(
-            batches, start, coarse.steps, coarse.workers, accelerator.process_index, accelerator.num_processes
+    return train_network(
+        Task(
+            name="coarse",
+            build=lambda: build_coarse(coarse),
+            load_batches=lambda start, accelerator: batch_loader(
+                batches, start, coarse.steps, coarse.workers, accelerator
+            ),
+            objective=lambda _: CoarseObjective(coarse),
+            validation=lambda dtype: CoarseValidation(coarse, layout, split["validation"], dtype, logger),
         ),
-        CoarseObjective(coarse),
-        CoarseValidation(coarse, layout, split["validation"], autocast_dtype, logger),
-        schedule,
-        checkpoints,
-        accelerator,
+        Schedule(**coarse.model_dump(include=set(Schedule.__dataclass_fields__)), log_every=config.tracking.log_every),
+        coarse.precision,
+        config.seed,
+        CheckpointFolder(layout.coarse_checkpoints, training_signature(config, split, layout)),
         logger,
     )
-    best = build_coarse(coarse)
-    best.load_state_dict(state.best)
-    scores = next(row for row in state.validations if row["step"] == state.best_step)
-    metrics = {**scores, "best_step": state.best_step, "steps": state.step}
-    metrics.pop("step")
-    return CoarseTraining(best.eval(), metrics, state.history, state.validations)
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
@@ -160,14 +123,6 @@ def _cases(config: Config, subjects: list[str], layout: Layout) -> Cases:
     return StoredCases(layout, subjects, config.coarse, config.grid.spacing_mm)
 
 
-def _precision(config: CoarseConfig) -> str:
-    """Return accelerate's word for `coarse.precision`."""
-    if config.precision == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return "bf16" if fastest_dtype(device) == torch.bfloat16 else "no"
-    return "bf16" if config.precision == "bf16" else "no"
-
-
 def _require_cases(config: Config, split: Split) -> None:
     """Check that there is something to train and to validate on."""
     for name in ("train", "validation"):
@@ -183,11 +138,3 @@ def _require_cases(config: Config, split: Split) -> None:
             f"degradation.codes: expected the codes that coarse.code_weights trains on and 111 to validate on;"
             f" {missing} are missing; add them"
         )
-
-
-def _flush_denormals() -> None:
-    """Treat denormal numbers as zero: as operands they slow a CPU many times over."""
-    for kind in (np.float32, np.float64):
-        # NumPy looks for the smallest denormal when first asked, and warns if it finds none: ask before.
-        _ = np.finfo(kind).smallest_subnormal
-    torch.set_flush_denormal(True)

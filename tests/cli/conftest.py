@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from bmenet.cli import app
 from bmenet.config import load_config
 from bmenet.inference import enhancer
-from bmenet.models import build_coarse
+from bmenet.models.coarse import build_coarse
 from bmenet.models.weights import save_coarse
 from bmenet.volume import Volume
 

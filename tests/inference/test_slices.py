@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from bmenet.config import CoarseConfig, load_config
 from bmenet.inference.slices import restore_volume
 from bmenet.intensity import CANONICAL_BRIGHTNESS
-from bmenet.models import build_coarse
+from bmenet.models.coarse import build_coarse
 from bmenet.models.slab import PLANE_AXES, central_slice
 from bmenet.volume import Volume
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bmenet.config import CoarseConfig, load_config
-from bmenet.models import COARSE_ARCHS, build_coarse
+from bmenet.models.coarse import COARSE_ARCHS, build_coarse
 from bmenet.models.slab import central_slice, input_channels
 
 ARCHS = sorted(COARSE_ARCHS)

@@ -1,7 +1,7 @@
 import torch
 
 from bmenet.config import load_config
-from bmenet.models import build_coarse
+from bmenet.models.coarse import build_coarse
 
 
 def test_swinir_as_published_has_its_published_size() -> None:

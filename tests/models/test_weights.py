@@ -7,7 +7,7 @@ import torch
 
 from bmenet.config import load_config
 from bmenet.errors import WeightsError
-from bmenet.models import build_coarse
+from bmenet.models.coarse import build_coarse
 from bmenet.models.weights import load_coarse, save_coarse
 
 

@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,13 @@ from bmenet.layout import Layout
 from bmenet.training.batches import SliceBatches, batch_loader
 from bmenet.training.cases import Case, StoredCases
 from tests.training.conftest import SPLIT
+
+
+class _Process(NamedTuple):
+    """What a loader asks of accelerate: which of how many processes this is."""
+
+    process_index: int
+    num_processes: int
 
 
 class PositionCase:
@@ -63,7 +72,7 @@ def test_loader_gives_the_same_batches_with_any_number_of_workers(batches: Slice
 
 
 def test_ranks_share_the_batches_without_overlap(batches: SliceBatches) -> None:
-    shares = [batch_loader(batches, 1, 4, 0, rank, 2).sampler for rank in (0, 1)]
+    shares = [batch_loader(batches, 1, 4, 0, _Process(rank, 2)).sampler for rank in (0, 1)]
     assert [list(share) for share in shares] == [[2, 4, 6], [3, 5, 7]]
 
 

@@ -15,13 +15,14 @@ from bmenet.errors import ConfigError
 from bmenet.layout import Layout
 from bmenet.metrics.fidelity import psnr
 from bmenet.tracking import NullLogger
-from bmenet.training.coarse import CoarseTraining, train_coarse, training_signature
+from bmenet.training.coarse import train_coarse, training_signature
+from bmenet.training.session import Trained
 from bmenet.training.validation import CoarseValidation
 from bmenet.volume import load_unit_volume
 from tests.training.conftest import SPLIT
 
 
-def train_here(config: Config, layout: Layout) -> CoarseTraining:
+def train_here(config: Config, layout: Layout) -> Trained:
     return train_coarse(config, SPLIT, layout, NullLogger())
 
 
@@ -62,7 +63,7 @@ def killed_run(config: Config, layout: Layout, moment: str) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-def assert_same(one: CoarseTraining, other: CoarseTraining) -> None:
+def assert_same(one: Trained, other: Trained) -> None:
     assert one.metrics == other.metrics
     assert one.history == other.history
     assert one.validations == other.validations
@@ -71,7 +72,7 @@ def assert_same(one: CoarseTraining, other: CoarseTraining) -> None:
 
 
 @pytest.fixture
-def straight(config: Config, layout: Layout, tmp_path: Path) -> CoarseTraining:
+def straight(config: Config, layout: Layout, tmp_path: Path) -> Trained:
     """An unbroken training, its checkpoints cleared away."""
     training = train_here(config, layout)
     for path in layout.coarse_checkpoints.iterdir():
@@ -83,7 +84,7 @@ def straight(config: Config, layout: Layout, tmp_path: Path) -> CoarseTraining:
     "moment", ["between checkpoints", "in validation", "sealing a checkpoint", "sealing the first checkpoint"]
 )
 def test_killed_training_ends_as_an_unbroken_one(
-    config: Config, layout: Layout, straight: CoarseTraining, moment: str, capsys: pytest.CaptureFixture
+    config: Config, layout: Layout, straight: Trained, moment: str, capsys: pytest.CaptureFixture
 ) -> None:
     killed_run(config, layout, moment)
     capsys.readouterr()
@@ -93,7 +94,7 @@ def test_killed_training_ends_as_an_unbroken_one(
 
 
 def test_training_resumes_from_the_checkpoint_before_a_corrupt_one(
-    config: Config, layout: Layout, straight: CoarseTraining, capsys: pytest.CaptureFixture
+    config: Config, layout: Layout, straight: Trained, capsys: pytest.CaptureFixture
 ) -> None:
     killed_run(config, layout, "between checkpoints")
     newest = sorted(layout.coarse_checkpoints.glob("*.safetensors"))[-1]
@@ -107,9 +108,7 @@ def test_training_resumes_from_the_checkpoint_before_a_corrupt_one(
     assert_same(straight, resumed)
 
 
-def test_workers_and_checkpoint_interval_change_nothing(
-    config: Config, layout: Layout, straight: CoarseTraining
-) -> None:
+def test_workers_and_checkpoint_interval_change_nothing(config: Config, layout: Layout, straight: Trained) -> None:
     coarse = config.coarse.model_copy(update={"workers": 1, "checkpoint_every": 5})
     assert_same(straight, train_here(config.model_copy(update={"coarse": coarse}), layout))
 

@@ -1,0 +1,1 @@
+"""Diffusion in latent space: the forward process, its solvers, the progressive constraint, and the sampling loop."""

@@ -1,0 +1,93 @@
+"""The progressive constraint: each predicted clean latent is moved so that its image correlates more with ``r``."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bmenet.config.fine import GuidanceConfig
+
+_VARIANCE_FLOOR = 1e-4
+"""Of windows, on the [0, 1] scale: a flat window correlates with nothing and gets no say."""
+
+
+def local_ncc(volume: Tensor, reference: Tensor, window: int) -> Tensor:
+    """Return the mean local normalised cross-correlation, a scalar in [-1, 1].
+
+    Over cubes of `window` voxels, half overlapping: ``cov(a, b) / sqrt(var(a) var(b))``, each variance with a floor,
+    then the mean over the windows that hold any structure in `reference`.
+
+    Parameters
+    ----------
+    volume, reference : Tensor, shape (B, 1, X, Y, Z)
+        Unit intensities.
+    window : int
+        Edge of the cubes, voxels; odd.
+
+    References
+    ----------
+    Avants et al. (2008). Symmetric diffeomorphic image registration with cross-correlation.
+    doi:10.1016/j.media.2007.06.004
+    """
+    products = torch.cat([volume, reference, volume * volume, reference * reference, volume * reference], dim=1)
+    mean_a, mean_b, square_a, square_b, cross = _window_means(products, window).split(1, dim=1)
+    variance_a, variance_b = square_a - mean_a**2, square_b - mean_b**2
+    correlation = (cross - mean_a * mean_b) / (
+        (variance_a.clamp_min(0) + _VARIANCE_FLOOR) * (variance_b.clamp_min(0) + _VARIANCE_FLOOR)
+    ).sqrt()
+    has_structure = (variance_b > _VARIANCE_FLOOR).to(correlation.dtype)
+    return (correlation * has_structure).sum() / has_structure.sum().clamp_min(1)
+
+
+class ProgressiveConstraint:
+    """Move a predicted clean latent along ``+ d/dz_0 NCC(D(z_0), r)``, the further the nearer the end.
+
+    ``z_0 <- z_0 + s(t) g / rms(g)`` with ``s(t) = scale (1 - t / start)^power`` for ``t < start``, and g the gradient.
+    NCC is raised: the latent goes up the gradient. Dividing by its root mean square makes the scale a length, in
+    standard deviations of the latent, whatever the size of the grid.
+
+    Parameters
+    ----------
+    config : GuidanceConfig
+    decode : callable
+        D: latent to volume, differentiable.
+    reference : Tensor, shape (B, 1, X, Y, Z)
+        The coarse result r.
+    """
+
+    def __init__(self, config: GuidanceConfig, decode: Callable[[Tensor], Tensor], reference: Tensor) -> None:
+        self.config = config
+        self.decode = decode
+        self.reference = reference
+
+    def strength(self, timestep: int) -> float:
+        """Return ``s(t)``."""
+        if timestep >= self.config.start:
+            return 0.0
+        return self.config.scale * (1 - max(timestep, 0) / self.config.start) ** self.config.power
+
+    def __call__(self, clean_latent: Tensor, timestep: int) -> Tensor:
+        """Return the moved latent; the same one where the strength is zero."""
+        strength = self.strength(timestep)
+        if strength == 0:
+            return clean_latent
+        gradient = self.gradient(clean_latent)
+        return clean_latent + strength * gradient / gradient.square().mean().sqrt().clamp_min(1e-20)
+
+    def gradient(self, clean_latent: Tensor) -> Tensor:
+        """Return ``d/dz_0 NCC(D(z_0), r)``, of the shape of the latent."""
+        with torch.enable_grad():
+            latent = clean_latent.detach().requires_grad_(True)
+            similarity = local_ncc(self.decode(latent).float(), self.reference, self.config.window)
+            return torch.autograd.grad(similarity, latent)[0]
+
+
+def _window_means(volumes: Tensor, window: int) -> Tensor:
+    """Return means over cubes, one axis at a time: a cube's work for the price of three lines."""
+    stride = (window + 1) // 2
+    for axis in range(3):
+        kernel = [window if other == axis else 1 for other in range(3)]
+        strides = [stride if other == axis else 1 for other in range(3)]
+        volumes = functional.avg_pool3d(volumes, kernel, strides)
+    return volumes

@@ -1,0 +1,58 @@
+"""The KL autoencoder of volumes, and the scale that gives its latents unit variance."""
+
+from monai.networks.nets import AutoencoderKL
+from torch import Tensor, nn
+
+from bmenet.config import AutoencoderConfig
+from bmenet.models.norm import use_channel_norms
+
+
+class LatentAutoencoder(nn.Module):
+    """E and D between volumes and latents of unit variance.
+
+    ``E(x) = scale_factor * mean of q(z | x)``; ``D(z)`` decodes ``z / scale_factor``. The factor is the inverse
+    standard deviation of training latents; it is part of the weights, since a denoiser is of use with it alone.
+
+    Parameters
+    ----------
+    config : AutoencoderConfig
+    scale_factor : float
+
+    References
+    ----------
+    Rombach et al. (2022). High-resolution image synthesis with latent diffusion models.
+    doi:10.1109/CVPR52688.2022.01042
+    Pinaya et al. (2022). Brain imaging generation with latent diffusion models. doi:10.1007/978-3-031-18576-2_12
+    """
+
+    def __init__(self, config: AutoencoderConfig, scale_factor: float = 1.0) -> None:
+        super().__init__()
+        self.network = AutoencoderKL(
+            spatial_dims=3,
+            in_channels=1,
+            out_channels=1,
+            channels=config.channels,
+            num_res_blocks=config.res_blocks,
+            attention_levels=[False] * len(config.channels),
+            latent_channels=config.latent_channels,
+            norm_num_groups=config.norm_groups,
+            norm_eps=1e-6,
+            with_encoder_nonlocal_attn=False,
+            with_decoder_nonlocal_attn=False,
+        )
+        if config.norm == "channel":
+            use_channel_norms(self.network)
+        self.scale_factor = scale_factor
+
+    def encode(self, volume: Tensor) -> Tensor:
+        """Return the latent, shape (B, C, X/d, Y/d, Z/d), of volumes of shape (B, 1, X, Y, Z)."""
+        return self.network.encode(volume)[0] * self.scale_factor
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return the volume, shape (B, 1, X, Y, Z), of a latent."""
+        return self.network.decode(latent / self.scale_factor)
+
+    def forward(self, volume: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the reconstruction from ``z = mean + std * noise``, and mean and std of q(z | x), unscaled."""
+        mean, std = self.network.encode(volume)
+        return self.network.decode(mean + std * noise), mean, std

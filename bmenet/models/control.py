@@ -1,0 +1,66 @@
+"""The ControlNet: a copy of the denoiser's encoder that sees the hint and steers the frozen denoiser."""
+
+import torch
+from monai.networks.nets import ControlNet
+from torch import Tensor, nn
+
+from bmenet.config import PriorConfig
+from bmenet.covariates import COVARIATES
+from bmenet.models.denoiser import Denoiser, Residuals, join_covariates, latent_multiple, unet_keywords
+
+
+class HintControl(nn.Module):
+    """Turn the hint ``h = [E(r), E_edge(G(r))]`` into residuals for the denoiser.
+
+    The encoder starts as the denoiser's own; the convolution of the hint is summed with the one of the latent, as if
+    both were joined before the first layer. Every residual passes a convolution that starts at zero: an untrained
+    control changes nothing.
+
+    Parameters
+    ----------
+    config : PriorConfig
+        The denoiser's.
+    latent_channels : int
+        Of the image latent and of the edge latent, each.
+    has_edge_hint : bool
+        Whether the second half of the hint, the edges, is looked at.
+
+    References
+    ----------
+    Zhang, Rao, Agrawala (2023). Adding conditional control to text-to-image diffusion models.
+    doi:10.1109/ICCV51070.2023.00355
+    """
+
+    def __init__(self, config: PriorConfig, latent_channels: int, has_edge_hint: bool = True) -> None:
+        super().__init__()
+        self.multiple = latent_multiple(config)
+        self.latent_channels = latent_channels
+        self.has_edge_hint = has_edge_hint
+        self.network = ControlNet(
+            in_channels=latent_channels + len(COVARIATES),
+            conditioning_embedding_in_channels=2 * latent_channels,
+            # One width: the hint lies on the latent's own grid and is not downsampled.
+            conditioning_embedding_num_channels=(config.channels[0],),
+            **unet_keywords(config),
+        )
+        # The hint's last convolution need not start at zero: those of the residuals do.
+        self.network.controlnet_cond_embedding.conv_out.conv.reset_parameters()
+
+    def copy_encoder(self, denoiser: Denoiser) -> None:
+        """Take over the weights of the denoiser's encoder."""
+        own = self.network.state_dict()
+        shared = {name: tensor for name, tensor in denoiser.network.state_dict().items() if name in own}
+        self.network.load_state_dict(shared, strict=False)
+
+    def forward(self, noisy_latent: Tensor, timestep: Tensor, covariates: Tensor, hint: Tensor) -> Residuals:
+        """Return the residuals; arguments as of `Denoiser`, and `hint` of shape (B, 2 C, X, Y, Z)."""
+        if not self.has_edge_hint:
+            image, edges = hint.split(self.latent_channels, dim=1)
+            hint = torch.cat([image, torch.zeros_like(edges)], dim=1)
+        no_covariates = covariates.new_zeros((len(covariates), 0))
+        return self.network(
+            join_covariates(noisy_latent, covariates, self.multiple),
+            timestep,
+            join_covariates(hint, no_covariates, self.multiple),
+            context=covariates.unsqueeze(1),
+        )

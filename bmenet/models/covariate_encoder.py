@@ -1,0 +1,39 @@
+"""The covariate encoder: sex, age and volumes from a restored volume."""
+
+import torch
+from monai.networks.nets import resnet18
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bmenet.covariates import COVARIATES
+
+_NORM = ("group", {"num_groups": 8})
+"""Batches are small and volumes few: the norm must not depend on who shares the batch."""
+
+
+class CovariateEncoder(nn.Module):
+    """A 3D ResNet-18 from the coarse result ``r`` to the covariates ``c``, each in [0, 1].
+
+    It looks at the volume averaged to about `spacing_mm`: age, sex and volumes are coarse properties.
+
+    Parameters
+    ----------
+    reduction : int
+        Edge of the blocks of voxels that are averaged before the first layer.
+
+    References
+    ----------
+    He et al. (2016). Deep residual learning for image recognition. doi:10.1109/CVPR.2016.90
+    """
+
+    def __init__(self, reduction: int) -> None:
+        super().__init__()
+        self.reduction = reduction
+        self.network = resnet18(spatial_dims=3, n_input_channels=1, num_classes=len(COVARIATES), norm=_NORM)
+        # Untrained, every covariate is 0.5: unknown.
+        nn.init.zeros_(self.network.fc.weight)
+        nn.init.zeros_(self.network.fc.bias)
+
+    def forward(self, coarse: Tensor) -> Tensor:
+        """Return covariates, shape (B, 4), of volumes of shape (B, 1, X, Y, Z), unit intensities."""
+        return torch.sigmoid(self.network(functional.avg_pool3d(coarse, self.reduction)))

@@ -65,15 +65,31 @@ class Layout:
         """Return the degraded volume of a case; its sidecar has the suffix ``.json``."""
         return self.degraded_folder / f"{subject}_code-{code}_T1w.nii"
 
-    @property
-    def coarse_weights(self) -> Path:
-        """The trained Coarse-net: weights, architecture, checksum."""
-        return self.root / "weights" / "coarse"
+    def case_input(self, subject: str, code: str) -> Path:
+        """Return what a restoration is given in a case: the degraded volume, or under code 000 the clean one."""
+        return self.clean(subject) if code == "000" else self.degraded(subject, code)
+
+    def coarse(self, subject: str, code: str) -> Path:
+        """Return the Coarse-net's result on a case, in unit intensities; its sidecar has the suffix ``.json``."""
+        return self.coarse_folder / f"{subject}_code-{code}_desc-coarse_T1w.nii"
 
     @property
-    def coarse_checkpoints(self) -> Path:
-        """Resumable training state of the Coarse-net; not a pipeline output."""
-        return self.root / "weights" / "checkpoints" / "coarse"
+    def coarse_folder(self) -> Path:
+        """Results of the Coarse-net, what the second stage starts from."""
+        return self.root / "data" / "coarse"
+
+    @property
+    def latents(self) -> Path:
+        """Encoded volumes; not a pipeline output, so that they outlive a repeated stage."""
+        return self.root / "data" / "latents"
+
+    def weights(self, name: str) -> Path:
+        """Return the folder of a trained network: weights, configuration, checksum."""
+        return self.root / "weights" / name
+
+    def checkpoints(self, name: str) -> Path:
+        """Return the resumable training state of a network; not a pipeline output."""
+        return self.root / "weights" / "checkpoints" / name
 
     def evaluated(self, subject: str, code: str, method: str) -> Path:
         """Return the kept result of a method on a case; not a pipeline output, so that it outlives a repeated stage."""

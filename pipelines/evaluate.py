@@ -25,7 +25,7 @@ def main() -> None:
         for subject in subjects
         for code in config.evaluate.codes
     ]
-    inputs = [layout.registered, layout.degraded_folder, layout.split, layout.coarse_weights]
+    inputs = [layout.registered, layout.degraded_folder, layout.split, layout.weights("coarse")]
     with track_stage(config, "evaluate", inputs) as run:
         results, failures = run_parallel(evaluate_case, items, description="evaluate")
         if failures:

@@ -30,14 +30,14 @@ def main() -> None:
             "spacing_mm": config.grid.spacing_mm,
             "lineage": {"profile": config.profile, "seed": config.seed, "training": signature, **training.metrics},
         }
-        save_coarse(layout.coarse_weights, training.network, spec)
+        save_coarse(layout.weights("coarse"), training.network, spec)
         report = layout.report("train_coarse")
         write_json(report / "metrics.json", training.metrics)
         write_text(report / "history.csv", _table(training.history))
         write_text(report / "validation.csv", _table(training.validations))
-        run.log_artifact(layout.coarse_weights, "weights")
+        run.log_artifact(layout.weights("coarse"), "weights")
         run.log_artifact(report, "reports")
-    CheckpointFolder(layout.coarse_checkpoints, signature).clear()
+    CheckpointFolder(layout.checkpoints("coarse"), signature).clear()
 
 
 def _table(rows: list[dict[str, float]]) -> str:

@@ -43,7 +43,7 @@ def enhance(
 
         degraded = load_scan(scan)
         show_notes(degraded.notes)
-        with find_weights(model or str(Layout().coarse_weights)) as folder:
+        with find_weights(model or str(Layout().weights("coarse"))) as folder:
             enhancer = Enhancer.from_folder(folder, device)
         with progress_bar() as bar:
             tasks: dict[str, TaskID] = {}

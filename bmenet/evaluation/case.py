@@ -26,7 +26,7 @@ def evaluate_case(subject: str, code: str, methods: list[str], layout: Layout) -
     results: list[Result] = []
     for method in methods:
         path = layout.evaluated(subject, code, method)
-        key = _key(volumes_key, method_fingerprint(method, layout.coarse_weights))
+        key = _key(volumes_key, method_fingerprint(method, layout.weights("coarse")))
         result = load_result(path, key)
         if result is None:
             result = _evaluate(subject, code, method, clean_path, degraded_path, layout)
@@ -39,7 +39,7 @@ def _evaluate(subject: str, code: str, method: str, clean_path: Path, degraded_p
     """Restore and measure."""
     clean, degraded = load_unit_volume(clean_path), load_unit_volume(degraded_path)
     start = time.process_time()
-    restored = restore(method, degraded, layout.coarse_weights)
+    restored = restore(method, degraded, layout.weights("coarse"))
     seconds = time.process_time() - start
     metrics = measure(restored, clean, foreground_mask(clean.data))
     return Result(subject, code, method, metrics, seconds, shown_slices(restored.data))

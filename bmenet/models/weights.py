@@ -1,6 +1,7 @@
 """Trained weights on disk: a folder of safetensors and a JSON that says what they are; never pickle."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +18,52 @@ FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "model.json"
 
+Spec = dict[str, Any]
+"""What ``model.json`` holds beside the format: all that is needed to build the network, and where it comes from."""
 
-def save_coarse(folder: Path | str, network: nn.Module, spec: dict[str, Any]) -> None:
-    """Write a Coarse-net's folder; ``model.json`` comes last and seals it.
+
+def save_weights(folder: Path | str, kind: str, network: nn.Module, spec: Spec) -> None:
+    """Write a network's folder; ``model.json`` comes last and seals it.
 
     Parameters
     ----------
     folder : Path
+    kind : str
+        What the network is for: ``coarse``, ``autoencoder``, ...
     network : Module
     spec : dict
-        ``config`` (the section `coarse`), ``spacing_mm``, ``lineage`` (where the weights come from).
+        All that `load_weights` needs to build the network again, and ``lineage`` (where the weights come from).
     """
     folder = Path(folder)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         save_file(tensors, temporary)
-    seal = {"format_version": FORMAT_VERSION, "kind": "coarse", **spec, "sha256": sha256(folder / WEIGHTS_FILE)}
+    seal = {"format_version": FORMAT_VERSION, "kind": kind, **spec, "sha256": sha256(folder / WEIGHTS_FILE)}
     write_json(folder / SPEC_FILE, seal)
 
 
-def load_coarse(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
-    """Load a Coarse-net that `save_coarse` wrote; return it in evaluation mode with its spec.
+def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Module]) -> tuple[nn.Module, Spec]:
+    """Load what `save_weights` wrote; return the network in evaluation mode, and its spec.
 
     Raises
     ------
     WeightsError
-        If a file is missing or damaged, the checksum differs, or the format is not known.
+        If a file is missing or damaged, the checksum differs, or the kind or the format is another one.
     """
     folder = Path(folder)
     try:
         spec = read_json(folder / SPEC_FILE)
         digest = sha256(folder / WEIGHTS_FILE)
     except FileNotFoundError as error:
-        raise WeightsError(f"{error.filename}: no such file; train first (`dvc repro train_coarse`)") from None
+        raise WeightsError(f"{error.filename}: no such file; train first (`dvc repro train_{kind}`)") from None
     except ValueError as error:
         raise WeightsError(
             f"{folder / SPEC_FILE}: not valid JSON ({error}); train or copy the weights again"
         ) from error
     found = (spec.get("kind"), spec.get("format_version")) if isinstance(spec, dict) else (type(spec).__name__, None)
-    if found != ("coarse", FORMAT_VERSION):
+    if found != (kind, FORMAT_VERSION):
         raise WeightsError(
-            f"{folder / SPEC_FILE}: expected kind 'coarse', format_version {FORMAT_VERSION}; got {found[0]!r},"
+            f"{folder / SPEC_FILE}: expected kind {kind!r}, format_version {FORMAT_VERSION}; got {found[0]!r},"
             f" {found[1]!r}; use weights of this version of bmenet"
         )
     if digest != spec.get("sha256"):
@@ -66,8 +72,20 @@ def load_coarse(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
             " was replaced: train or copy it again"
         )
     try:
-        network = build_coarse(CoarseConfig.model_validate_json(json.dumps(spec["config"])))
+        network = build(spec)
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: the weights do not fit their model.json: {error}") from error
     return network.eval(), spec
+
+
+def save_coarse(folder: Path | str, network: nn.Module, spec: Spec) -> None:
+    """Write a Coarse-net: its spec has ``config`` (the section `coarse`), ``spacing_mm`` and ``lineage``."""
+    save_weights(folder, "coarse", network, spec)
+
+
+def load_coarse(folder: Path | str) -> tuple[nn.Module, Spec]:
+    """Load a Coarse-net that `save_coarse` wrote: see `load_weights`."""
+    return load_weights(
+        folder, "coarse", lambda spec: build_coarse(CoarseConfig.model_validate_json(json.dumps(spec["config"])))
+    )

@@ -102,7 +102,7 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
         Schedule(**coarse.model_dump(include=set(Schedule.__dataclass_fields__)), log_every=config.tracking.log_every),
         coarse.precision,
         config.seed,
-        CheckpointFolder(layout.coarse_checkpoints, training_signature(config, split, layout)),
+        CheckpointFolder(layout.checkpoints("coarse"), training_signature(config, split, layout)),
         logger,
     )
 

@@ -25,7 +25,7 @@ def layout(tmp_path, phantom, generator, monkeypatch) -> Layout:
     noisy = np.abs(phantom.data + 0.1 * generator.standard_normal(phantom.data.shape))
     save_unit_volume(layout.clean("sub-01"), phantom)
     save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(noisy))
-    write_text(layout.coarse_weights / "model.json", "weights, first version")
+    write_text(layout.weights("coarse") / "model.json", "weights, first version")
     monkeypatch.setitem(BASELINES, "n4", lambda degraded: degraded.with_data(degraded.data * 0.9))
     monkeypatch.setattr(methods_module, "_enhancer", lambda folder, digest: ClippingEnhancer())
     return layout
@@ -63,7 +63,7 @@ def test_evaluate_case_measures_nothing_twice(layout, restored):
 
 def test_evaluate_case_with_new_weights_runs_only_the_network_again(layout, restored):
     evaluate_case("sub-01", "010", METHODS, layout)
-    write_text(layout.coarse_weights / "model.json", "weights, second version")
+    write_text(layout.weights("coarse") / "model.json", "weights, second version")
     evaluate_case("sub-01", "010", METHODS, layout)
     assert restored == [*METHODS, "coarse"]
 

@@ -75,7 +75,7 @@ def assert_same(one: Trained, other: Trained) -> None:
 def straight(config: Config, layout: Layout, tmp_path: Path) -> Trained:
     """An unbroken training, its checkpoints cleared away."""
     training = train_here(config, layout)
-    for path in layout.coarse_checkpoints.iterdir():
+    for path in layout.checkpoints("coarse").iterdir():
         path.unlink()
     return training
 
@@ -97,7 +97,7 @@ def test_training_resumes_from_the_checkpoint_before_a_corrupt_one(
     config: Config, layout: Layout, straight: Trained, capsys: pytest.CaptureFixture
 ) -> None:
     killed_run(config, layout, "between checkpoints")
-    newest = sorted(layout.coarse_checkpoints.glob("*.safetensors"))[-1]
+    newest = sorted(layout.checkpoints("coarse").glob("*.safetensors"))[-1]
     assert newest.name == "step-00000008.safetensors"
     newest.write_bytes(newest.read_bytes()[:-100])
     capsys.readouterr()

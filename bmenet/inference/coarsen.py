@@ -1,0 +1,49 @@
+"""One case of the stage `coarsen`: a degraded volume in, the Coarse-net's result and its sidecar out."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from bmenet.files import read_json, sha256, write_json
+from bmenet.fingerprint import code_fingerprint
+from bmenet.inference.enhancer import Enhancer
+from bmenet.models.weights import SPEC_FILE
+from bmenet.volume import load_unit_volume, save_unit_volume
+
+_METHOD_FILES = ("brain.py", "inference/slices.py", "intensity.py", "volume.py")
+
+
+def coarsen_case(degraded_path: Path, coarse_path: Path, weights: Path) -> dict:
+    """Restore the degraded volume at `degraded_path`; return the sidecar, which is written last and seals the case.
+
+    Where a sidecar stands that was made from the same volume, weights and code, the case is not done again.
+
+    Returns
+    -------
+    dict
+        ``degraded_sha256``, ``weights_sha256`` (of the Coarse-net's ``model.json``), ``method`` (a fingerprint of the
+        code), and ``sha256`` of the result.
+    """
+    origin = {
+        "degraded_sha256": sha256(degraded_path),
+        "weights_sha256": sha256(weights / SPEC_FILE),
+        "method": code_fingerprint(*_METHOD_FILES),
+    }
+    sidecar_path = coarse_path.with_suffix(".json")
+    try:
+        done = read_json(sidecar_path)
+        if all(done.get(key) == value for key, value in origin.items()) and sha256(coarse_path) == done["sha256"]:
+            return done
+    except (FileNotFoundError, json.JSONDecodeError):
+        pass
+    enhancer = _enhancer(weights, origin["weights_sha256"])
+    save_unit_volume(coarse_path, enhancer.restore(load_unit_volume(degraded_path)))
+    sidecar = {**origin, "sha256": sha256(coarse_path)}
+    write_json(sidecar_path, sidecar)
+    return sidecar
+
+
+@lru_cache(maxsize=1)
+def _enhancer(weights: Path, _digest: str) -> Enhancer:
+    """Load the Coarse-net once a process and once for each state of its weights."""
+    return Enhancer.from_folder(weights)

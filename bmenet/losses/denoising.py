@@ -1,0 +1,41 @@
+"""The loss of the denoiser and its ControlNet: the noise, weighed by where the edges are."""
+
+from torch import Tensor
+from torch.nn import functional
+
+from bmenet.losses.edge import gradient_magnitude
+
+
+def edge_weights(clean: Tensor, downsampling: int, edge_weight: float) -> Tensor:
+    """Return ``1 + w * G(x) / mean G(x)``, pooled to the latent grid.
+
+    Parameters
+    ----------
+    clean : Tensor, shape (B, 1, X, Y, Z)
+        x, in unit intensities.
+    downsampling : int
+        Voxels along the edge of a latent voxel.
+    edge_weight : float
+        w; 0 weighs every voxel the same.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, X / d, Y / d, Z / d)
+    """
+    edges = functional.avg_pool3d(gradient_magnitude(clean, 3), downsampling)
+    means = edges.mean(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-12)
+    return 1 + edge_weight * edges / means
+
+
+def noise_loss(predicted: Tensor, noise: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the mean of ``w (epsilon^ - epsilon)^2``, the weights scaled to a mean of 1.
+
+    Parameters
+    ----------
+    predicted, noise : Tensor, shape (B, C, x, y, z)
+    weights : Tensor, shape (B, 1, x, y, z), optional
+    """
+    squares = (predicted.float() - noise) ** 2
+    if weights is None:
+        return squares.mean()
+    return (squares * (weights / weights.mean())).mean()

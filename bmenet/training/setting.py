@@ -1,0 +1,79 @@
+"""What every training of the second stage is given, and the schedule and lineage that follow from it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from bmenet.config import Config, StepsConfig
+from bmenet.errors import ConfigError
+from bmenet.files import sha256
+from bmenet.layout import Layout
+from bmenet.models.fine_weights import load_fine
+from bmenet.models.weights import SPEC_FILE, Spec
+from bmenet.tracking import NullLogger
+from bmenet.training.checkpoint import CheckpointFolder
+from bmenet.training.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The configuration, the workspace, the subjects and the logger of a training.
+
+    Parameters
+    ----------
+    config : Config
+    layout : Layout
+    split : dict
+        ``train``, ``validation``: lists of subjects; ``covariates``: subject to age and sex.
+    logger : NullLogger
+    """
+
+    config: Config
+    layout: Layout
+    split: dict[str, Any]
+    logger: NullLogger
+
+    def require_subjects(self) -> None:
+        """Check that there is something to train and to validate on."""
+        for name in ("train", "validation"):
+            if not self.split[name]:
+                raise ConfigError(
+                    f"split.{name}: expected at least one subject; got none; raise split.{name} in params.yaml"
+                )
+
+    @property
+    def validation_subjects(self) -> list[str]:
+        """The validation subjects in use."""
+        return self.split["validation"][: self.config.training.validation_volumes]
+
+    def schedule(self, steps: StepsConfig) -> Schedule:
+        """Return the schedule of a training."""
+        shared = self.config.training.model_dump(include=set(Schedule.__dataclass_fields__))
+        own = steps.model_dump(include=set(Schedule.__dataclass_fields__))
+        return Schedule(**shared, **own, log_every=self.config.tracking.log_every)
+
+    def load(self, kind: str) -> tuple[nn.Module, Spec]:
+        """Load a network that an earlier stage trained."""
+        return load_fine(self.layout.weights(kind), kind)
+
+    def weights_digest(self, kind: str) -> str:
+        """Return the SHA-256 of a network's ``model.json``, which holds that of its weights."""
+        return sha256(self.layout.weights(kind) / SPEC_FILE)
+
+    def signature(self, *decisive: Any) -> str:
+        """Return a fingerprint of all that decides the trained weights: `decisive`, and what all trainings share."""
+        shared = {
+            "seed": self.config.seed,
+            "grid": self.config.grid.model_dump(mode="json"),
+            "training": self.config.training.model_dump(mode="json", exclude={"workers"}),
+            "split": {name: list(self.split[name]) for name in ("train", "validation")},
+        }
+        text = json.dumps([shared, decisive], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def checkpoints(self, name: str, signature: str) -> CheckpointFolder:
+        """Return where a training keeps its state."""
+        return CheckpointFolder(self.layout.checkpoints(name), signature)

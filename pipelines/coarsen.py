@@ -1,0 +1,42 @@
+"""Stage `coarsen`: the Coarse-net's results on the cases that the second stage is trained on."""
+
+from bmenet.cli.stage import run_stage
+from bmenet.config import load_config
+from bmenet.errors import BMENetError
+from bmenet.files import read_json, write_json
+from bmenet.inference.coarsen import coarsen_case
+from bmenet.layout import Layout
+from bmenet.parallel import run_parallel
+from bmenet.training.fine_cases import case_codes
+
+
+def main() -> None:
+    """Coarsen the cases that are not done yet, and drop those that are gone."""
+    config, layout = load_config(), Layout()
+    split = read_json(layout.split)
+    cases = [
+        (subject, code)
+        for name in ("train", "validation")
+        for subject in split[name]
+        for code in case_codes(config.fine)
+    ]
+    expected = {layout.coarse(*case).stem for case in cases}
+    for path in layout.coarse_folder.glob("*_desc-coarse_T1w.*"):
+        if path.stem not in expected:
+            path.unlink()
+    items = [
+        (
+            f"{subject} {code}",
+            (layout.case_input(subject, code), layout.coarse(subject, code), layout.weights("coarse")),
+        )
+        for subject, code in cases
+    ]
+    results, failures = run_parallel(coarsen_case, items, description="coarsen")
+    if failures:
+        listed = "; ".join(f"{failure.name} ({failure.reason})" for failure in failures)
+        raise BMENetError(f"coarsen: {len(failures)} of {len(items)} cases failed: {listed}")
+    write_json(layout.report("coarsen") / "metrics.json", {"volumes": len(results)})
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -88,6 +88,7 @@ class PriorConfig(StepsConfig):
     head_channels: Count
     res_blocks: Count
     norm_groups: Count
+    crop: tuple[Count, Count, Count] | None
 
     @model_validator(mode="after")
     def _consistent(self) -> "PriorConfig":
@@ -116,7 +117,7 @@ class FineConfig(StepsConfig):
     """The ControlNet's training."""
 
     edge_weight: NonNegative
-    has_edge_hint: bool
+    edge_dropout: Annotated[float, Field(ge=0, lt=1)]
     max_timestep: Annotated[int, Field(ge=1)]
     code_weights: dict[Code, NonNegative]
 

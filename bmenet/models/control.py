@@ -1,6 +1,5 @@
 """The ControlNet: a copy of the denoiser's encoder that sees the hint and steers the frozen denoiser."""
 
-import torch
 from monai.networks.nets import ControlNet
 from torch import Tensor, nn
 
@@ -22,8 +21,6 @@ class HintControl(nn.Module):
         The denoiser's.
     latent_channels : int
         Of the image latent and of the edge latent, each.
-    has_edge_hint : bool
-        Whether the second half of the hint, the edges, is looked at.
 
     References
     ----------
@@ -31,11 +28,9 @@ class HintControl(nn.Module):
     doi:10.1109/ICCV51070.2023.00355
     """
 
-    def __init__(self, config: PriorConfig, latent_channels: int, has_edge_hint: bool = True) -> None:
+    def __init__(self, config: PriorConfig, latent_channels: int) -> None:
         super().__init__()
         self.multiple = latent_multiple(config)
-        self.latent_channels = latent_channels
-        self.has_edge_hint = has_edge_hint
         self.network = ControlNet(
             in_channels=latent_channels + len(COVARIATES),
             conditioning_embedding_in_channels=2 * latent_channels,
@@ -54,9 +49,6 @@ class HintControl(nn.Module):
 
     def forward(self, noisy_latent: Tensor, timestep: Tensor, covariates: Tensor, hint: Tensor) -> Residuals:
         """Return the residuals; arguments as of `Denoiser`, and `hint` of shape (B, 2 C, X, Y, Z)."""
-        if not self.has_edge_hint:
-            image, edges = hint.split(self.latent_channels, dim=1)
-            hint = torch.cat([image, torch.zeros_like(edges)], dim=1)
         no_covariates = covariates.new_zeros((len(covariates), 0))
         return self.network(
             join_covariates(noisy_latent, covariates, self.multiple),

@@ -14,7 +14,7 @@ _NORM = ("group", {"num_groups": 8})
 class CovariateEncoder(nn.Module):
     """A 3D ResNet-18 from the coarse result ``r`` to the covariates ``c``, each in [0, 1].
 
-    It looks at the volume averaged to about `spacing_mm`: age, sex and volumes are coarse properties.
+    It looks at block averages of the volume: age, sex and volumes are coarse properties.
 
     Parameters
     ----------
@@ -34,6 +34,14 @@ class CovariateEncoder(nn.Module):
         nn.init.zeros_(self.network.fc.weight)
         nn.init.zeros_(self.network.fc.bias)
 
-    def forward(self, coarse: Tensor) -> Tensor:
+    def reduce(self, coarse: Tensor) -> Tensor:
+        """Return the averages over blocks of volumes of shape (B, 1, X, Y, Z), unit intensities: what is looked at."""
+        return functional.avg_pool3d(coarse, self.reduction)
+
+    def forward(self, reduced: Tensor) -> Tensor:
+        """Return covariates, shape (B, 4), from what `reduce` returned."""
+        return torch.sigmoid(self.network(reduced))
+
+    def encode(self, coarse: Tensor) -> Tensor:
         """Return covariates, shape (B, 4), of volumes of shape (B, 1, X, Y, Z), unit intensities."""
-        return torch.sigmoid(self.network(functional.avg_pool3d(coarse, self.reduction)))
+        return self(self.reduce(coarse))

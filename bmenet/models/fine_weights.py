@@ -25,7 +25,7 @@ def _denoiser(spec: Spec) -> Denoiser:
 
 def _control(spec: Spec) -> HintControl:
     config = PriorConfig.model_validate_json(json.dumps(spec["config"]))
-    return HintControl(config, spec["latent_channels"], spec["has_edge_hint"])
+    return HintControl(config, spec["latent_channels"])
 
 
 def _covariate_encoder(spec: Spec) -> CovariateEncoder:

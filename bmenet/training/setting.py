@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -15,6 +15,7 @@ from bmenet.models.fine_weights import load_fine
 from bmenet.models.weights import SPEC_FILE, Spec
 from bmenet.tracking import NullLogger
 from bmenet.training.checkpoint import CheckpointFolder
+from bmenet.training.fine_cases import case_codes
 from bmenet.training.schedule import Schedule
 
 
@@ -34,7 +35,11 @@ class Setting:
     config: Config
     layout: Layout
     split: dict[str, Any]
-    logger: NullLogger
+    logger: NullLogger = field(default_factory=NullLogger)
+
+    def with_logger(self, logger: NullLogger) -> "Setting":
+        """Return the same setting with another logger."""
+        return replace(self, logger=logger)
 
     def require_subjects(self) -> None:
         """Check that there is something to train and to validate on."""
@@ -73,6 +78,17 @@ class Setting:
         }
         text = json.dumps([shared, decisive], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def clean_digests(self) -> list[str]:
+        """Return the SHA-256 of the clean volumes of training and validation subjects."""
+        subjects = [*self.split["train"], *self.split["validation"]]
+        return [sha256(self.layout.clean(subject)) for subject in subjects]
+
+    def coarse_digests(self) -> list[str]:
+        """Return the SHA-256 of the coarse results of training and validation subjects."""
+        subjects = [*self.split["train"], *self.split["validation"]]
+        codes = case_codes(self.config.fine)
+        return [sha256(self.layout.coarse(subject, code)) for subject in subjects for code in codes]
 
     def checkpoints(self, name: str, signature: str) -> CheckpointFolder:
         """Return where a training keeps its state."""

@@ -1,0 +1,181 @@
+"""The second stage: from the coarse result to the enhanced volume."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bmenet.brain import background_mask
+from bmenet.config import DiffusionConfig, GuidanceConfig, SamplingConfig
+from bmenet.diffusion.guidance import ProgressiveConstraint
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.diffusion.sampling import sample_latent, start_latent
+from bmenet.diffusion.solvers import SOLVERS
+from bmenet.grid import FIELD_OF_VIEW_MM
+from bmenet.inference.latent import decode_volume, decode_with_gradient, edge_map, encode_volume
+from bmenet.intensity import blind_scale
+from bmenet.models.autoencoder import LatentAutoencoder
+from bmenet.models.control import HintControl
+from bmenet.models.covariate_encoder import CovariateEncoder
+from bmenet.models.denoiser import Denoiser
+from bmenet.models.fine_weights import KINDS, load_fine
+from bmenet.models.memory import lay_channels_last
+from bmenet.models.precision import fastest_dtype
+from bmenet.seeding import derive_seed
+
+DEFAULT_SAMPLING = SamplingConfig(
+    solver="dpmsolver++",
+    steps=10,
+    start="reference",
+    start_timestep=300,
+    guidance=GuidanceConfig(scale=0.02, start=150, power=1.0, window=9),
+    compose="residual",
+    strength=1.0,
+    samples=1,
+)
+"""What is done where no params.yaml says otherwise."""
+
+
+@dataclass(frozen=True)
+class FineResult:
+    """Enhanced volume, and how far the samples lie apart.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z), float32
+        Mean over samples.
+    std : ndarray, shape (X, Y, Z), float32, or None
+        Standard deviation over samples, where there were several.
+    """
+
+    data: np.ndarray
+    std: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class FineNet:
+    """The networks of the second stage, frozen, and the noise schedule they were trained with.
+
+    Parameters
+    ----------
+    autoencoder, edge_autoencoder : LatentAutoencoder
+    covariate_encoder : CovariateEncoder
+    denoiser : Denoiser
+    control : HintControl
+    schedule : NoiseSchedule
+    has_edge_hint : bool
+        Without it the control is not shown the edges: an ablation.
+    """
+
+    autoencoder: LatentAutoencoder
+    edge_autoencoder: LatentAutoencoder
+    covariate_encoder: CovariateEncoder
+    denoiser: Denoiser
+    control: HintControl
+    schedule: NoiseSchedule
+    has_edge_hint: bool = True
+
+    @classmethod
+    def from_folder(cls, bundle: Path | str, device: torch.device | str = "cpu") -> "FineNet":
+        """Load the networks from the folders ``autoencoder``, ``edge_autoencoder``, ... of a bundle.
+
+        Raises
+        ------
+        WeightsError
+            If a network is missing or damaged, or two of them do not belong together.
+        """
+        networks: dict[str, nn.Module] = {}
+        specs = {}
+        for kind in KINDS:
+            network, specs[kind] = load_fine(Path(bundle) / kind, kind)
+            networks[kind] = lay_channels_last(network.to(device)).requires_grad_(False)
+        schedule = NoiseSchedule(DiffusionConfig.model_validate(specs["prior"]["diffusion"]))
+        return cls(
+            networks["autoencoder"],  # type: ignore[arg-type]
+            networks["edge_autoencoder"],  # type: ignore[arg-type]
+            networks["covariates"],  # type: ignore[arg-type]
+            networks["prior"],  # type: ignore[arg-type]
+            networks["fine"],  # type: ignore[arg-type]
+            schedule,
+        )
+
+    def without_edge_hint(self) -> "FineNet":
+        """Return the same networks, the control blind to edges."""
+        return replace(self, has_edge_hint=False)
+
+    def restore(
+        self,
+        coarse: np.ndarray,
+        sampling: SamplingConfig = DEFAULT_SAMPLING,
+        seed: int = 0,
+        progress: Callable[[float], None] | None = None,
+    ) -> FineResult:
+        """Enhance a coarse result.
+
+        Parameters
+        ----------
+        coarse : ndarray, shape (X, Y, Z)
+            r, on the standard grid, of any intensity scale, skull-stripped.
+        sampling : SamplingConfig
+        seed : int
+            Of the noise; the same seed gives the same volume.
+        progress : callable, optional
+            Told the fraction done.
+
+        Returns
+        -------
+        FineResult
+            In the scale of `coarse`; exactly zero in the background.
+
+        Raises
+        ------
+        ValueError
+            If `sampling` asks for a timestep that the networks do not know.
+        """
+        scale = np.float32(blind_scale(coarse, FIELD_OF_VIEW_MM[0] / coarse.shape[0]))
+        device = next(self.denoiser.parameters()).device
+        dtype = fastest_dtype(device)
+        reference = torch.from_numpy(np.ascontiguousarray(coarse / scale, dtype=np.float32))[None, None].to(device)
+
+        reference_latent = encode_volume(self.autoencoder, reference, dtype)
+        edge_latent = encode_volume(self.edge_autoencoder, edge_map(reference), dtype)
+        hint = torch.cat([reference_latent, edge_latent if self.has_edge_hint else 0 * edge_latent], dim=1)
+        with torch.no_grad():
+            covariates = self.covariate_encoder.encode(reference)
+        constraint = ProgressiveConstraint(
+            sampling.guidance, lambda latent: decode_with_gradient(self.autoencoder, latent, dtype), reference
+        )
+
+        def predict_noise(noisy_latent: Tensor, timestep: Tensor) -> Tensor:
+            with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+                control = self.control(noisy_latent, timestep, covariates, hint)
+                return self.denoiser(noisy_latent, timestep, covariates, control).float()
+
+        start = sampling.start_timestep if sampling.start == "reference" else None
+        base = 0 * reference
+        if sampling.compose == "residual":
+            base = reference - sampling.strength * decode_volume(self.autoencoder, reference_latent, dtype)
+        gain = sampling.strength if sampling.compose == "residual" else 1.0
+        images = []
+        for number in range(sampling.samples):
+            generator = torch.Generator().manual_seed(derive_seed(seed, "sample", number))
+            noisy, first = start_latent(self.schedule, reference_latent, start, generator)
+            latent = sample_latent(
+                predict_noise,
+                constraint,
+                self.schedule,
+                SOLVERS[sampling.solver](self.schedule),
+                noisy,
+                self.schedule.descend(first, sampling.steps),
+                None if progress is None else lambda done, n=number: progress((n + done) / sampling.samples),
+            )
+            image = base + gain * decode_volume(self.autoencoder, latent, dtype)
+            images.append(image[0, 0].clamp_min(0).cpu().numpy())
+        stack = np.stack(images)
+        outside = background_mask(coarse / scale)
+        data = np.where(outside, 0, stack.mean(axis=0)) * scale
+        std = np.where(outside, 0, stack.std(axis=0, ddof=1)) * scale if sampling.samples > 1 else None
+        return FineResult(data.astype(np.float32), None if std is None else std.astype(np.float32))

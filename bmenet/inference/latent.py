@@ -1,0 +1,38 @@
+"""Volumes to latents and back, and the edge map G(x) that the second autoencoder sees."""
+
+import torch
+from torch import Tensor, nn
+
+from bmenet.losses.edge import gradient_magnitude
+
+EDGE_GAIN = 4.0
+"""Brings edge maps to about the range of intensities: the gradient at the border of a brain is near 0.25 a voxel."""
+
+
+def edge_map(volume: Tensor) -> Tensor:
+    """Return ``4 G(x)``, the magnitude of the 3D gradient, of volumes of shape (B, 1, X, Y, Z)."""
+    return EDGE_GAIN * gradient_magnitude(volume, 3)
+
+
+@torch.no_grad()
+def encode_volume(autoencoder: nn.Module, volume: Tensor, autocast_dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return E(x), float32, shape (B, C, X/d, Y/d, Z/d)."""
+    with _autocast(volume, autocast_dtype):
+        return autoencoder.encode(volume.contiguous(memory_format=torch.channels_last_3d)).float()
+
+
+@torch.no_grad()
+def decode_volume(autoencoder: nn.Module, latent: Tensor, autocast_dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return D(z), float32, shape (B, 1, X, Y, Z)."""
+    return decode_with_gradient(autoencoder, latent, autocast_dtype)
+
+
+def decode_with_gradient(autoencoder: nn.Module, latent: Tensor, autocast_dtype: torch.dtype) -> Tensor:
+    """Return D(z) so that a gradient can flow back to z."""
+    with _autocast(latent, autocast_dtype):
+        return autoencoder.decode(latent.contiguous(memory_format=torch.channels_last_3d)).float()
+
+
+def _autocast(tensor: Tensor, dtype: torch.dtype) -> torch.autocast:
+    """Return the context in which a network computes in `dtype`."""
+    return torch.autocast(tensor.device.type, dtype=dtype, enabled=dtype != torch.float32)

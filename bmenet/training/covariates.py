@@ -1,0 +1,148 @@
+"""Train the covariate encoder: on what is known, and through the frozen denoiser's loss."""
+
+import torch
+from torch import Tensor, nn
+
+from bmenet.covariates import COVARIATES
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.losses.denoising import noise_loss
+from bmenet.models.covariate_encoder import CovariateEncoder
+from bmenet.models.weights import Spec
+from bmenet.training.batches import Batch, batch_loader
+from bmenet.training.encode import clean_latents
+from bmenet.training.fine_cases import case_codes, load_pair, subject_covariates
+from bmenet.training.frozen import Frozen
+from bmenet.training.noise_batches import NoiseBatches
+from bmenet.training.noise_validation import NoiseValidation
+from bmenet.training.session import Task, Trained, train_network
+from bmenet.training.setting import Setting
+
+_SEEN_MM = 4
+"""The encoder sees volumes averaged to voxels of this edge."""
+
+Example = dict[str, Tensor]
+
+
+class CovariateObjective:
+    """``w_s |c^ - c|^2`` where c is known, plus ``w_d |epsilon^(z_t, t, c^) - epsilon|^2``."""
+
+    def __init__(self, setting: Setting, denoiser: Frozen) -> None:
+        self.config = setting.config.covariates
+        self.schedule = NoiseSchedule(setting.config.diffusion)
+        self.denoiser = denoiser
+
+    def __call__(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted sum and its unweighted terms."""
+        covariates = network(batch["seen"])
+        is_known = batch["is_known"]
+        squares = (covariates.float() - batch["covariates"]) ** 2 * is_known
+        terms = {"supervised": squares.sum() / is_known.sum().clamp_min(1)}
+        if self.config.denoising_weight > 0:
+            noisy = self.schedule.add_noise(batch["latent"], batch["noise"], batch["timestep"])
+            predicted = self.denoiser(noisy, batch["timestep"], covariates)
+            terms["denoising"] = noise_loss(predicted, batch["noise"])
+        weights = {"supervised": self.config.supervised_weight, "denoising": self.config.denoising_weight}
+        total = sum((weights[name] * term for name, term in terms.items()), start=squares.new_zeros(()))
+        return total, {name: term.detach() for name, term in terms.items()}
+
+
+class CovariateValidation:
+    """The loss, and the mean absolute error of every covariate that is known."""
+
+    def __init__(self, examples: list[Example], losses: NoiseValidation) -> None:
+        self.examples = examples
+        self.losses = losses
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module, step: int) -> tuple[float, dict[str, float]]:
+        """Return minus the loss, and ``val.loss``, ``val.error.<covariate>`` on the scale of [0, 1]."""
+        score, metrics = self.losses(network, step)
+        device = next(network.parameters()).device
+        predicted = torch.stack([network(example["seen"][None].to(device))[0].cpu() for example in self.examples])
+        known = torch.stack([example["is_known"] for example in self.examples]) > 0
+        errors = (predicted - torch.stack([example["covariates"] for example in self.examples])).abs()
+        for place, name in enumerate(COVARIATES):
+            if known[:, place].any():
+                metrics[f"val.error.{name}"] = float(errors[known[:, place], place].mean())
+        return score, metrics
+
+
+def covariates_signature(setting: Setting) -> str:
+    """Return a fingerprint of all that decides the covariate encoder's weights."""
+    config = setting.config
+    return setting.signature(
+        *(section.model_dump(mode="json") for section in (config.covariates, config.diffusion, config.prior)),
+        case_codes(config.fine),
+        [setting.weights_digest(kind) for kind in ("autoencoder", "prior")],
+        setting.clean_digests(),
+        setting.coarse_digests(),
+    )
+
+
+def describe_covariates(setting: Setting) -> Spec:
+    """Return what the encoder's weights are kept with."""
+    return {
+        "reduction": _SEEN_MM // setting.config.grid.spacing_mm,
+        "ranges": setting.config.covariates.model_dump(mode="json", include={"age_years", "ventricles_ml", "brain_ml"}),
+    }
+
+
+def train_covariates(setting: Setting, signature: str) -> Trained:
+    """Train on the coarse results of the training subjects."""
+    setting.require_subjects()
+    config = setting.config
+    reduction = _SEEN_MM // config.grid.spacing_mm
+    denoiser, _ = setting.load("prior")
+    examples = _examples(setting, setting.split["train"], reduction)
+    held_out = _examples(setting, setting.validation_subjects, reduction)
+    batches = NoiseBatches(
+        examples,
+        [1.0] * len(examples),
+        crop=config.prior.crop,
+        batch_size=config.covariates.batch_size,
+        timesteps=config.diffusion.timesteps,
+        seed=config.seed,
+        key="covariates",
+    )
+
+    def validation(dtype: torch.dtype) -> CovariateValidation:
+        objective = CovariateObjective(setting, Frozen(denoiser, dtype))
+        losses = NoiseValidation(held_out, objective, config.diffusion.timesteps, config.seed, dtype)
+        return CovariateValidation(held_out, losses)
+
+    return train_network(
+        Task(
+            name="covariates",
+            build=lambda: CovariateEncoder(reduction),
+            load_batches=lambda start, accelerator: batch_loader(
+                batches, start, config.covariates.steps, config.training.workers, accelerator
+            ),
+            objective=lambda dtype: CovariateObjective(setting, Frozen(denoiser, dtype)),
+            validation=validation,
+        ),
+        setting.schedule(config.covariates),
+        config.training.precision,
+        config.seed,
+        setting.checkpoints("covariates", signature),
+        setting.logger,
+    )
+
+
+def _examples(setting: Setting, subjects: list[str], reduction: int) -> list[Example]:
+    """Return an example for every case of the subjects."""
+    latents = clean_latents(setting, subjects)
+    encoder = CovariateEncoder(reduction)
+    examples = []
+    for subject in subjects:
+        scaled = subject_covariates(setting.config, setting.layout, setting.split["covariates"], subject)
+        for code in case_codes(setting.config.fine):
+            coarse, _ = load_pair(setting.layout, subject, code)
+            examples.append(
+                {
+                    "latent": latents[subject]["latent"],
+                    "seen": encoder.reduce(torch.from_numpy(coarse.data)[None, None])[0],
+                    "covariates": torch.from_numpy(scaled.values),
+                    "is_known": torch.from_numpy(scaled.is_known).float(),
+                }
+            )
+    return examples

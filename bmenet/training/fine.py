@@ -1,0 +1,154 @@
+"""Train the ControlNet, the only part of the second stage that learns to restore."""
+
+import torch
+from torch import Tensor, nn
+
+from bmenet.brain import foreground_mask
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.figures import panel
+from bmenet.inference.fine import FineNet
+from bmenet.losses.denoising import noise_loss
+from bmenet.metrics.fidelity import psnr
+from bmenet.models.control import HintControl
+from bmenet.models.weights import Spec
+from bmenet.training.batches import Batch, batch_loader
+from bmenet.training.encode import case_latents
+from bmenet.training.fine_cases import load_pair
+from bmenet.training.frozen import Frozen
+from bmenet.training.noise_batches import NoiseBatches
+from bmenet.training.noise_validation import NoiseValidation
+from bmenet.training.session import Task, Trained, train_network
+from bmenet.training.setting import Setting
+
+VALIDATED_CODE = "111"
+
+
+class FineObjective:
+    """``w(x) |epsilon^(z_t, t, c, h) - epsilon|^2``, the frozen denoiser steered by the control.
+
+    ``w = 1 + w_edge G(x) / mean G(x)`` on the latent grid makes the loss edge-sensitive. Now and then the edges are
+    left out of the hint, so that the network works without them too and what they bring can be measured.
+
+    Parameters
+    ----------
+    setting : Setting
+    denoiser : Frozen
+    """
+
+    def __init__(self, setting: Setting, denoiser: Frozen) -> None:
+        self.config = setting.config.fine
+        self.schedule = NoiseSchedule(setting.config.diffusion)
+        self.denoiser = denoiser
+
+    def __call__(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and the part of it that does not weigh edges."""
+        timestep, covariates = batch["timestep"], batch["covariates"]
+        noisy = self.schedule.add_noise(batch["latent"], batch["noise"], timestep)
+        control = network(noisy, timestep, covariates, self._hint(batch))
+        predicted = self.denoiser(noisy, timestep, covariates, control)
+        weights = 1 + self.config.edge_weight * (batch["edges"] - 1)
+        return noise_loss(predicted, batch["noise"], weights), {
+            "unweighted": noise_loss(predicted, batch["noise"]).detach()
+        }
+
+    def _hint(self, batch: Batch) -> Tensor:
+        """Return the hint, its edges left out where the batch's die says so."""
+        hint = batch["hint"]
+        if "die" not in batch:
+            return hint
+        image, edges = hint.chunk(2, dim=1)
+        is_kept = (batch["die"] >= self.config.edge_dropout).view(-1, 1, 1, 1, 1)
+        return torch.cat([image, edges * is_kept], dim=1)
+
+
+class FineValidation:
+    """The loss on held-out cases, and one volume enhanced from end to end."""
+
+    def __init__(self, setting: Setting, denoiser: nn.Module, losses: NoiseValidation) -> None:
+        self.setting = setting
+        self.denoiser = denoiser
+        self.losses = losses
+
+    def __call__(self, network: nn.Module, step: int) -> tuple[float, dict[str, float]]:
+        """Return minus the loss; ``val.loss``, and PSNR inside the brain of the coarse and of the fine volume."""
+        score, metrics = self.losses(network, step)
+        subject = self.setting.validation_subjects[0]
+        coarse, clean = (volume.data for volume in load_pair(self.setting.layout, subject, VALIDATED_CODE))
+        device = next(network.parameters()).device
+        parts = [self.setting.load(kind)[0].to(device) for kind in ("autoencoder", "edge_autoencoder", "covariates")]
+        schedule = NoiseSchedule(self.setting.config.diffusion)
+        fine = FineNet(*parts, self.denoiser, network, schedule).restore(coarse).data  # type: ignore[arg-type]
+        brain_mask = foreground_mask(clean)
+        metrics["val.psnr_brain.coarse"] = psnr(coarse, clean, brain_mask)
+        metrics["val.psnr_brain.fine"] = psnr(fine, clean, brain_mask)
+        title = f"{subject}, code {VALIDATED_CODE}, step {step}"
+        figure = panel({"clean": clean, "coarse": coarse, "fine": fine}, title)
+        self.setting.logger.log_figure(figure, f"validation/step-{step:08d}.png")
+        return score, metrics
+
+
+def fine_signature(setting: Setting) -> str:
+    """Return a fingerprint of all that decides the ControlNet's weights."""
+    config = setting.config
+    return setting.signature(
+        *(section.model_dump(mode="json") for section in (config.fine, config.diffusion, config.prior)),
+        [setting.weights_digest(kind) for kind in ("autoencoder", "edge_autoencoder", "covariates", "prior")],
+        setting.clean_digests(),
+        setting.coarse_digests(),
+    )
+
+
+def describe_fine(setting: Setting) -> Spec:
+    """Return what the ControlNet's weights are kept with."""
+    return {
+        "config": setting.config.prior.model_dump(mode="json"),
+        "latent_channels": setting.config.autoencoder.latent_channels,
+    }
+
+
+def train_fine(setting: Setting, signature: str) -> Trained:
+    """Encode the cases of training and validation subjects, then train the ControlNet; the denoiser stays as it is."""
+    setting.require_subjects()
+    config = setting.config
+    weights = {code: weight for code, weight in config.fine.code_weights.items() if weight > 0}
+    cases = [(subject, code) for subject in setting.split["train"] for code in weights]
+    held_out = [(subject, VALIDATED_CODE) for subject in setting.validation_subjects]
+    latents = case_latents(setting, [*cases, *held_out])
+    denoiser, _ = setting.load("prior")
+    timesteps = config.fine.max_timestep + 1
+    batches = NoiseBatches(
+        [latents[case] for case in cases],
+        [weights[code] for _, code in cases],
+        crop=config.prior.crop,
+        batch_size=config.fine.batch_size,
+        timesteps=timesteps,
+        seed=config.seed,
+        key="fine",
+    )
+
+    def build() -> HintControl:
+        network = HintControl(config.prior, config.autoencoder.latent_channels)
+        network.copy_encoder(denoiser)  # type: ignore[arg-type]
+        return network
+
+    def validation(dtype: torch.dtype) -> FineValidation:
+        objective = FineObjective(setting, Frozen(denoiser, dtype))
+        examples = [latents[case] for case in held_out]
+        return FineValidation(setting, denoiser, NoiseValidation(examples, objective, timesteps, config.seed, dtype))
+
+    return train_network(
+        Task(
+            name="fine",
+            build=build,
+            load_batches=lambda start, accelerator: batch_loader(
+                batches, start, config.fine.steps, config.training.workers, accelerator
+            ),
+            objective=lambda dtype: FineObjective(setting, Frozen(denoiser, dtype)),
+            validation=validation,
+        ),
+        setting.schedule(config.fine),
+        config.training.precision,
+        config.seed,
+        setting.checkpoints("fine", signature),
+        setting.logger,
+    )

@@ -1,0 +1,99 @@
+"""Train the denoiser of clean latents, the prior that the ControlNet later steers."""
+
+import torch
+from torch import Tensor, nn
+
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.losses.denoising import noise_loss
+from bmenet.models.denoiser import Denoiser
+from bmenet.models.weights import Spec
+from bmenet.training.batches import Batch, batch_loader
+from bmenet.training.encode import Latents, clean_latents
+from bmenet.training.fine_cases import subject_covariates
+from bmenet.training.noise_batches import NoiseBatches
+from bmenet.training.noise_validation import NoiseValidation
+from bmenet.training.session import Task, Trained, train_network
+from bmenet.training.setting import Setting
+
+
+class PriorObjective:
+    """The noise in ``z_t``, predicted: ``|epsilon^(z_t, t, c) - epsilon|^2``."""
+
+    def __init__(self, schedule: NoiseSchedule) -> None:
+        self.schedule = schedule
+
+    def __call__(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, which is its only term."""
+        noisy = self.schedule.add_noise(batch["latent"], batch["noise"], batch["timestep"])
+        predicted = network(noisy, batch["timestep"], batch["covariates"])
+        return noise_loss(predicted, batch["noise"]), {}
+
+
+def prior_signature(setting: Setting) -> str:
+    """Return a fingerprint of all that decides the prior's weights."""
+    config = setting.config
+    return setting.signature(
+        *(section.model_dump(mode="json") for section in (config.prior, config.diffusion, config.covariates)),
+        setting.weights_digest("autoencoder"),
+        setting.clean_digests(),
+    )
+
+
+def describe_prior(setting: Setting) -> Spec:
+    """Return what the prior's weights are kept with."""
+    config = setting.config
+    return {
+        "config": config.prior.model_dump(mode="json"),
+        "diffusion": config.diffusion.model_dump(mode="json"),
+        "latent_channels": config.autoencoder.latent_channels,
+    }
+
+
+def train_prior(setting: Setting, signature: str) -> Trained:
+    """Encode the clean volumes of training and validation subjects, then train the denoiser on the latents."""
+    setting.require_subjects()
+    config = setting.config
+    latents = clean_latents(setting, [*setting.split["train"], *setting.validation_subjects])
+    examples = [
+        example
+        for subject in setting.split["train"]
+        for example in _with_covariates(setting, subject, latents[subject]).values()
+    ]
+    held_out = [
+        _with_covariates(setting, subject, latents[subject])["latent"] for subject in setting.validation_subjects
+    ]
+    objective = PriorObjective(NoiseSchedule(config.diffusion))
+    batches = NoiseBatches(
+        examples,
+        [1.0] * len(examples),
+        crop=config.prior.crop,
+        batch_size=config.prior.batch_size,
+        timesteps=config.diffusion.timesteps,
+        seed=config.seed,
+        key="prior",
+    )
+    return train_network(
+        Task(
+            name="prior",
+            build=lambda: Denoiser(config.prior, config.autoencoder.latent_channels),
+            load_batches=lambda start, accelerator: batch_loader(
+                batches, start, config.prior.steps, config.training.workers, accelerator
+            ),
+            objective=lambda _: objective,
+            validation=lambda dtype: NoiseValidation(
+                held_out, objective, config.diffusion.timesteps, config.seed, dtype
+            ),
+        ),
+        setting.schedule(config.prior),
+        config.training.precision,
+        config.seed,
+        setting.checkpoints("prior", signature),
+        setting.logger,
+    )
+
+
+def _with_covariates(setting: Setting, subject: str, latents: Latents) -> dict[str, dict[str, Tensor]]:
+    """Return every latent of a subject with its covariates."""
+    scaled = subject_covariates(setting.config, setting.layout, setting.split["covariates"], subject)
+    covariates = torch.from_numpy(scaled.values)
+    return {name: {"latent": latent, "covariates": covariates} for name, latent in latents.items()}

@@ -83,13 +83,18 @@ class Layout:
         """Encoded volumes; not a pipeline output, so that they outlive a repeated stage."""
         return self.root / "data" / "latents"
 
+    @property
+    def weights_folder(self) -> Path:
+        """All trained networks, a folder each."""
+        return self.root / "weights"
+
     def weights(self, name: str) -> Path:
         """Return the folder of a trained network: weights, configuration, checksum."""
-        return self.root / "weights" / name
+        return self.weights_folder / name
 
     def checkpoints(self, name: str) -> Path:
         """Return the resumable training state of a network; not a pipeline output."""
-        return self.root / "weights" / "checkpoints" / name
+        return self.weights_folder / "checkpoints" / name
 
     def evaluated(self, subject: str, code: str, method: str) -> Path:
         """Return the kept result of a method on a case; not a pipeline output, so that it outlives a repeated stage."""

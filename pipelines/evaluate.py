@@ -1,14 +1,15 @@
-"""Stage `evaluate`: the test subjects under every code, Coarse-net against the input and the baselines."""
+"""Stage `evaluate`: the test subjects under every code, both stages against the input and the baselines."""
 
 from bmenet.baselines.bm4d import require_package
 from bmenet.cli.stage import run_stage
-from bmenet.config import load_config
+from bmenet.config import EvaluateConfig, load_config
 from bmenet.errors import BMENetError
 from bmenet.evaluation.case import evaluate_case
 from bmenet.evaluation.methods import method_names
 from bmenet.evaluation.report import write_report
 from bmenet.files import read_json
 from bmenet.layout import Layout
+from bmenet.models.fine_weights import KINDS
 from bmenet.parallel import run_parallel
 from bmenet.tracking import track_stage
 
@@ -19,13 +20,13 @@ def main() -> None:
     if "n4_bm4d" in config.evaluate.baselines:
         require_package()
     subjects = read_json(layout.split)["test"]
-    methods = method_names(config.evaluate.baselines)
     items = [
-        (f"{subject} {code}", (subject, code, methods, layout))
+        (f"{subject} {code}", (subject, code, _methods(config.evaluate, code), layout, config.sampling, config.seed))
         for subject in subjects
         for code in config.evaluate.codes
     ]
-    inputs = [layout.registered, layout.degraded_folder, layout.split, layout.weights("coarse")]
+    weights = [layout.weights(kind) for kind in ("coarse", *KINDS)]
+    inputs = [layout.registered, layout.degraded_folder, layout.split, *weights]
     with track_stage(config, "evaluate", inputs) as run:
         results, failures = run_parallel(evaluate_case, items, description="evaluate")
         if failures:
@@ -34,6 +35,11 @@ def main() -> None:
         flat = [result for of_case in results.values() for result in of_case]
         run.log_metrics(write_report(flat, config.evaluate, config.seed, layout))
         run.log_artifact(layout.report("evaluate"), "evaluate")
+
+
+def _methods(config: EvaluateConfig, code: str) -> list[str]:
+    """Return the methods that are run under a code."""
+    return method_names(config.baselines, config.fine if code in config.fine_codes else [])
 
 
 if __name__ == "__main__":

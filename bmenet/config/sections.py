@@ -207,6 +207,8 @@ class EvaluateConfig(Section):
 
     codes: list[Code]
     baselines: list[Literal["n4", "n4_nlm", "n4_bm4d"]]
+    fine: list[Literal["fine", "fine_decode", "fine_no_edges", "fine_no_constraint"]]
+    fine_codes: list[Code]
     bootstrap: Annotated[int, Field(ge=100)]
 
 

@@ -2,47 +2,50 @@
 
 import hashlib
 import time
-from pathlib import Path
 
 from bmenet.brain import foreground_mask
+from bmenet.config import SamplingConfig
 from bmenet.evaluation.methods import method_fingerprint, restore
-from bmenet.evaluation.result import CLEAN_CODE, Result, load_result, save_result
+from bmenet.evaluation.result import Result, load_result, save_result
 from bmenet.figures import shown_slices
 from bmenet.files import sha256
+from bmenet.inference.fine import DEFAULT_SAMPLING
 from bmenet.layout import Layout
 from bmenet.metrics.measure import measure
 from bmenet.volume import load_unit_volume
 
 
-def evaluate_case(subject: str, code: str, methods: list[str], layout: Layout) -> list[Result]:
+def evaluate_case(
+    subject: str,
+    code: str,
+    methods: list[str],
+    layout: Layout,
+    sampling: SamplingConfig = DEFAULT_SAMPLING,
+    seed: int = 0,
+) -> list[Result]:
     """Restore a degraded volume by every method and measure each result against the clean volume.
 
     A finished result is kept with a key made from the volumes, the code and the weights behind it, so an evaluation
     that was killed goes on, and new weights do not run the baselines again.
     """
     clean_path = layout.clean(subject)
-    degraded_path = clean_path if code == CLEAN_CODE else layout.degraded(subject, code)
+    degraded_path = layout.case_input(subject, code)
     volumes_key = f"{sha256(clean_path)} {sha256(degraded_path)}"
     results: list[Result] = []
     for method in methods:
         path = layout.evaluated(subject, code, method)
-        key = _key(volumes_key, method_fingerprint(method, layout.weights("coarse")))
+        key = _key(volumes_key, method_fingerprint(method, layout.weights_folder, sampling, seed))
         result = load_result(path, key)
         if result is None:
-            result = _evaluate(subject, code, method, clean_path, degraded_path, layout)
+            clean, degraded = load_unit_volume(clean_path), load_unit_volume(degraded_path)
+            start = time.process_time()
+            restored = restore(method, degraded, layout.weights_folder, sampling, seed)
+            seconds = time.process_time() - start
+            metrics = measure(restored, clean, foreground_mask(clean.data))
+            result = Result(subject, code, method, metrics, seconds, shown_slices(restored.data))
             save_result(path, result, key)
         results.append(result)
     return results
-
-
-def _evaluate(subject: str, code: str, method: str, clean_path: Path, degraded_path: Path, layout: Layout) -> Result:
-    """Restore and measure."""
-    clean, degraded = load_unit_volume(clean_path), load_unit_volume(degraded_path)
-    start = time.process_time()
-    restored = restore(method, degraded, layout.weights("coarse"))
-    seconds = time.process_time() - start
-    metrics = measure(restored, clean, foreground_mask(clean.data))
-    return Result(subject, code, method, metrics, seconds, shown_slices(restored.data))
 
 
 def _key(*parts: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bmenet.evaluation.methods import INPUT
+from bmenet.evaluation.methods import FINE, FINE_VARIANTS, INPUT
 from bmenet.evaluation.result import CLEAN_CODE, Result
 from bmenet.evaluation.summary import Summary
 from bmenet.evaluation.table import METHOD_LABELS, metric_label
@@ -43,8 +43,12 @@ def montage(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequence[Res
 
 
 def before_after(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequence[Result], code: str) -> Figure:
-    """Show every method in three planes on the subject whose last method's PSNR is the median: no lucky pick."""
-    of_code = [result for result in results if result.code == code]
+    """Show the methods in three planes on the subject whose last method's PSNR is the median: no lucky pick.
+
+    Of the second stage the ablations are left out.
+    """
+    hidden = set(FINE_VARIANTS) - {FINE}
+    of_code = [result for result in results if result.code == code and result.method not in hidden]
     methods = list(dict.fromkeys(result.method for result in of_code))
     ranked = sorted((r for r in of_code if r.method == methods[-1]), key=lambda result: result.metrics["psnr"])
     subject = ranked[(len(ranked) - 1) // 2].subject
@@ -65,7 +69,7 @@ def metric_by_code(summary: Summary, metric: str) -> Figure:
     codes = list(next(iter(summary.values())))
     for number, (method, by_code) in enumerate(summary.items()):
         # The clean volume compared with itself would stretch the axis and say nothing.
-        shown = [code for code in codes if (method, code) != (INPUT, CLEAN_CODE)]
+        shown = [code for code in codes if code in by_code and (method, code) != (INPUT, CLEAN_CODE)]
         intervals = [by_code[code][metric] for code in shown]
         means = np.array([interval.mean for interval in intervals])
         spread = np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]])

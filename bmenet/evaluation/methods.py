@@ -1,48 +1,95 @@
 """The restorations that are compared, by name, and what decides their results."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import bmenet
 from bmenet.baselines import BASELINES
+from bmenet.config import SamplingConfig
 from bmenet.files import sha256
 from bmenet.fingerprint import code_fingerprint
 from bmenet.inference import Enhancer
+from bmenet.inference.fine import FineNet
+from bmenet.models.fine_weights import KINDS
+from bmenet.models.weights import SPEC_FILE
 from bmenet.volume import Volume
 
 INPUT = "degraded"
 """The degraded volume as it is: what every restoration has to beat."""
 
 COARSE = "coarse"
+FINE = "fine"
+
+Variant = Callable[[FineNet, SamplingConfig], tuple[FineNet, SamplingConfig]]
+
+
+def _without_constraint(net: FineNet, sampling: SamplingConfig) -> tuple[FineNet, SamplingConfig]:
+    guidance = sampling.guidance.model_copy(update={"scale": 0.0})
+    return net, sampling.model_copy(update={"guidance": guidance})
+
+
+FINE_VARIANTS: dict[str, Variant] = {
+    FINE: lambda net, sampling: (net, sampling),
+    "fine_decode": lambda net, sampling: (net, sampling.model_copy(update={"compose": "decode"})),
+    "fine_no_edges": lambda net, sampling: (net.without_edge_hint(), sampling),
+    "fine_no_constraint": _without_constraint,
+}
+"""Name to what is changed about the second stage: the ablation."""
 
 _METRIC_SOURCES = ("metrics", "brain.py", "volume.py")
-_SOURCES = {
-    INPUT: _METRIC_SOURCES,
-    COARSE: (*_METRIC_SOURCES, "inference/enhancer.py", "inference/slices.py", "models", "intensity.py"),
-}
+_COARSE_SOURCES = (
+    *(*_METRIC_SOURCES, "inference/enhancer.py", "inference/slices.py", "intensity.py"),
+    *(f"models/{name}.py" for name in ("coarse", "precision", "slab", "swinir", "unet")),
+)
+_FINE_SOURCES = (*_COARSE_SOURCES, "diffusion", "inference/fine.py", "inference/latent.py", "losses/edge.py", "models")
 
 
-def method_names(baselines: Sequence[str]) -> list[str]:
-    """Return the compared methods in the order of the tables: the input, the chosen baselines, Coarse-net."""
-    return [INPUT, *baselines, COARSE]
+def method_names(baselines: Sequence[str], fine: Sequence[str] = ()) -> list[str]:
+    """Return the compared methods in the order of the tables: input, baselines, Coarse-net, second stage."""
+    return [INPUT, *baselines, COARSE, *fine]
 
 
-def restore(method: str, degraded: Volume, coarse_weights: Path) -> Volume:
-    """Restore a degraded volume by the method called `method`."""
+def restore(method: str, degraded: Volume, weights: Path, sampling: SamplingConfig, seed: int) -> Volume:
+    """Restore a degraded volume by the method called `method`.
+
+    Parameters
+    ----------
+    method : str
+        A name of `method_names`.
+    degraded : Volume
+    weights : Path
+        The folder that holds ``coarse`` and, for the second stage, its networks.
+    sampling : SamplingConfig
+    seed : int
+        Of the second stage's noise.
+    """
     if method == INPUT:
         return degraded
+    if method in BASELINES:
+        return BASELINES[method](degraded)
+    coarse = _enhancer(weights / COARSE, sha256(weights / COARSE / SPEC_FILE)).restore(degraded)
     if method == COARSE:
-        return _enhancer(coarse_weights, sha256(coarse_weights / "model.json")).restore(degraded)
-    return BASELINES[method](degraded)
+        return coarse
+    net, changed = FINE_VARIANTS[method](_fine_net(weights, _fine_digest(weights)), sampling)
+    return coarse.with_data(net.restore(coarse.data, changed, seed).data)
 
 
-def method_fingerprint(method: str, coarse_weights: Path) -> str:
+def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, seed: int) -> str:
     """Hash what, besides the volumes, decides the metrics of a method: its code, the metrics' code, its weights."""
-    parts = [method, code_fingerprint(*_source_files(_SOURCES.get(method, (*_METRIC_SOURCES, "baselines"))))]
-    if method == COARSE:
-        parts.append(sha256(coarse_weights / "model.json"))
+    parts = [method]
+    if method == INPUT:
+        sources = _METRIC_SOURCES
+    elif method in BASELINES:
+        sources = (*_METRIC_SOURCES, "baselines")
+    elif method == COARSE:
+        sources = _COARSE_SOURCES
+        parts.append(sha256(weights / COARSE / SPEC_FILE))
+    else:
+        sources = _FINE_SOURCES
+        parts += [sha256(weights / COARSE / SPEC_FILE), _fine_digest(weights), sampling.model_dump_json(), str(seed)]
+    parts.append(code_fingerprint(*_source_files(sources)))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 
 
@@ -52,11 +99,22 @@ def _enhancer(coarse_weights: Path, _digest: str) -> Enhancer:
     return Enhancer.from_folder(coarse_weights)
 
 
+@lru_cache(maxsize=1)
+def _fine_net(weights: Path, _digest: str) -> FineNet:
+    """Load the second stage once a process and once for each state of its weights."""
+    return FineNet.from_folder(weights)
+
+
+def _fine_digest(weights: Path) -> str:
+    """Return a checksum of all networks of the second stage."""
+    return " ".join(sha256(weights / kind / SPEC_FILE) for kind in KINDS)
+
+
 def _source_files(sources: tuple[str, ...]) -> list[str]:
     """Return the source files of folders and files of the package, relative to it."""
     package = Path(bmenet.__file__).parent
-    files: list[Path] = []
+    files: set[Path] = set()
     for source in sources:
         path = package / source
-        files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [file.relative_to(package).as_posix() for file in files]
+        files |= set(path.rglob("*.py")) if path.is_dir() else {path}
+    return sorted(file.relative_to(package).as_posix() for file in files)

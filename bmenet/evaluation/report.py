@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from bmenet.config import EvaluateConfig
 from bmenet.evaluation.figures import before_after, metric_by_code, montage
+from bmenet.evaluation.methods import COARSE, FINE
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.summary import ALL_CODES, Summary, summarise, summarise_gains
 from bmenet.evaluation.table import markdown, plot_csv, volumes_csv
@@ -22,13 +23,18 @@ def write_report(results: list[Result], config: EvaluateConfig, seed: int, layou
     """Write tables and figures to reports/evaluate; return the means under flat names, for tracking.
 
     ``metrics.json`` is method to code (or ``all``) to metric to mean, low and high; ``gains.json`` is the same for
-    the paired differences of Coarse-net to every other method.
+    the paired differences of Coarse-net, and of the second stage, to every other method.
     """
     folder = layout.report("evaluate")
     summary = summarise(results, config.bootstrap, seed)
-    gains = summarise_gains(results, config.bootstrap, seed)
+    methods = {result.method for result in results}
+    gains = {
+        method: summarise_gains(results, config.bootstrap, seed, method)
+        for method in (COARSE, FINE)
+        if method in methods
+    }
     write_json(folder / "metrics.json", _plain(summary))
-    write_json(folder / "gains.json", _plain(gains))
+    write_json(folder / "gains.json", {method: _plain(over_others) for method, over_others in gains.items()})
     write_text(folder / "volumes.csv", volumes_csv(results))
     write_text(folder / "psnr_by_code.csv", plot_csv(summary))
     write_text(folder / "results.md", markdown(summary, gains, results))

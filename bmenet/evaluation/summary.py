@@ -27,7 +27,10 @@ def summarise(results: list[Result], resamples: int, seed: int) -> Summary:
 
 
 def summarise_gains(results: list[Result], resamples: int, seed: int, method: str = COARSE) -> Summary:
-    """Return the paired difference `method` minus every other method, subject by subject, in the same form."""
+    """Return the paired difference `method` minus every other method, subject by subject, in the same form.
+
+    Only codes under which both were run are in it.
+    """
     table = _tabulate(results)
     return {
         other: {
@@ -35,6 +38,7 @@ def summarise_gains(results: list[Result], resamples: int, seed: int, method: st
                 name: _interval(table[method][code][name] - by_code[code][name], resamples, seed) for name in METRICS
             }
             for code in by_code
+            if code in table[method]
         }
         for other, by_code in table.items()
         if other != method
@@ -47,7 +51,10 @@ def _interval(values: np.ndarray, resamples: int, seed: int) -> Interval:
 
 
 def _tabulate(results: list[Result]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Return method to code to metric to one value a subject, subjects in one order throughout."""
+    """Return method to code to metric to one value a subject, subjects in one order throughout.
+
+    A method that was not run under every code has fewer codes, and no mean over all.
+    """
     subjects = sorted({result.subject for result in results})
     codes = list(dict.fromkeys(result.code for result in results))
     degraded_codes = [code for code in codes if code != CLEAN_CODE]
@@ -57,8 +64,9 @@ def _tabulate(results: list[Result]) -> dict[str, dict[str, dict[str, np.ndarray
         by_code = {
             code: {name: np.array([found[method, code, subject][name] for subject in subjects]) for name in METRICS}
             for code in codes
+            if (method, code, subjects[0]) in found
         }
-        if degraded_codes:
+        if degraded_codes and set(degraded_codes) <= set(by_code):
             by_code[ALL_CODES] = {
                 name: np.mean([by_code[code][name] for code in degraded_codes], axis=0) for name in METRICS
             }

@@ -14,6 +14,10 @@ METHOD_LABELS = {
     "n4_nlm": "N4 + non-local means",
     "n4_bm4d": "N4 + BM4D",
     "coarse": "BMENet, coarse",
+    "fine": "BMENet, fine",
+    "fine_decode": "fine, decoded",
+    "fine_no_edges": "fine, no edge hint",
+    "fine_no_constraint": "fine, no constraint",
 }
 _LABELS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "ncc": "NCC", "hfen": "HFEN"}
 _REPORTED_METRICS = ("psnr", "ssim", "ncc", "hfen", "psnr_brain", "ssim_brain")
@@ -48,8 +52,11 @@ def plot_csv(summary: Summary) -> str:
     return _csv(["code", "method", "psnr", "psnr_brain"], rows)
 
 
-def markdown(summary: Summary, gains: Summary, results: list[Result]) -> str:
-    """Return the tables of the report: code 111 and all codes with intervals, gains, and PSNR by code."""
+def markdown(summary: Summary, gains: dict[str, Summary], results: list[Result]) -> str:
+    """Return the tables of the report: code 111 and all codes with intervals, gains, and PSNR by code.
+
+    `gains` holds, for Coarse-net and where there is one for the second stage, what it gains over every other method.
+    """
     subjects = len({result.subject for result in results})
     codes = next(iter(summary.values()))
     parts = [
@@ -59,8 +66,11 @@ def markdown(summary: Summary, gains: Summary, results: list[Result]) -> str:
     for code in _REPORTED_CODES:
         if code in codes:
             parts += [f"### {_code_label(code)}\n", _metric_table(summary, code, _seconds(results, code))]
-            parts += [f"What Coarse-net gains over each, subject by subject ({_code_label(code)}):\n"]
-            parts += [_metric_table(gains, code)]
+            for method, over_others in gains.items():
+                if any(code in by_code for by_code in over_others.values()):
+                    label = METHOD_LABELS[method]
+                    parts += [f"What {label} gains over each, subject by subject ({_code_label(code)}):\n"]
+                    parts += [_metric_table(over_others, code)]
     parts += ["### PSNR by code, whole grid / brain (dB)\n", _code_table(summary)]
     return "\n".join(parts)
 
@@ -70,13 +80,14 @@ def _metric_table(summary: Summary, code: str, seconds: dict[str, float] | None 
     sign = "" if seconds else "+"
     arrows = {name: "↓" if metric.lower_is_better else "↑" for name, metric in METRICS.items()}
     header = ["method", *(f"{metric_label(name)} {arrows[name]}" for name in _REPORTED_METRICS)]
+    shown = {method: by_code[code] for method, by_code in summary.items() if code in by_code}
     rows = [
-        [METHOD_LABELS[method], *(_cell(by_code[code][name], name, sign) for name in _REPORTED_METRICS)]
-        for method, by_code in summary.items()
+        [METHOD_LABELS[method], *(_cell(intervals[name], name, sign) for name in _REPORTED_METRICS)]
+        for method, intervals in shown.items()
     ]
     if seconds is not None:
         header.append("CPU seconds a volume")
-        rows = [[*row, f"{seconds[method]:.1f}"] for row, method in zip(rows, summary, strict=True)]
+        rows = [[*row, f"{seconds[method]:.1f}"] for row, method in zip(rows, shown, strict=True)]
     return _markdown_table(header, rows)
 
 
@@ -86,7 +97,10 @@ def _code_table(summary: Summary) -> str:
     rows = [
         [
             METHOD_LABELS[method],
-            *(f"{by_code[c]['psnr'].mean:.2f} / {by_code[c]['psnr_brain'].mean:.2f}" for c in codes),
+            *(
+                f"{by_code[c]['psnr'].mean:.2f} / {by_code[c]['psnr_brain'].mean:.2f}" if c in by_code else ""
+                for c in codes
+            ),
         ]
         for method, by_code in summary.items()
     ]

@@ -37,9 +37,9 @@ def restored(monkeypatch) -> list[str]:
     ran: list[str] = []
     real = case_module.restore
 
-    def spy(method, degraded, weights):
+    def spy(method, *others):
         ran.append(method)
-        return real(method, degraded, weights)
+        return real(method, *others)
 
     monkeypatch.setattr(case_module, "restore", spy)
     return ran

@@ -26,7 +26,7 @@ def results_on_the_grid(results, phantom):
 
 
 def test_write_report_writes_every_table_and_figure(results_on_the_grid, layout):
-    config = EvaluateConfig(codes=["000", "010", "111"], baselines=["n4"], bootstrap=100)
+    config = EvaluateConfig(codes=["000", "010", "111"], baselines=["n4"], fine=[], fine_codes=[], bootstrap=100)
     tracked = write_report(results_on_the_grid, config, 1, layout)
     folder = layout.report("evaluate")
     written = {path.name: path.stat().st_size for path in folder.iterdir()}

@@ -20,7 +20,7 @@ def test_plot_csv_has_a_row_per_code_and_method(results):
 
 
 def test_markdown_shows_means_intervals_gains_and_times(results):
-    text = markdown(summarise(results, 500, 1), summarise_gains(results, 500, 1), results)
+    text = markdown(summarise(results, 500, 1), {"coarse": summarise_gains(results, 500, 1)}, results)
     assert "### code 111" in text
     assert "### all codes" in text
     row = next(line for line in text.splitlines() if line.startswith("| BMENet, coarse | 27.00 ["))

@@ -37,9 +37,9 @@ def main() -> None:
         run.log_artifact(layout.report("evaluate"), "evaluate")
 
 
-def _methods(config: EvaluateConfig, code: str) -> list[str]:
+def _methods(evaluate: EvaluateConfig, code: str) -> list[str]:
     """Return the methods that are run under a code."""
-    return method_names(config.baselines, config.fine if code in config.fine_codes else [])
+    return method_names(evaluate.baselines, evaluate.fine if code in evaluate.fine_codes else [])
 
 
 if __name__ == "__main__":

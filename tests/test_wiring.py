@@ -25,7 +25,7 @@ RECORDING = {"profile", "tracking"}
 RINGS = (
     {"pipelines", "cli"},
     {"training", "inference", "evaluation", "tuning", "export", "tracking"},
-    {"models", "losses", "metrics", "baselines", "data", "degradation", "registration", "scan", "figures"},
+    {"models", "diffusion", "losses", "metrics", "baselines", "data", "degradation", "registration", "scan", "figures"},
 )
 
 

@@ -24,6 +24,12 @@ def check_output(out: Path, scan: Path) -> None:
         raise typer.BadParameter(f"{out}: expected another file than IN; got the same", param_hint="OUT")
 
 
+def std_path(out: Path) -> Path:
+    """Return where the standard deviation of an output goes: ``scan_std.nii.gz`` for ``scan.nii.gz``."""
+    suffix = ".nii.gz" if out.name.endswith(".nii.gz") else ".nii"
+    return out.with_name(f"{out.name.removesuffix(suffix)}_std{suffix}")
+
+
 def show_notes(notes: tuple[str, ...]) -> None:
     """Tell on stderr what had to be assumed about the scan."""
     for note in notes:

@@ -4,10 +4,15 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+import torch
+from torch import nn
+
+from bmenet.config import CoarseConfig
 from bmenet.files import read_json, sha256, write_json
 from bmenet.fingerprint import code_fingerprint
-from bmenet.inference.enhancer import Enhancer
-from bmenet.models.weights import SPEC_FILE
+from bmenet.inference.slices import restore_volume
+from bmenet.models.precision import fastest_dtype
+from bmenet.models.weights import SPEC_FILE, load_coarse
 from bmenet.volume import load_unit_volume, save_unit_volume
 
 _METHOD_FILES = ("brain.py", "inference/slices.py", "intensity.py", "volume.py")
@@ -36,14 +41,18 @@ def coarsen_case(degraded_path: Path, coarse_path: Path, weights: Path) -> dict:
             return done
     except (FileNotFoundError, json.JSONDecodeError):
         pass
-    enhancer = _enhancer(weights, origin["weights_sha256"])
-    save_unit_volume(coarse_path, enhancer.restore(load_unit_volume(degraded_path)))
+    network, config = _network(weights, origin["weights_sha256"])
+    degraded = load_unit_volume(degraded_path)
+    dtype = torch.float32 if config.precision == "fp32" else fastest_dtype("cpu")
+    coarse = restore_volume(network, degraded.data, config=config, autocast_dtype=dtype)
+    save_unit_volume(coarse_path, degraded.with_data(coarse))
     sidecar = {**origin, "sha256": sha256(coarse_path)}
     write_json(sidecar_path, sidecar)
     return sidecar
 
 
 @lru_cache(maxsize=1)
-def _enhancer(weights: Path, _digest: str) -> Enhancer:
+def _network(weights: Path, _digest: str) -> tuple[nn.Module, CoarseConfig]:
     """Load the Coarse-net once a process and once for each state of its weights."""
-    return Enhancer.from_folder(weights)
+    network, spec = load_coarse(weights)
+    return network, CoarseConfig.model_validate_json(json.dumps(spec["config"]))

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from bmenet.config import CoarseConfig, RegistrationConfig
+from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
 from bmenet.errors import BMENetError, GridMismatchError
 from bmenet.grid import Grid, standard_grid
 from bmenet.inference.blending import SHOWN_MARGIN_MM, blend, brain_ramp, face_ramp
 from bmenet.inference.brain_extraction import extract_brain, is_skull_stripped
+from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
 from bmenet.inference.slices import restore_volume
 from bmenet.inference.steps import Progress, Steps
 from bmenet.models.precision import fastest_dtype
@@ -44,17 +45,20 @@ class Enhanced:
         Whether the input held a brain alone.
     timings : dict
         Step to wall-clock seconds.
+    std : Scan, optional
+        The second stage's standard deviation over samples, where there were several; as `scan`.
     """
 
     scan: Scan
     registration: Registration
     is_skull_stripped: bool
     timings: dict[str, float]
+    std: Scan | None = None
 
 
 @dataclass(frozen=True)
 class Enhancer:
-    """A trained Coarse-net, ready to restore volumes and to enhance scans.
+    """Trained networks, ready to restore volumes and to enhance scans.
 
     Parameters
     ----------
@@ -66,6 +70,12 @@ class Enhancer:
         Of the standard grid it was trained on.
     device : torch.device
     registration : RegistrationConfig
+    fine : FineNet, optional
+        The second stage; without it the coarse result is the result.
+    sampling : SamplingConfig
+        How the second stage is run.
+    seed : int
+        Of the second stage's noise.
     """
 
     network: torch.nn.Module
@@ -73,16 +83,24 @@ class Enhancer:
     spacing_mm: int
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     registration: RegistrationConfig = REGISTRATION
+    fine: FineNet | None = None
+    sampling: SamplingConfig = DEFAULT_SAMPLING
+    seed: int = 0
 
     @classmethod
     def from_folder(
         cls, folder: Path | str, device: str = "cpu", registration: RegistrationConfig = REGISTRATION
     ) -> "Enhancer":
-        """Load a weights folder (``model.safetensors`` and ``model.json``) onto ``cpu``, ``cuda`` or ``auto``."""
+        """Load a Coarse-net's folder (``model.safetensors``, ``model.json``) onto ``cpu``, ``cuda`` or ``auto``."""
         place = _choose_device(device)
         network, spec = load_coarse(folder)
         config = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
         return cls(network.to(place), config, spec["spacing_mm"], place, registration)
+
+    def with_fine(self, bundle: Path | str, sampling: SamplingConfig = DEFAULT_SAMPLING, seed: int = 0) -> "Enhancer":
+        """Return an enhancer that runs the second stage too, its networks from the folders of `bundle`."""
+        fine = FineNet.from_folder(bundle, self.device)
+        return replace(self, fine=fine, sampling=sampling, seed=seed)
 
     @property
     def grid(self) -> Grid:
@@ -92,11 +110,19 @@ class Enhancer:
     def restore(self, volume: Volume, progress: Callable[[float], None] | None = None) -> Volume:
         """Restore a skull-stripped volume on the standard grid, of any intensity scale; the scale is kept.
 
+        One stage or both, as the enhancer has them.
+
         Raises
         ------
         GridMismatchError
             If the volume lies on another grid.
         """
+        return self.restore_samples(volume, progress)[0]
+
+    def restore_samples(
+        self, volume: Volume, progress: Callable[[float], None] | None = None
+    ) -> tuple[Volume, Volume | None]:
+        """Restore as `restore` does; return the standard deviation over samples too, where there were several."""
         if not volume.grid.same_as(self.grid):
             raise GridMismatchError(
                 f"expected a volume on the standard grid of {self.spacing_mm} mm, shape {self.grid.shape}; got shape "
@@ -104,9 +130,16 @@ class Enhancer:
             )
         dtype = torch.float32 if self.config.precision == "fp32" else fastest_dtype(self.device)
         restored = restore_volume(
-            self.network, volume.data, config=self.config, autocast_dtype=dtype, progress=progress
+            self.network,
+            volume.data,
+            config=self.config,
+            autocast_dtype=dtype,
+            progress=progress if self.fine is None else None,
         )
-        return volume.with_data(restored)
+        if self.fine is None:
+            return volume.with_data(restored), None
+        result = self.fine.restore(restored, self.sampling, self.seed, progress)
+        return volume.with_data(result.data), None if result.std is None else volume.with_data(result.std)
 
     def enhance(self, scan: Scan, space: Space = "native", progress: Progress | None = None) -> Enhanced:
         """Bring a scan to the standard grid, restore it, and bring the result back; cubic both ways.
@@ -145,10 +178,12 @@ class Enhancer:
                 distance_mm = self._distance_to_brain(native.with_data(brain_mask), moving2fixed)
                 shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
                 weight = weight.with_data(np.minimum(weight.data, brain_ramp(distance_mm)))
-            restored = self.restore(shown, lambda fraction: steps.report("restore", fraction))
+            restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
+            std = std and std.with_data(std.data * weight.data)
         with steps("return"):
             if space == "template":
                 result = scan.in_standard_space(blend(restored, standard, weight))
+                spread = std and scan.in_standard_space(std)
             else:
                 fixed2moving = np.linalg.inv(moving2fixed)
                 restored = _non_negative(resample(restored, native.grid, fixed2moving, antialias=False))
@@ -158,7 +193,10 @@ class Enhancer:
                 blended = blend(restored, kept, weight)
                 is_empty = (scan.volume.data == 0) & ~brain_mask
                 result = scan.with_data(np.where(is_empty, 0, blended.data))
-        return Enhanced(result, alignment, is_stripped, steps.timings)
+                spread = std and scan.with_data(
+                    resample(std, native.grid, fixed2moving, order=1, antialias=False).data * ~is_empty
+                )
+        return Enhanced(result, alignment, is_stripped, steps.timings, spread)
 
     def _align(self, brain: Volume) -> Registration:
         """Register the brain of a scan, unless the scan lies on the standard grid already."""

@@ -14,6 +14,7 @@ from bmenet.diffusion.guidance import ProgressiveConstraint
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.diffusion.sampling import sample_latent, start_latent
 from bmenet.diffusion.solvers import SOLVERS
+from bmenet.errors import ConfigError
 from bmenet.grid import FIELD_OF_VIEW_MM
 from bmenet.inference.latent import decode_volume, decode_with_gradient, edge_map, encode_volume
 from bmenet.intensity import blind_scale
@@ -66,6 +67,8 @@ class FineNet:
     denoiser : Denoiser
     control : HintControl
     schedule : NoiseSchedule
+    max_timestep : int
+        The highest one that the control was trained for.
     has_edge_hint : bool
         Without it the control is not shown the edges: an ablation.
     """
@@ -76,6 +79,7 @@ class FineNet:
     denoiser: Denoiser
     control: HintControl
     schedule: NoiseSchedule
+    max_timestep: int
     has_edge_hint: bool = True
 
     @classmethod
@@ -100,7 +104,22 @@ class FineNet:
             networks["prior"],  # type: ignore[arg-type]
             networks["fine"],  # type: ignore[arg-type]
             schedule,
+            int(specs["fine"]["max_timestep"]),
         )
+
+    def check(self, sampling: SamplingConfig) -> None:
+        """Raise ConfigError if `sampling` asks for timesteps that the networks were not trained for."""
+        first = sampling.start_timestep if sampling.start == "reference" else self.schedule.timesteps - 1
+        if first > self.max_timestep:
+            raise ConfigError(
+                f"sampling.start_timestep: expected at most {self.max_timestep}, which the ControlNet was trained for"
+                f" (fine.max_timestep); got {first} (start: {sampling.start})"
+            )
+        if sampling.steps > first + 1:
+            raise ConfigError(
+                f"sampling.steps: expected at most {first + 1}, one for each timestep from {first} down;"
+                f" got {sampling.steps}"
+            )
 
     def without_edge_hint(self) -> "FineNet":
         """Return the same networks, the control blind to edges."""
@@ -132,9 +151,10 @@ class FineNet:
 
         Raises
         ------
-        ValueError
-            If `sampling` asks for a timestep that the networks do not know.
+        ConfigError
+            If `sampling` asks for timesteps that the networks were not trained for.
         """
+        self.check(sampling)
         scale = np.float32(blind_scale(coarse, FIELD_OF_VIEW_MM[0] / coarse.shape[0]))
         device = next(self.denoiser.parameters()).device
         dtype = fastest_dtype(device)

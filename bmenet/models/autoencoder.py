@@ -1,5 +1,8 @@
 """The KL autoencoder of volumes, and the scale that gives its latents unit variance."""
 
+import json
+from typing import Any
+
 from monai.networks.nets import AutoencoderKL
 from torch import Tensor, nn
 
@@ -56,3 +59,9 @@ class LatentAutoencoder(nn.Module):
         """Return the reconstruction from ``z = mean + std * noise``, and mean and std of q(z | x), unscaled."""
         mean, std = self.network.encode(volume)
         return self.network.decode(mean + std * noise), mean, std
+
+
+def autoencoder_from_spec(spec: dict[str, Any]) -> LatentAutoencoder:
+    """Build the network that a weights folder's ``model.json`` describes."""
+    config = AutoencoderConfig.model_validate_json(json.dumps(spec["config"]))
+    return LatentAutoencoder(config, spec["scale_factor"])

@@ -1,5 +1,8 @@
 """The ControlNet: a copy of the denoiser's encoder that sees the hint and steers the frozen denoiser."""
 
+import json
+from typing import Any
+
 from monai.networks.nets import ControlNet
 from torch import Tensor, nn
 
@@ -56,3 +59,8 @@ class HintControl(nn.Module):
             join_covariates(hint, no_covariates, self.multiple),
             context=covariates.unsqueeze(1),
         )
+
+
+def control_from_spec(spec: dict[str, Any]) -> HintControl:
+    """Build the network that a weights folder's ``model.json`` describes."""
+    return HintControl(PriorConfig.model_validate_json(json.dumps(spec["config"])), spec["latent_channels"])

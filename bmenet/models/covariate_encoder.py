@@ -1,5 +1,7 @@
 """The covariate encoder: sex, age and volumes from a restored volume."""
 
+from typing import Any
+
 import torch
 from monai.networks.nets import resnet18
 from torch import Tensor, nn
@@ -45,3 +47,8 @@ class CovariateEncoder(nn.Module):
     def encode(self, coarse: Tensor) -> Tensor:
         """Return covariates, shape (B, 4), of volumes of shape (B, 1, X, Y, Z), unit intensities."""
         return self(self.reduce(coarse))
+
+
+def covariate_encoder_from_spec(spec: dict[str, Any]) -> CovariateEncoder:
+    """Build the network that a weights folder's ``model.json`` describes."""
+    return CovariateEncoder(spec["reduction"])

@@ -1,5 +1,6 @@
 """The denoiser of latents: predicts the noise from a noisy latent, its timestep and the covariates."""
 
+import json
 from typing import Any
 
 import torch
@@ -63,6 +64,11 @@ class Denoiser(nn.Module):
         )
         x, y, z = noisy_latent.shape[2:]
         return noise[..., :x, :y, :z]
+
+
+def denoiser_from_spec(spec: dict[str, Any]) -> Denoiser:
+    """Build the network that a weights folder's ``model.json`` describes."""
+    return Denoiser(PriorConfig.model_validate_json(json.dumps(spec["config"])), spec["latent_channels"])
 
 
 def unet_keywords(config: PriorConfig) -> dict[str, Any]:

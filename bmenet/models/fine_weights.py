@@ -1,43 +1,22 @@
 """The networks of the second stage on disk: `KINDS` says how each is built from its spec."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
 
-from bmenet.config import AutoencoderConfig, PriorConfig
-from bmenet.models.autoencoder import LatentAutoencoder
-from bmenet.models.control import HintControl
-from bmenet.models.covariate_encoder import CovariateEncoder
-from bmenet.models.denoiser import Denoiser
+from bmenet.models.autoencoder import autoencoder_from_spec
+from bmenet.models.control import control_from_spec
+from bmenet.models.covariate_encoder import covariate_encoder_from_spec
+from bmenet.models.denoiser import denoiser_from_spec
 from bmenet.models.weights import Spec, load_weights
 
-
-def _autoencoder(spec: Spec) -> LatentAutoencoder:
-    config = AutoencoderConfig.model_validate_json(json.dumps(spec["config"]))
-    return LatentAutoencoder(config, spec["scale_factor"])
-
-
-def _denoiser(spec: Spec) -> Denoiser:
-    return Denoiser(PriorConfig.model_validate_json(json.dumps(spec["config"])), spec["latent_channels"])
-
-
-def _control(spec: Spec) -> HintControl:
-    config = PriorConfig.model_validate_json(json.dumps(spec["config"]))
-    return HintControl(config, spec["latent_channels"])
-
-
-def _covariate_encoder(spec: Spec) -> CovariateEncoder:
-    return CovariateEncoder(spec["reduction"])
-
-
 KINDS: dict[str, Callable[[Spec], nn.Module]] = {
-    "autoencoder": _autoencoder,
-    "edge_autoencoder": _autoencoder,
-    "prior": _denoiser,
-    "covariates": _covariate_encoder,
-    "fine": _control,
+    "autoencoder": autoencoder_from_spec,
+    "edge_autoencoder": autoencoder_from_spec,
+    "prior": denoiser_from_spec,
+    "covariates": covariate_encoder_from_spec,
+    "fine": control_from_spec,
 }
 """Name to builder; the name is also that of the stage (``train_<name>``) and of the weights folder."""
 

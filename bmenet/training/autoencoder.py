@@ -11,10 +11,10 @@ from bmenet.figures import panel
 from bmenet.inference.latent import decode_volume, edge_map, encode_volume
 from bmenet.losses.reconstruction import ReconstructionLoss
 from bmenet.metrics.fidelity import psnr, ssim
-from bmenet.models.autoencoder import LatentAutoencoder
-from bmenet.models.weights import Spec
-from bmenet.training.batches import Batch, batch_loader
+from bmenet.models.autoencoder import LatentAutoencoder, autoencoder_from_spec
+from bmenet.models.weights import Spec, load_weights
 from bmenet.training.fine_cases import load_clean
+from bmenet.training.loader import Batch, batch_loader
 from bmenet.training.session import Task, Trained, train_network
 from bmenet.training.setting import Setting
 from bmenet.training.volume_batches import CropBatches
@@ -84,7 +84,7 @@ def train_autoencoder(setting: Setting, signature: str) -> Trained:
 
 def train_edge_autoencoder(setting: Setting, signature: str) -> Trained:
     """Fine-tune a copy of the image autoencoder on edge maps."""
-    image_autoencoder, _ = setting.load("autoencoder")
+    image_autoencoder, _ = load_weights(setting.layout.weights("autoencoder"), "autoencoder", autoencoder_from_spec)
 
     def build() -> nn.Module:
         network = LatentAutoencoder(setting.config.autoencoder)

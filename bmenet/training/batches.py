@@ -2,16 +2,14 @@
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from bmenet.config import CoarseConfig
 from bmenet.models.slab import PLANE_AXES, coordinate_channels
 from bmenet.seeding import generator
 from bmenet.training.cases import Case, Cases
-
-Batch = dict[str, Tensor]
+from bmenet.training.loader import Batch
 
 
 class SliceBatches(Dataset[Batch]):
@@ -61,23 +59,6 @@ class SliceBatches(Dataset[Batch]):
         context, clean = (torch.from_numpy(gain * (case.unit * block) ** gamma).float() for block in blocks)
         position = coordinate_channels(plane, (centre, row, column), (1, *config.crop), case.clean.shape)
         return torch.cat([context, position[0]]), clean
-
-
-def batch_loader(
-    batches: Dataset[Batch], start: int, steps: int, workers: int, accelerator: Accelerator | None = None
-) -> DataLoader[Batch]:
-    """Load batches for training steps [start, steps), made ahead by `workers` processes.
-
-    Of every step's batches, one a process of `accelerator`, this process gets its own.
-    """
-    rank, ranks = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
-    return DataLoader(
-        batches,
-        batch_size=None,
-        sampler=range(start * ranks + rank, steps * ranks, ranks),
-        num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
-    )
 
 
 def _mirrored(case: Case) -> Case:

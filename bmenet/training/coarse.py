@@ -15,9 +15,10 @@ from bmenet.layout import Layout
 from bmenet.losses import CoarseLoss
 from bmenet.models.coarse import build_coarse
 from bmenet.tracking import NullLogger
-from bmenet.training.batches import Batch, SliceBatches, batch_loader
+from bmenet.training.batches import SliceBatches
 from bmenet.training.cases import Cases, FreshCases, StoredCases
 from bmenet.training.checkpoint import CheckpointFolder
+from bmenet.training.loader import Batch, batch_loader
 from bmenet.training.schedule import Schedule
 from bmenet.training.session import Task, Trained, train_network
 from bmenet.training.validation import CODES, CoarseValidation

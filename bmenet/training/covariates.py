@@ -7,11 +7,13 @@ from bmenet.covariates import COVARIATES
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.losses.denoising import noise_loss
 from bmenet.models.covariate_encoder import CovariateEncoder
-from bmenet.models.weights import Spec
-from bmenet.training.batches import Batch, batch_loader
+from bmenet.models.denoiser import denoiser_from_spec
+from bmenet.models.weights import Spec, load_weights
 from bmenet.training.encode import clean_latents
-from bmenet.training.fine_cases import case_codes, load_pair, subject_covariates
+from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
+from bmenet.training.known_covariates import subject_covariates
+from bmenet.training.loader import Batch, batch_loader
 from bmenet.training.noise_batches import NoiseBatches
 from bmenet.training.noise_validation import NoiseValidation
 from bmenet.training.session import Task, Trained, train_network
@@ -75,7 +77,7 @@ def covariates_signature(setting: Setting) -> str:
         case_codes(config.fine),
         [setting.weights_digest(kind) for kind in ("autoencoder", "prior")],
         setting.clean_digests(),
-        setting.coarse_digests(),
+        coarse_digests(setting.layout, setting.all_subjects, case_codes(config.fine)),
     )
 
 
@@ -92,7 +94,7 @@ def train_covariates(setting: Setting, signature: str) -> Trained:
     setting.require_subjects()
     config = setting.config
     reduction = _SEEN_MM // config.grid.spacing_mm
-    denoiser, _ = setting.load("prior")
+    denoiser, _ = load_weights(setting.layout.weights("prior"), "prior", denoiser_from_spec)
     examples = _examples(setting, setting.split["train"], reduction)
     held_out = _examples(setting, setting.validation_subjects, reduction)
     batches = NoiseBatches(

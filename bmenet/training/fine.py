@@ -4,17 +4,19 @@ import torch
 from torch import Tensor, nn
 
 from bmenet.brain import foreground_mask
+from bmenet.config import Config, SamplingConfig
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.figures import panel
-from bmenet.inference.fine import FineNet
+from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
 from bmenet.losses.denoising import noise_loss
 from bmenet.metrics.fidelity import psnr
 from bmenet.models.control import HintControl
+from bmenet.models.fine_weights import load_fine
 from bmenet.models.weights import Spec
-from bmenet.training.batches import Batch, batch_loader
-from bmenet.training.encode import case_latents
-from bmenet.training.fine_cases import load_pair
+from bmenet.training.encode_cases import case_latents
+from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
+from bmenet.training.loader import Batch, batch_loader
 from bmenet.training.noise_batches import NoiseBatches
 from bmenet.training.noise_validation import NoiseValidation
 from bmenet.training.session import Task, Trained, train_network
@@ -73,11 +75,14 @@ class FineValidation:
         """Return minus the loss; ``val.loss``, and PSNR inside the brain of the coarse and of the fine volume."""
         score, metrics = self.losses(network, step)
         subject = self.setting.validation_subjects[0]
-        coarse, clean = (volume.data for volume in load_pair(self.setting.layout, subject, VALIDATED_CODE))
+        layout, config = self.setting.layout, self.setting.config
+        coarse, clean = (volume.data for volume in load_pair(layout, subject, VALIDATED_CODE))
         device = next(network.parameters()).device
-        parts = [self.setting.load(kind)[0].to(device) for kind in ("autoencoder", "edge_autoencoder", "covariates")]
-        schedule = NoiseSchedule(self.setting.config.diffusion)
-        fine = FineNet(*parts, self.denoiser, network, schedule).restore(coarse).data  # type: ignore[arg-type]
+        kinds = ("autoencoder", "edge_autoencoder", "covariates")
+        parts = [load_fine(layout.weights(kind), kind)[0].to(device) for kind in kinds]
+        schedule = NoiseSchedule(config.diffusion)
+        net = FineNet(*parts, self.denoiser, network, schedule, config.fine.max_timestep)  # type: ignore[arg-type]
+        fine = net.restore(coarse, _validation_sampling(config)).data
         brain_mask = foreground_mask(clean)
         metrics["val.psnr_brain.coarse"] = psnr(coarse, clean, brain_mask)
         metrics["val.psnr_brain.fine"] = psnr(fine, clean, brain_mask)
@@ -94,7 +99,7 @@ def fine_signature(setting: Setting) -> str:
         *(section.model_dump(mode="json") for section in (config.fine, config.diffusion, config.prior)),
         [setting.weights_digest(kind) for kind in ("autoencoder", "edge_autoencoder", "covariates", "prior")],
         setting.clean_digests(),
-        setting.coarse_digests(),
+        coarse_digests(setting.layout, setting.all_subjects, case_codes(config.fine)),
     )
 
 
@@ -103,6 +108,7 @@ def describe_fine(setting: Setting) -> Spec:
     return {
         "config": setting.config.prior.model_dump(mode="json"),
         "latent_channels": setting.config.autoencoder.latent_channels,
+        "max_timestep": setting.config.fine.max_timestep,
     }
 
 
@@ -114,7 +120,7 @@ def train_fine(setting: Setting, signature: str) -> Trained:
     cases = [(subject, code) for subject in setting.split["train"] for code in weights]
     held_out = [(subject, VALIDATED_CODE) for subject in setting.validation_subjects]
     latents = case_latents(setting, [*cases, *held_out])
-    denoiser, _ = setting.load("prior")
+    denoiser, _ = load_fine(setting.layout.weights("prior"), "prior")
     timesteps = config.fine.max_timestep + 1
     batches = NoiseBatches(
         [latents[case] for case in cases],
@@ -152,3 +158,11 @@ def train_fine(setting: Setting, signature: str) -> Trained:
         setting.checkpoints("fine", signature),
         setting.logger,
     )
+
+
+def _validation_sampling(config: Config) -> SamplingConfig:
+    """Return how validation runs the reverse process: quickly, unconstrained, from half the trained range."""
+    start = config.fine.max_timestep // 2
+    guidance = DEFAULT_SAMPLING.guidance.model_copy(update={"scale": 0.0})
+    changes = {"start_timestep": start, "steps": min(5, start + 1), "guidance": guidance}
+    return DEFAULT_SAMPLING.model_copy(update=changes)

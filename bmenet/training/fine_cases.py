@@ -1,10 +1,11 @@
 """What the second stage is trained on: clean volumes, and the Coarse-net's results on degraded ones."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
-from bmenet.brain import foreground_mask
-from bmenet.config import Config, FineConfig
-from bmenet.covariates import ScaledCovariates, scale_covariates
+from bmenet.config import FineConfig
+from bmenet.files import sha256
 from bmenet.grid import FIELD_OF_VIEW_MM
 from bmenet.intensity import blind_scale
 from bmenet.layout import Layout
@@ -35,18 +36,6 @@ def reference_scale(reference: Volume) -> float:
     return blind_scale(reference.data, FIELD_OF_VIEW_MM[0] / reference.data.shape[0])
 
 
-def subject_covariates(config: Config, layout: Layout, known: dict, subject: str) -> ScaledCovariates:
-    """Scale what is known about a subject: age and sex from its table, the brain's volume from its clean volume.
-
-    Parameters
-    ----------
-    config : Config
-    layout : Layout
-    known : dict
-        Subject to ``age`` and ``sex``, None where not known.
-    subject : str
-    """
-    clean = load_unit_volume(layout.clean(subject))
-    brain_ml = np.count_nonzero(foreground_mask(clean.data)) * config.grid.spacing_mm**3 / 1000
-    person = known.get(subject, {})
-    return scale_covariates(config.covariates, sex=person.get("sex"), age=person.get("age"), brain_ml=brain_ml)
+def coarse_digests(layout: Layout, subjects: Iterable[str], codes: Sequence[str]) -> list[str]:
+    """Return the SHA-256 of the coarse results of cases."""
+    return [sha256(layout.coarse(subject, code)) for subject in subjects for code in codes]

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from bmenet.errors import TrainingError
 from bmenet.progress import console, progress_bar
-from bmenet.training.batches import Batch
 from bmenet.training.checkpoint import CheckpointFolder
+from bmenet.training.loader import Batch
 from bmenet.training.schedule import Schedule
 from bmenet.training.state import TrainingState
 

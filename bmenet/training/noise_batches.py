@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bmenet.seeding import generator
-from bmenet.training.batches import Batch
+from bmenet.training.loader import Batch
 
 _CROPPED = ("latent", "hint", "edges")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bmenet.seeding import generator
-from bmenet.training.batches import Batch
+from bmenet.training.loader import Batch
 
 _FRACTIONS = (0.05, 0.2, 0.4, 0.6, 0.8)
 """Of the range of timesteps."""

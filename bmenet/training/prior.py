@@ -7,9 +7,9 @@ from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.losses.denoising import noise_loss
 from bmenet.models.denoiser import Denoiser
 from bmenet.models.weights import Spec
-from bmenet.training.batches import Batch, batch_loader
 from bmenet.training.encode import Latents, clean_latents
-from bmenet.training.fine_cases import subject_covariates
+from bmenet.training.known_covariates import subject_covariates
+from bmenet.training.loader import Batch, batch_loader
 from bmenet.training.noise_batches import NoiseBatches
 from bmenet.training.noise_validation import NoiseValidation
 from bmenet.training.session import Task, Trained, train_network

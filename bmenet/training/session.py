@@ -13,8 +13,8 @@ from bmenet.models.precision import fastest_dtype
 from bmenet.progress import console
 from bmenet.seeding import derive_seed
 from bmenet.tracking import NullLogger
-from bmenet.training.batches import Batch
 from bmenet.training.checkpoint import CheckpointFolder
+from bmenet.training.loader import Batch
 from bmenet.training.loop import LossFunction, Validation, train
 from bmenet.training.schedule import Schedule
 from bmenet.training.state import TrainingState

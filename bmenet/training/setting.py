@@ -5,17 +5,13 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import nn
-
 from bmenet.config import Config, StepsConfig
 from bmenet.errors import ConfigError
 from bmenet.files import sha256
 from bmenet.layout import Layout
-from bmenet.models.fine_weights import load_fine
-from bmenet.models.weights import SPEC_FILE, Spec
+from bmenet.models.weights import SPEC_FILE
 from bmenet.tracking import NullLogger
 from bmenet.training.checkpoint import CheckpointFolder
-from bmenet.training.fine_cases import case_codes
 from bmenet.training.schedule import Schedule
 
 
@@ -50,6 +46,11 @@ class Setting:
                 )
 
     @property
+    def all_subjects(self) -> list[str]:
+        """Those of training and of validation."""
+        return [*self.split["train"], *self.split["validation"]]
+
+    @property
     def validation_subjects(self) -> list[str]:
         """The validation subjects in use."""
         return self.split["validation"][: self.config.training.validation_volumes]
@@ -59,10 +60,6 @@ class Setting:
         shared = self.config.training.model_dump(include=set(Schedule.__dataclass_fields__))
         own = steps.model_dump(include=set(Schedule.__dataclass_fields__))
         return Schedule(**shared, **own, log_every=self.config.tracking.log_every)
-
-    def load(self, kind: str) -> tuple[nn.Module, Spec]:
-        """Load a network that an earlier stage trained."""
-        return load_fine(self.layout.weights(kind), kind)
 
     def weights_digest(self, kind: str) -> str:
         """Return the SHA-256 of a network's ``model.json``, which holds that of its weights."""
@@ -81,14 +78,7 @@ class Setting:
 
     def clean_digests(self) -> list[str]:
         """Return the SHA-256 of the clean volumes of training and validation subjects."""
-        subjects = [*self.split["train"], *self.split["validation"]]
-        return [sha256(self.layout.clean(subject)) for subject in subjects]
-
-    def coarse_digests(self) -> list[str]:
-        """Return the SHA-256 of the coarse results of training and validation subjects."""
-        subjects = [*self.split["train"], *self.split["validation"]]
-        codes = case_codes(self.config.fine)
-        return [sha256(self.layout.coarse(subject, code)) for subject in subjects for code in codes]
+        return [sha256(self.layout.clean(subject)) for subject in self.all_subjects]
 
     def checkpoints(self, name: str, signature: str) -> CheckpointFolder:
         """Return where a training keeps its state."""

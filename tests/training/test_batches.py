@@ -6,8 +6,9 @@ import torch
 
 from bmenet.config import Config
 from bmenet.layout import Layout
-from bmenet.training.batches import SliceBatches, batch_loader
+from bmenet.training.batches import SliceBatches
 from bmenet.training.cases import Case, StoredCases
+from bmenet.training.loader import batch_loader
 from tests.training.conftest import SPLIT
 
 

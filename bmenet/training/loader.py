@@ -1,0 +1,25 @@
+"""From a data set of whole batches to the batches of one process of a training."""
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+Batch = dict[str, Tensor]
+
+
+def batch_loader(
+    batches: Dataset[Batch], start: int, steps: int, workers: int, accelerator: Accelerator | None = None
+) -> DataLoader[Batch]:
+    """Load batches for training steps [start, steps), made ahead by `workers` processes.
+
+    Of every step's batches, one a process of `accelerator`, this process gets its own.
+    """
+    rank, ranks = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(start * ranks + rank, steps * ranks, ranks),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -7,6 +7,7 @@ import typer
 from bmenet.cli.degrade import degrade
 from bmenet.cli.enhance import enhance
 from bmenet.cli.evaluate import evaluate
+from bmenet.cli.import_brainldm import import_brainldm
 from bmenet.cli.profile import profile
 from bmenet.cli.start import start
 from bmenet.cli.tracking import sync_tracking
@@ -16,6 +17,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "degrade": degrade,
     "evaluate": evaluate,
     "profile": profile,
+    "import-brainldm": import_brainldm,
     "sync-tracking": sync_tracking,
 }
 

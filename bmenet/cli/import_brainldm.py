@@ -1,0 +1,45 @@
+"""`bmenet import-brainldm`: the published prior, in this project's format."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bmenet.cli.errors import exit_on_error
+
+
+def import_brainldm(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder with BrainLDM's autoencoder.pth and diffusion_model.pth.", file_okay=False
+        ),
+    ],
+    profile: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Profile whose sizes the weights must fit.")
+    ] = Path("params/paper.yaml"),
+    scale_factor: Annotated[
+        float, typer.Option(min=0, help="What latents were multiplied by when the denoiser was trained.")
+    ] = 1.0,
+) -> None:
+    """Take BrainLDM's published weights into weights/autoencoder and weights/prior.
+
+    Every key and shape is checked before anything is written; what does not fit is named. Prints the two folders.
+
+    To train the rest on top of them, keep DVC from training these two again:
+    `dvc commit --force train_autoencoder train_prior; dvc freeze train_autoencoder train_prior; dvc repro`.
+
+    Exit codes: 0 done; 1 a file is missing or does not fit; 2 wrong use.
+    """
+    with exit_on_error():
+        from bmenet.config import load_config
+        from bmenet.layout import Layout
+        from bmenet.models.brainldm import BrainLDM
+        from bmenet.models.brainldm import import_brainldm as convert
+
+        config = load_config(profile)
+        sizes = BrainLDM(config.autoencoder, config.prior, config.diffusion)
+        done = convert(source, Layout().weights_folder, sizes, scale_factor)
+    typer.echo(f"autoencoder: {done.autoencoder_keys} tensors; prior: {done.prior_keys} tensors", err=True)
+    typer.echo(done.autoencoder)
+    typer.echo(done.prior)

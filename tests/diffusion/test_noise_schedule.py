@@ -1,0 +1,58 @@
+import pytest
+import torch
+from monai.networks.schedulers import DDPMScheduler
+
+from bmenet.config import DiffusionConfig
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+
+CONFIG = DiffusionConfig(timesteps=1000, beta_start=0.0015, beta_end=0.0205)
+
+
+@pytest.fixture
+def schedule() -> NoiseSchedule:
+    return NoiseSchedule(CONFIG)
+
+
+def test_signal_power_is_that_of_monai_with_brainldm_s_betas(schedule):
+    # BrainLDM was trained with MONAI's scheduler: "scaled_linear_beta", 0.0015 to 0.0205, 1000 steps.
+    monai = DDPMScheduler(
+        num_train_timesteps=1000, schedule="scaled_linear_beta", beta_start=0.0015, beta_end=0.0205, clip_sample=False
+    )
+    for timestep in (0, 1, 250, 500, 999):
+        assert schedule.signal_power(timestep) == pytest.approx(float(monai.alphas_cumprod[timestep]), rel=1e-4)
+
+
+def test_timestep_before_the_first_is_the_clean_latent(schedule):
+    assert schedule.signal_power(-1) == 1
+
+
+def test_add_noise_keeps_the_variance_of_a_unit_latent(schedule):
+    generator = torch.Generator().manual_seed(0)
+    latent, noise = (torch.randn(4, 3, 16, 16, 16, generator=generator) for _ in range(2))
+    noisy = schedule.add_noise(latent, noise, torch.tensor([0, 200, 600, 999]))
+    torch.testing.assert_close(noisy.var(dim=(1, 2, 3, 4)), torch.ones(4), atol=0.05, rtol=0)
+    assert float((noisy[0] - latent[0]).abs().mean()) < 0.05
+    assert float((noisy[3] - noise[3]).abs().mean()) < 0.05
+
+
+def test_predict_clean_inverts_add_noise(schedule):
+    generator = torch.Generator().manual_seed(0)
+    latent, noise = (torch.randn(1, 3, 4, 4, 4, generator=generator) for _ in range(2))
+    noisy = schedule.add_noise(latent, noise, torch.tensor([700]))
+    torch.testing.assert_close(schedule.predict_clean(noisy, noise, 700), latent, atol=1e-4, rtol=0)
+
+
+def test_descend_goes_evenly_to_the_clean_latent(schedule):
+    assert schedule.descend(999, 4) == [999, 749, 499, 249, -1]
+    assert schedule.descend(300, 1) == [300, -1]
+    assert schedule.descend(3, 4) == [3, 2, 1, 0, -1]
+    whole = schedule.descend(999, 1000)
+    assert whole == list(range(999, -2, -1))
+
+
+@pytest.mark.parametrize(
+    ("start", "steps", "named"), [(1000, 10, "got 1000"), (5, 7, "1 to 6.*got 7"), (5, 0, "got 0")]
+)
+def test_descend_refuses_what_the_denoiser_does_not_know(schedule, start, steps, named):
+    with pytest.raises(ValueError, match=named):
+        schedule.descend(start, steps)

@@ -1,0 +1,51 @@
+"""Untrained networks of the second stage, of the smoke profile's sizes, in memory and on disk."""
+
+from pathlib import Path
+
+import torch
+
+from bmenet.config import Config, load_config
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.inference.fine import FineNet
+from bmenet.models.autoencoder import LatentAutoencoder
+from bmenet.models.control import HintControl
+from bmenet.models.covariate_encoder import CovariateEncoder
+from bmenet.models.denoiser import Denoiser
+from bmenet.models.weights import save_weights
+
+SMOKE = Path(__file__).parents[1] / "params" / "smoke.yaml"
+
+
+def smoke_config() -> Config:
+    return load_config(SMOKE)
+
+
+def make_fine_net(seed: int = 0) -> FineNet:
+    """Return networks whose denoiser answers something and whose control does not, yet."""
+    config = smoke_config()
+    torch.manual_seed(seed)
+    denoiser = Denoiser(config.prior, 3)
+    # Untrained, its last layer is zero and it would answer zero to everything.
+    torch.nn.init.normal_(denoiser.network.out[-1].conv.weight, std=0.1)
+    control = HintControl(config.prior, 3)
+    control.copy_encoder(denoiser)
+    parts = [LatentAutoencoder(config.autoencoder), LatentAutoencoder(config.autoencoder), CovariateEncoder(1)]
+    for network in (*parts, denoiser, control):
+        network.eval().requires_grad_(False)
+    return FineNet(*parts, denoiser, control, NoiseSchedule(config.diffusion), config.fine.max_timestep)
+
+
+def save_fine_net(net: FineNet, weights: Path) -> None:
+    """Write the networks as the training stages do."""
+    config = smoke_config()
+    autoencoder = {"config": config.autoencoder.model_dump(mode="json"), "scale_factor": 1.0}
+    prior = {"config": config.prior.model_dump(mode="json"), "latent_channels": 3}
+    specs = {
+        "autoencoder": (net.autoencoder, autoencoder),
+        "edge_autoencoder": (net.edge_autoencoder, autoencoder),
+        "covariates": (net.covariate_encoder, {"reduction": 1}),
+        "prior": (net.denoiser, prior | {"diffusion": config.diffusion.model_dump(mode="json")}),
+        "fine": (net.control, prior | {"max_timestep": net.max_timestep}),
+    }
+    for kind, (network, spec) in specs.items():
+        save_weights(weights / kind, kind, network, spec | {"lineage": {}})

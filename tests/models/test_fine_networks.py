@@ -1,0 +1,129 @@
+"""Contracts of the second stage's networks."""
+
+import copy
+
+import pytest
+import torch
+
+from bmenet.config import load_config
+from bmenet.models.autoencoder import LatentAutoencoder
+from bmenet.models.control import HintControl
+from bmenet.models.covariate_encoder import CovariateEncoder
+from bmenet.models.denoiser import Denoiser
+from bmenet.models.norm import ChannelNorm
+from tests.fine_networks import make_fine_net, smoke_config
+
+
+@pytest.fixture(scope="module")
+def config():
+    return smoke_config()
+
+
+@pytest.fixture
+def inputs():
+    generator = torch.Generator().manual_seed(0)
+    latent = torch.randn(2, 3, 5, 7, 5, generator=generator)
+    hint = torch.randn(2, 6, 5, 7, 5, generator=generator)
+    return latent, torch.tensor([10, 900]), torch.rand(2, 4, generator=generator), hint
+
+
+@torch.no_grad()
+def test_an_untrained_control_changes_nothing(inputs):
+    latent, timestep, covariates, hint = inputs
+    net = make_fine_net()
+    residuals = net.control(latent, timestep, covariates, hint)
+    assert all(float(tensor.abs().max()) == 0 for tensor in [*residuals[0], residuals[1]])
+    alone = net.denoiser(latent, timestep, covariates)
+    assert float(alone.abs().max()) > 0
+    torch.testing.assert_close(net.denoiser(latent, timestep, covariates, residuals), alone, rtol=0, atol=0)
+
+
+def test_control_learns_from_its_first_step_and_then_sees_the_hint(config, inputs):
+    latent, timestep, covariates, hint = inputs
+    net = make_fine_net()
+    control = net.control.requires_grad_(True)
+    optimiser = torch.optim.SGD(control.parameters(), lr=0.1)
+    for _ in range(2):
+        optimiser.zero_grad()
+        net.denoiser(
+            latent, timestep, covariates, control(latent, timestep, covariates, hint)
+        ).square().mean().backward()
+        optimiser.step()
+    assert all(parameter.grad is None for parameter in net.denoiser.parameters())
+    with torch.no_grad():
+        one, other = (control(latent, timestep, covariates, tensor)[1] for tensor in (hint, -hint))
+    assert float((one - other).abs().max()) > 0
+
+
+def test_control_starts_as_the_denoiser_s_encoder():
+    net = make_fine_net()
+    own = net.control.network.state_dict()
+    for name, tensor in net.denoiser.network.state_dict().items():
+        if name.startswith(("conv_in", "time_embed", "down_blocks", "middle_block")):
+            assert torch.equal(own[name], tensor), name
+
+
+@torch.no_grad()
+def test_denoiser_takes_a_latent_that_does_not_halve_evenly(config, inputs):
+    latent, timestep, covariates, _ = inputs
+    assert Denoiser(config.prior, 3)(latent, timestep, covariates).shape == latent.shape
+
+
+@torch.no_grad()
+def test_denoiser_looks_at_timestep_and_covariates(inputs):
+    latent, timestep, covariates, _ = inputs
+    denoiser = make_fine_net().denoiser
+    base = denoiser(latent, timestep, covariates)
+    assert not torch.allclose(base, denoiser(latent, timestep + 50, covariates))
+    assert not torch.allclose(base, denoiser(latent, timestep, 1 - covariates))
+
+
+@torch.no_grad()
+def test_autoencoder_scales_its_latents_and_undoes_it(config, phantom):
+    volume = torch.from_numpy(phantom.data)[None, None]
+    torch.manual_seed(0)
+    plain = LatentAutoencoder(config.autoencoder)
+    scaled = copy.deepcopy(plain)
+    scaled.scale_factor = 4.0
+    torch.testing.assert_close(scaled.encode(volume), 4 * plain.encode(volume))
+    torch.testing.assert_close(scaled.decode(scaled.encode(volume)), plain.decode(plain.encode(volume)))
+    assert plain.encode(volume).shape == (1, 3, 10, 14, 10)
+
+
+@torch.no_grad()
+def test_channel_norm_makes_a_crop_see_what_the_whole_volume_sees(config):
+    # Away from a crop's rim the latent must be the same, whatever lies outside: a group norm's is not.
+    volume = torch.zeros(1, 1, 64, 64, 64)
+    volume[:, :, :48, :48, :48] = torch.rand(48, 48, 48, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    network = LatentAutoencoder(config.autoencoder)
+    whole, crop = network.encode(volume), network.encode(volume[:, :, :48, :48, :48])
+    inner = (slice(None), slice(None), *[slice(5, 7)] * 3)
+    torch.testing.assert_close(whole[inner], crop[inner], atol=1e-4, rtol=1e-4)
+    torch.manual_seed(0)
+    grouped = LatentAutoencoder(config.autoencoder.model_copy(update={"norm": "group"}))
+    assert not torch.allclose(
+        grouped.encode(volume)[inner], grouped.encode(volume[:, :, :48, :48, :48])[inner], atol=1e-2
+    )
+
+
+def test_channel_norm_has_the_parameters_of_a_group_norm(config):
+    kinds = [LatentAutoencoder(config.autoencoder.model_copy(update={"norm": norm})) for norm in ("channel", "group")]
+    shapes = [{name: tensor.shape for name, tensor in network.state_dict().items()} for network in kinds]
+    assert shapes[0] == shapes[1]
+    assert any(isinstance(module, ChannelNorm) for module in kinds[0].modules())
+
+
+@torch.no_grad()
+def test_covariate_encoder_knows_nothing_before_training(phantom):
+    volume = torch.from_numpy(phantom.data)[None, None]
+    assert CovariateEncoder(1).eval().encode(volume).tolist() == [[0.5] * 4]
+
+
+@torch.no_grad()
+def test_control_of_the_paper_has_the_published_size():
+    config = load_config("params/paper.yaml")
+    with torch.device("meta"):
+        control = HintControl(config.prior, config.autoencoder.latent_channels)
+    # The published one joins hint and latent before its first layer; ours sums two convolutions: about the same.
+    assert sum(parameter.numel() for parameter in control.parameters()) / 1e6 == pytest.approx(229.7, rel=0.02)

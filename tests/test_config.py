@@ -87,7 +87,11 @@ PRESET = "degradation.presets.mild"
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        (f"{PRESET}.noise.sigma", [0.2, 0.1], r"noise\.sigma: expected \[low, high\] with low <= high; got \[0\.2, 0\.1"),
+        (
+            f"{PRESET}.noise.sigma",
+            [0.2, 0.1],
+            r"noise\.sigma: expected \[low, high\] with low <= high; got \[0\.2, 0\.1",
+        ),
         (f"{PRESET}.noise.sigma", [0.2], r"noise\.sigma: expected \[low, high\]; got \[0\.2\]"),
         (f"{PRESET}.noise.sigma", [-0.1, 0.1], r"noise\.sigma\.low: expected greater than or equal to 0; got -0\.1"),
         (f"{PRESET}.bias.ratio", [0.5, 1.0], r"bias\.ratio\.high: expected less than 1; got 1\.0"),

@@ -39,8 +39,8 @@ def load_config(path: Path | str = PARAMS_FILE) -> Config:
     Raises
     ------
     ConfigError
-        If the file is missing, cannot be read, is not YAML in UTF-8, or any key is unknown, missing, of the wrong type or out of range; the
-        message names every offending key.
+        If the file is missing, cannot be read, is not YAML in UTF-8, or any key is unknown, missing, of the wrong
+        type or out of range; the message names every offending key.
     """
     path = Path(path)
     try:

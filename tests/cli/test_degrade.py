@@ -87,6 +87,19 @@ def test_from_a_sidecar_its_own_file_comes_again_in_place(bmenet, scan_path):
     assert out.read_bytes() == before
 
 
+def test_a_killed_remake_in_place_keeps_its_sidecar(bmenet, scan_path, monkeypatch):
+    out = scan_path.with_name("out.nii")
+    assert bmenet("degrade", scan_path, out).exit_code == 0
+    recipe = out.with_suffix(".json").read_bytes()
+
+    def die(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sidecar, "save_scan", die)
+    assert bmenet("degrade", scan_path, out, "--from", out.with_suffix(".json")).exit_code == 130
+    assert out.with_suffix(".json").read_bytes() == recipe
+
+
 def test_from_a_sidecar_another_input_is_refused(bmenet, scan_path):
     out = scan_path.with_name("out.nii")
     assert bmenet("degrade", scan_path, out).exit_code == 0

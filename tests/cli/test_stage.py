@@ -62,11 +62,17 @@ def test_sigterm_removes_what_is_half_written_and_exits_with_143(call, tmp_path)
             temporary.write_text("half")
             os.kill(os.getpid(), signal.SIGTERM)
 
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit, match="143"):
-        call(main)
+    def ignore(*_):
+        pass
+
+    before = signal.signal(signal.SIGTERM, ignore)
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            call(main)
+        assert signal.getsignal(signal.SIGTERM) is ignore
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert list(tmp_path.iterdir()) == []
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_outside_the_main_thread_errors_are_caught_all_the_same():

@@ -1,13 +1,22 @@
 """Write files whole or not at all, and fingerprint them."""
 
+import glob
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+_MARK = ".partial-"
+_TOKEN_LENGTH = 8
+_MAX_NAME_BYTES = 255
+_STALE_S = 3600
+"""A temporary file that nobody wrote to for so long was left by a writer that was killed. The age is all that counts:
+the writer may be on another machine, or a live one of the same file, whose temporary file grows."""
 
 
 @contextmanager
@@ -16,10 +25,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
     The temporary name keeps every suffix (``.nii.gz`` stays ``.nii.gz``), so writers that choose a format by
     name keep working. The content is flushed to disk before the move; after an exception nothing is left behind.
+    What a killed writer of the same path left is removed once it is an hour old.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{uuid.uuid4().hex[:8]}-{path.name}")
+    temporary = path.with_name(f"{_MARK}{uuid.uuid4().hex[:_TOKEN_LENGTH]}-{_kept_name(path)}")
+    _sweep(path)
     try:
         yield temporary
         with open(temporary, "rb") as handle:
@@ -27,6 +38,21 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _kept_name(path: Path) -> str:
+    """Return what a temporary name keeps of a name: its end, as much as fits."""
+    room = _MAX_NAME_BYTES - len(_MARK) - _TOKEN_LENGTH - 1
+    return os.fsencode(path.name)[-room:].decode(errors="ignore")
+
+
+def _sweep(path: Path) -> None:
+    """Remove the stale temporary siblings of `path`."""
+    pattern = f"{_MARK}{'?' * _TOKEN_LENGTH}-{glob.escape(_kept_name(path))}"
+    for found in path.parent.glob(pattern):
+        with suppress(OSError):  # another writer may be sweeping too
+            if time.time() - found.stat().st_mtime > _STALE_S:
+                found.unlink()
 
 
 def write_text(path: Path | str, text: str) -> None:

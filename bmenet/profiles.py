@@ -63,7 +63,7 @@ class Profiles:
 
     def active(self) -> str | None:
         """Return the profile that params.yaml is an exact copy of; None where it is edited or missing."""
-        if not self.params.exists():
+        if not self.params.is_file():
             return None
         text = self.params.read_bytes()
         return next((name for name in self.names() if self.path(name).read_bytes() == text), None)
@@ -119,7 +119,10 @@ class Profiles:
                     f"would be lost: save the file as params/<name>.yaml, or use --force, which keeps a copy"
                 )
             backup = self._free_backup()
-            _copy(self.params, backup)
+            if self.params.is_dir():
+                self.params.rename(backup)
+            else:
+                _copy(self.params, backup)
         _copy(profile, self.params)
         return backup
 

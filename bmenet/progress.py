@@ -1,9 +1,12 @@
 """One console and one style of progress bar: messages and progress go to stderr, results to stdout."""
 
+import os
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(stderr=True)
+console = Console(stderr=True, quiet=int(os.environ.get("RANK", "0")) > 0)
+"""Of a distributed training (torchrun and accelerate set RANK) only the main process speaks."""
 
 
 def progress_bar() -> Progress:

@@ -3,7 +3,7 @@
 from bmenet.baselines.bm4d import require_package
 from bmenet.cli.stage import run_stage
 from bmenet.config import EvaluateConfig, load_config
-from bmenet.errors import BMENetError
+from bmenet.errors import BMENetError, ConfigError, VolumeError
 from bmenet.evaluation.case import evaluate_case
 from bmenet.evaluation.methods import method_names
 from bmenet.evaluation.report import write_report
@@ -20,6 +20,7 @@ def main() -> None:
     if "n4_bm4d" in config.evaluate.baselines:
         require_package()
     subjects = read_json(layout.split)["test"]
+    _require_cases(subjects, config.evaluate.codes, layout)
     items = [
         (f"{subject} {code}", (subject, code, _methods(config.evaluate, code), layout, config.sampling, config.seed))
         for subject in subjects
@@ -40,6 +41,18 @@ def main() -> None:
 def _methods(evaluate: EvaluateConfig, code: str) -> list[str]:
     """Return the methods that are run under a code."""
     return method_names(evaluate.baselines, evaluate.fine if code in evaluate.fine_codes else [])
+
+
+def _require_cases(subjects: list[str], codes: list[str], layout: Layout) -> None:
+    """Check that there is something to evaluate, before anything is."""
+    if not subjects:
+        raise ConfigError("split.test: expected at least one subject; got none; raise split.test in params.yaml")
+    missing = sorted({code for subject in subjects for code in codes if not layout.case_input(subject, code).exists()})
+    if missing:
+        raise VolumeError(
+            f"{layout.degraded_folder}: expected every test subject under the codes of evaluate.codes; {missing} are"
+            " missing: add them to degradation.codes and run the stage degrade"
+        )
 
 
 if __name__ == "__main__":

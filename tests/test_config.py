@@ -65,12 +65,13 @@ def _set(raw: dict, key: str, value: object) -> dict:
         ("coarse.learning_rate", -1.0, r"coarse\.learning_rate: expected greater than 0; got -1\.0"),
         ("coarse.arch", "resnet", r"coarse\.arch: expected 'unet' or 'swinir'; got 'resnet'"),
         ("coarse.context_slices", 4, r"coarse: context_slices: expected an odd number; got 4"),
-        ("coarse.planes", ["axial", "axial"], r"coarse: planes: expected one to three distinct planes"),
+        ("coarse.planes", ["axial", "axial"], r"coarse\.planes: expected distinct values; got \['axial', 'axial'\]"),
+        ("coarse.planes", [], r"coarse\.planes: expected at least 1 of them; got \[\]"),
         ("grid.spacing_mm", 3, r"grid\.spacing_mm: expected 1, 2 or 4; got 3"),
         ("seed", -1, r"seed: expected greater than or equal to 0; got -1"),
         ("degradation.codes", ["11"], r"degradation\.codes\.0: expected .*'11'|degradation\.codes\.0: .*pattern"),
-        ("degradation.codes", ["000"], r"degradation: codes: expected distinct non-zero codes"),
-        ("degradation.presets.mild.noise.sigma", [0.2, 0.1], r"presets\.mild\.noise\.sigma: expected \[low, high\]"),
+        ("degradation.codes", ["000"], r"degradation: codes: expected non-zero codes"),
+        ("degradation.codes", ["111", "111"], r"degradation\.codes: expected distinct values"),
         ("evaluate", None, r"evaluate: expected .*; got None"),
     ],
 )
@@ -78,6 +79,71 @@ def test_wrong_value_is_named_with_expected_and_got(raw, key, value, message):
     _set(raw, key, value)
     with pytest.raises(ConfigError, match=message):
         parse_config(raw)
+
+
+PRESET = "degradation.presets.mild"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            f"{PRESET}.noise.sigma",
+            [0.2, 0.1],
+            r"noise\.sigma: expected \[low, high\] with low <= high; got \[0\.2, 0\.1",
+        ),
+        (f"{PRESET}.noise.sigma", [0.2], r"noise\.sigma: expected \[low, high\]; got \[0\.2\]"),
+        (f"{PRESET}.noise.sigma", [-0.1, 0.1], r"noise\.sigma\.low: expected greater than or equal to 0; got -0\.1"),
+        (f"{PRESET}.bias.ratio", [0.5, 1.0], r"bias\.ratio\.high: expected less than 1; got 1\.0"),
+        (f"{PRESET}.bias.ratio", [-0.5, 0.6], r"bias\.ratio\.low: expected greater than or equal to 0; got -0\.5"),
+        (f"{PRESET}.motion.moves", [1.5, 2.7], r"motion\.moves\.low: expected a valid integer; got 1\.5"),
+        (f"{PRESET}.motion.moves", [-3, -1], r"motion\.moves\.low: expected greater than or equal to 0; got -3"),
+        (f"{PRESET}.motion.max_rotation_deg", float("inf"), r"max_rotation_deg: expected a finite number; got inf"),
+        ("degradation.calibration.psnr_db", float("nan"), r"calibration\.psnr_db: expected a finite number; got nan"),
+        ("coarse.learning_rate", float("inf"), r"coarse\.learning_rate: expected a finite number; got inf"),
+        ("coarse.augment.gain", [0, 0], r"coarse\.augment\.gain\.low: expected greater than 0; got 0"),
+        ("coarse.augment.gamma", [-1, 0], r"coarse\.augment\.gamma\.low: expected greater than 0; got -1"),
+        ("coarse.crop", [4, 4], r"coarse\.crop\.0: expected greater than or equal to 8; got 4"),
+        ("coarse.swinir.heads", 7, r"coarse\.swinir: embed: expected a multiple of heads \(7\); got 24"),
+        ("coarse.swinir.depths", [], r"coarse\.swinir\.depths: expected at least 1 of them; got \[\]"),
+        ("evaluate.codes", [], r"evaluate\.codes: expected at least 1 of them; got \[\]"),
+        ("evaluate.codes", ["111", "111"], r"evaluate\.codes: expected distinct values; got \['111', '111'\]"),
+        ("evaluate.baselines", ["n4", "n4"], r"evaluate\.baselines: expected distinct values; got \['n4', 'n4'\]"),
+        ("covariates.age_years", [50, 50], r"covariates\.age_years: expected \[low, high\] with low < high"),
+        ("covariates.brain_ml", [-1, 2000], r"covariates\.brain_ml\.low: expected greater than or equal to 0; got -1"),
+    ],
+)
+def test_value_out_of_its_range_is_refused(raw, key, value, message):
+    _set(raw, key, value)
+    with pytest.raises(ConfigError, match=message):
+        parse_config(raw)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("degradation.codes", ["110"], r"params: evaluate\.codes: expected 000 or codes of .*; got \['111'\] too"),
+        ("fine.max_timestep", 1000, r"params: fine\.max_timestep: expected less than .*\(1000\); got 1000"),
+        ("sampling.start_timestep", 501, r"params: sampling\.start_timestep: expected at most .*\(500\).*; got 501"),
+        ("sampling.steps", 302, r"params: sampling\.steps: expected at most 301, .*; got 302"),
+        ("sampling.guidance.start", 1001, r"params: sampling\.guidance\.start: expected at most .*\(1000\); got 1001"),
+    ],
+)
+def test_sections_that_do_not_agree_are_refused(raw, key, value, message):
+    _set(raw, key, value)
+    with pytest.raises(ConfigError, match=message):
+        parse_config(raw)
+
+
+def test_start_timestep_does_not_count_where_sampling_starts_from_noise(raw):
+    _set(raw, "sampling.start_timestep", 2000)
+    _set(raw, "sampling.start", "noise")
+    assert parse_config(raw).sampling.start_timestep == 2000
+
+
+def test_empty_subset_is_a_valid_split(raw):
+    _set(raw, "split.test", 0)
+    assert parse_config(raw).split.test == 0
 
 
 @pytest.mark.parametrize("key", ["seed", "coarse.steps", "degradation.presets.mild.bias.order", "evaluate"])
@@ -105,13 +171,23 @@ def test_every_wrong_key_is_named_at_once(raw):
         ("- 1\n", "top level"),
         ("", "top level"),
         ("seed: 2026-01-01\n", "expected plain YAML values"),
+        ("seed: 2026-13-45\n", "not valid YAML"),
+        ("? [a]\n: 1\n", r"not valid YAML: expected a word as key; got \['a'\].*line 1"),
+        ("[" * 5000, "not valid YAML"),
+        (b"seed: \xff\n", "expected text in UTF-8; got byte 6"),
     ],
 )
 def test_bad_yaml_is_refused(tmp_path, text, message):
     path = tmp_path / "params.yaml"
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError, match=message):
         load_config(path)
+
+
+def test_folder_in_place_of_the_file_is_refused(tmp_path):
+    (tmp_path / "params.yaml").mkdir()
+    with pytest.raises(ConfigError, match=r"params\.yaml: expected a readable file; got: Is a directory"):
+        load_config(tmp_path / "params.yaml")
 
 
 def test_missing_file_says_what_to_do(tmp_path):

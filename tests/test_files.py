@@ -1,5 +1,7 @@
 import hashlib
+import os
 import threading
+import time
 
 import pytest
 
@@ -47,6 +49,43 @@ def test_two_writers_of_one_file_both_write_a_whole_one(tmp_path):
         thread.join()
     assert path.read_text() in texts
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _left_behind(path, token="0123abcd", age_s=0.0):
+    """Make the temporary file that a killed writer of `path` left."""
+    left = path.with_name(f".partial-{token}-{path.name}")
+    left.write_text("half")
+    os.utime(left, (time.time() - age_s,) * 2)
+    return left
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "[a]*?.txt"])
+def test_what_a_killed_writer_left_is_swept_by_the_next(tmp_path, name):
+    left = _left_behind(tmp_path / name, age_s=3700)
+    write_text(tmp_path / name, "whole")
+    assert not left.exists()
+
+
+def test_sweeping_spares_a_live_writer_and_other_files(tmp_path):
+    path = tmp_path / "a.txt"
+    kept = [_left_behind(path, age_s=3500), _left_behind(tmp_path / "b-a.txt", age_s=1e6)]
+    kept.append(tmp_path / "other-a.txt")
+    kept[-1].write_text("mine")
+    os.utime(kept[-1], (0, 0))
+    write_text(path, "whole")
+    assert all(file.exists() for file in kept)
+
+
+@pytest.mark.parametrize("name", ["n" * 251 + ".txt", "ö" * 125 + ".txt"])
+def test_name_of_the_greatest_length_is_written_and_swept(tmp_path, name):
+    with atomic_path(tmp_path / name) as temporary:
+        assert temporary.suffix == ".txt"
+        temporary.write_text("whole")
+        left = temporary.with_name(temporary.name)
+    left.write_text("half")
+    os.utime(left, (0, 0))
+    write_text(tmp_path / name, "again")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_json_comes_back_as_it_was_written(tmp_path):

@@ -122,6 +122,22 @@ def test_command_exits_with_1_where_edits_would_be_lost(run, profiles):
     assert profiles.active() == "demo"
 
 
+@pytest.mark.parametrize("content", [b"seed: \xff\n", b"? [a]\n: 1\n", b"seed: [1\n", None], ids=repr)
+def test_force_leads_out_of_a_file_that_is_no_configuration(run, profiles, content):
+    profiles.params.unlink()
+    if content is None:
+        profiles.params.mkdir()
+    else:
+        profiles.params.write_bytes(content)
+    refused = run("demo")
+    assert refused.exit_code == 1
+    assert "bmenet: params.yaml: expected an exact copy of a profile" in refused.stderr
+    assert run("demo", "--force").exit_code == 0
+    assert profiles.active() == "demo"
+    saved = profiles.root / "params.yaml.bak"
+    assert saved.is_dir() if content is None else saved.read_bytes() == content
+
+
 def test_command_names_the_profiles_where_the_name_is_unknown(run):
     result = run("dmeo")
     assert result.exit_code == 1

@@ -6,6 +6,7 @@ import typer
 
 from bmenet.cli.degrade import degrade
 from bmenet.cli.enhance import enhance
+from bmenet.cli.errors import EXIT_CODES
 from bmenet.cli.evaluate import evaluate
 from bmenet.cli.import_brainldm import import_brainldm
 from bmenet.cli.profile import profile
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     callback=start,
+    epilog=EXIT_CODES,
 )
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, epilog=EXIT_CODES)(command)

@@ -1,5 +1,6 @@
 """`bmenet degrade`: one scan, degraded on its own grid, with a sidecar that can make it again."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,32 +12,48 @@ from bmenet.cli.paths import OutputArgument, ScanArgument, check_output, show_no
 def degrade(
     scan: ScanArgument,
     out: OutputArgument,
-    code: Annotated[str, typer.Option(metavar="MNB", help="Three digits 0 or 1: motion, noise, bias.")] = "111",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same degradation.")] = 0,
+    code: Annotated[
+        str | None,
+        typer.Option(metavar="MNB", help="Three digits 0 or 1: motion, noise, bias.", show_default="111"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same degradation.", show_default="0")] = None,
     severity: Annotated[
-        Literal["mild", "moderate", "severe"], typer.Option(help="A preset of params.yaml.")
-    ] = "moderate",
+        Literal["mild", "moderate", "severe"] | None,
+        typer.Option(help="A preset of params.yaml.", show_default="moderate"),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="SIDECAR", help="Make the file of this sidecar again, bit for bit, from the same IN."
+        ),
+    ] = None,
 ) -> None:
     """Add motion artefacts, noise and intensity inhomogeneity to a clean scan; prints OUT.
 
     The ranges come from params.yaml in the current folder. Every drawn value goes into a JSON file beside OUT.
-
-    Exit codes: 0 done; 1 the scan or params.yaml cannot be used; 2 wrong use.
     """
     check_output(out, scan)
+    if recipe is not None and (code, seed, severity) != (None, None, None):
+        raise typer.BadParameter("expected no --code, --seed or --severity: the sidecar has them", param_hint="--from")
+    code = "111" if code is None else code
     if len(code) != 3 or set(code) - {"0", "1"}:
         raise typer.BadParameter(f"expected three digits 0 or 1, such as 111; got {code!r}", param_hint="--code")
     with exit_on_error():
         from bmenet.config import load_config
-        from bmenet.files import write_json
-        from bmenet.scan import load_scan, save_scan
-        from bmenet.scan.degrade import degrade_scan
+        from bmenet.scan import load_scan
+        from bmenet.scan.checksum import scan_sha256
+        from bmenet.scan.degrade import degrade_scan, remake_scan
+        from bmenet.scan.sidecar import check_sidecar, read_sidecar, save_degraded
 
-        config = load_config()
-        clean = load_scan(scan)
+        check_sidecar(out)
+        clean, clean_sha256 = load_scan(scan), scan_sha256(scan)
         show_notes(clean.notes)
-        preset = config.degradation.presets[severity]
-        degraded, sidecar = degrade_scan(clean, preset, code, seed, config.intensity.percentile)
-        write_json(out.with_name(out.name.removesuffix(".gz").removesuffix(".nii") + ".json"), sidecar)
-        save_scan(out, degraded)
+        if recipe is None:
+            config = load_config()
+            preset = config.degradation.presets[severity or "moderate"]
+            degraded, sidecar = degrade_scan(clean, clean_sha256, preset, code, seed or 0, config.intensity.percentile)
+        else:
+            sidecar = read_sidecar(recipe)
+            degraded = remake_scan(clean, clean_sha256, sidecar)
+        save_degraded(out, degraded, sidecar)
     typer.echo(out)

@@ -48,8 +48,6 @@ def enhance(
     With --stage fine, what is not given comes from the section `sampling` of params.yaml, where there is one.
 
     A whole head and a skull-stripped brain both work; of a whole head only the brain is changed. Prints OUT.
-
-    Exit codes: 0 done; 1 the scan or the model cannot be used, or registration failed; 2 wrong use.
     """
     check_output(out, scan)
     with exit_on_error():

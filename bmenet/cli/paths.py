@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from bmenet.cli.errors import exit_on_error
+
 ScanArgument = Annotated[
     Path, typer.Argument(metavar="IN", help="A T1-weighted scan: .nii, .nii.gz, or a folder with one DICOM series.")
 ]
@@ -20,7 +22,10 @@ def check_output(out: Path, scan: Path) -> None:
         check_output_name(out)
     except VolumeError as error:
         raise typer.BadParameter(str(error), param_hint="OUT") from error
-    if out.exists() and scan.exists() and out.samefile(scan):
+    except OSError as error:  # no wrong use: another file system might take the name
+        with exit_on_error():
+            raise VolumeError(f"{out}: cannot be written ({error.strerror})") from error
+    if _are_same(out, scan):
         raise typer.BadParameter(f"{out}: expected another file than IN; got the same", param_hint="OUT")
 
 
@@ -28,6 +33,14 @@ def std_path(out: Path) -> Path:
     """Return where the standard deviation of an output goes: ``scan_std.nii.gz`` for ``scan.nii.gz``."""
     suffix = ".nii.gz" if out.name.endswith(".nii.gz") else ".nii"
     return out.with_name(f"{out.name.removesuffix(suffix)}_std{suffix}")
+
+
+def _are_same(out: Path, scan: Path) -> bool:
+    """Tell whether both are one existing file."""
+    try:
+        return out.samefile(scan)
+    except OSError:
+        return False  # one of them is not there, or no file can have its name
 
 
 def show_notes(notes: tuple[str, ...]) -> None:

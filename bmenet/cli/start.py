@@ -1,8 +1,6 @@
-"""What happens before any command: the version, and a clean way out."""
+"""What can be asked of the program itself: its version."""
 
-import signal
-import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,12 +20,5 @@ def start(
 ) -> None:
     """Restore T1-weighted brain MRI from motion, noise and intensity inhomogeneity. Research use only.
 
-    Exit codes: 0 done; 1 the input or the work failed, one line on stderr says why; 2 wrong use. Results go to
-    stdout, progress and messages to stderr.
+    Results go to stdout, progress and messages to stderr.
     """
-    signal.signal(signal.SIGTERM, _terminate)
-
-
-def _terminate(signal_number: int, _frame: Any) -> None:
-    """Leave by an exception, so that half-written files are removed."""
-    sys.exit(128 + signal_number)

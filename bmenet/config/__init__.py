@@ -5,6 +5,14 @@ stops at once with the key's path, what was expected and what was got.
 """
 
 from bmenet.config.base import Range, Section
+from bmenet.config.degradation import (
+    BiasConfig,
+    CalibrationConfig,
+    DegradationConfig,
+    MotionConfig,
+    NoiseConfig,
+    Severity,
+)
 from bmenet.config.fine import (
     AutoencoderConfig,
     CovariatesConfig,
@@ -19,18 +27,12 @@ from bmenet.config.fine import (
 )
 from bmenet.config.load import PARAMS_FILE, flatten, load_config, parse_config
 from bmenet.config.sections import (
-    BiasConfig,
-    CalibrationConfig,
     CoarseConfig,
     Config,
     DataConfig,
-    DegradationConfig,
     EvaluateConfig,
     GridConfig,
-    MotionConfig,
-    NoiseConfig,
     RegistrationConfig,
-    Severity,
     SplitConfig,
 )
 

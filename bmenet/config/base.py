@@ -1,24 +1,44 @@
 """What every section of params.yaml is made of."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
 Code = Annotated[str, Field(pattern="^[01]{3}$")]
 Plane = Literal["axial", "coronal", "sagittal"]
 
+T = TypeVar("T")
+
+
+def _distinct(values: list[T]) -> list[T]:
+    """Refuse a list that names something twice."""
+    if len(set(values)) != len(values):
+        raise ValueError(f"expected distinct values; got {values}")
+    return values
+
+
+Distinct = Annotated[list[T], AfterValidator(_distinct)]
+"""A list in which nothing stands twice."""
+
+SomeDistinct = Annotated[list[T], Field(min_length=1), AfterValidator(_distinct)]
+"""The same, with something in it."""
+
 
 class Section(BaseModel):
-    """A section of params.yaml: frozen, no unknown keys, no silent conversion (a quoted number is not a number)."""
+    """A section of params.yaml: frozen, no unknown keys, no silent conversion (a quoted number is not a number).
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    Infinity and NaN, which YAML has and JSON has not, are no numbers either.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Range(Section):
-    """A closed interval to draw from uniformly."""
+    """A closed interval to draw from uniformly; its kinds below say which numbers it may hold."""
 
     low: float
     high: float
@@ -28,10 +48,50 @@ class Range(Section):
     def _from_pair(cls, value: Any) -> Any:
         if isinstance(value, (list, tuple)) and len(value) == 2:
             return {"low": value[0], "high": value[1]}
+        if not isinstance(value, (dict, Range)):
+            raise ValueError(f"expected [low, high]; got {value!r}")
         return value
 
     @model_validator(mode="after")
     def _ordered(self) -> "Range":
         if self.low > self.high:
             raise ValueError(f"expected [low, high] with low <= high; got [{self.low:g}, {self.high:g}]")
+        return self
+
+
+class NonNegativeRange(Range):
+    """Numbers from 0 on."""
+
+    low: NonNegative
+    high: NonNegative
+
+
+class PositiveRange(Range):
+    """Numbers above 0."""
+
+    low: Positive
+    high: Positive
+
+
+class FractionRange(Range):
+    """Numbers from 0 to below 1."""
+
+    low: Annotated[float, Field(ge=0, lt=1)]
+    high: Annotated[float, Field(ge=0, lt=1)]
+
+
+class CountRange(Range):
+    """Whole numbers from 0 on."""
+
+    low: CountOrZero
+    high: CountOrZero
+
+
+class Span(NonNegativeRange):
+    """Two different numbers from 0 on, which go to 0 and to 1."""
+
+    @model_validator(mode="after")
+    def _extended(self) -> "Span":
+        if self.low == self.high:
+            raise ValueError(f"expected [low, high] with low < high; got [{self.low:g}, {self.high:g}]")
         return self

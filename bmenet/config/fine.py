@@ -4,20 +4,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bmenet.config.base import Code, Count, NonNegative, Positive, Range, Section
+from bmenet.config.base import Code, Count, CountOrZero, NonNegative, Positive, Section, Span
 
 
 class TrainingConfig(Section):
     """What the trainings of the second stage have in common."""
 
-    warmup_steps: Annotated[int, Field(ge=0)]
+    warmup_steps: CountOrZero
     weight_decay: NonNegative
     gradient_clip: Positive
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     precision: Literal["auto", "fp32", "bf16"]
     validation_volumes: Count
     patience: Count
-    workers: Annotated[int, Field(ge=0)]
+    workers: CountOrZero
 
 
 class StepsConfig(Section):
@@ -106,9 +106,9 @@ class PriorConfig(StepsConfig):
 class CovariatesConfig(StepsConfig):
     """The covariate encoder, and the ranges that covariates are scaled from."""
 
-    age_years: Range
-    ventricles_ml: Range
-    brain_ml: Range
+    age_years: Span
+    ventricles_ml: Span
+    brain_ml: Span
     supervised_weight: NonNegative
     denoising_weight: NonNegative
 
@@ -118,7 +118,7 @@ class FineConfig(StepsConfig):
 
     edge_weight: NonNegative
     edge_dropout: Annotated[float, Field(ge=0, lt=1)]
-    max_timestep: Annotated[int, Field(ge=1)]
+    max_timestep: Count
     code_weights: dict[Code, NonNegative]
 
     @model_validator(mode="after")
@@ -135,7 +135,7 @@ class GuidanceConfig(Section):
     """
 
     scale: NonNegative
-    start: Annotated[int, Field(ge=1)]
+    start: Count
     power: NonNegative
     window: Annotated[int, Field(ge=3)]
 
@@ -152,7 +152,7 @@ class SamplingConfig(Section):
     solver: Literal["ddim", "dpmsolver++"]
     steps: Count
     start: Literal["noise", "reference"]
-    start_timestep: Annotated[int, Field(ge=1)]
+    start_timestep: Count
     guidance: GuidanceConfig
     compose: Literal["decode", "residual"]
     strength: Annotated[float, Field(ge=0, le=1)]

@@ -1,6 +1,7 @@
 """Read params.yaml into a validated `Config`, or stop with the key that is wrong."""
 
 import json
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.MarkedYAMLError(problem=f"expected a word as key; got {key!r}", problem_mark=key_node.start_mark)
         if key in seen:
             raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
         seen.add(key)
@@ -36,8 +39,8 @@ def load_config(path: Path | str = PARAMS_FILE) -> Config:
     Raises
     ------
     ConfigError
-        If the file is missing, is not YAML, or any key is unknown, missing, of the wrong type or out of range; the
-        message names every offending key.
+        If the file is missing, cannot be read, is not YAML in UTF-8, or any key is unknown, missing, of the wrong
+        type or out of range; the message names every offending key.
     """
     path = Path(path)
     try:
@@ -46,9 +49,13 @@ def load_config(path: Path | str = PARAMS_FILE) -> Config:
         raise ConfigError(
             f"{path}: no such file; run inside the project, or write one with `bmenet profile demo`"
         ) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a readable file; got: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: expected text in UTF-8; got byte {error.start} that is none") from error
     try:
         raw = yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two: dates and depths that cannot be
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     return parse_config(raw, where=str(path))
 
@@ -65,12 +72,16 @@ def parse_config(raw: Any, where: str = "params") -> Config:
 
 def _explain(item: Any) -> str:
     """Turn one pydantic error into 'key: what was expected; got value'."""
+    if item["type"] == "value_error" and not item["loc"]:
+        return item["msg"].removeprefix("Value error, ")  # of sections that do not agree: it names their keys itself
     key = ".".join(str(part) for part in item["loc"]) or "(top level)"
     match item["type"]:
         case "extra_forbidden":
             return f"{key}: unknown key; remove it or correct its spelling"
         case "missing":
             return f"{key}: missing key; expected a value"
+        case "too_short":
+            return f"{key}: expected at least {item['ctx']['min_length']} of them; got {item['input']!r}"
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     got = "" if item["type"] == "value_error" else f"; got {item['input']!r}"
     expected = message if item["type"] == "value_error" else f"expected {message}"

@@ -4,7 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bmenet.config.base import Code, Count, NonNegative, Plane, Positive, Range, Section
+from bmenet.config.base import (
+    Code,
+    Count,
+    CountOrZero,
+    Distinct,
+    NonNegative,
+    Plane,
+    Positive,
+    PositiveRange,
+    Section,
+    SomeDistinct,
+)
+from bmenet.config.degradation import DegradationConfig
 from bmenet.config.fine import (
     AutoencoderConfig,
     CovariatesConfig,
@@ -75,65 +87,6 @@ class SplitConfig(Section):
         return self
 
 
-class MotionConfig(Section):
-    """A piecewise rigid head trajectory over the phase-encode lines."""
-
-    max_rotation_deg: NonNegative
-    max_translation_mm: NonNegative
-    moves: Range
-    protected_centre_fraction: Annotated[float, Field(ge=0, lt=0.5)]
-
-
-class NoiseConfig(Section):
-    """Complex Gaussian noise; magnitude is taken, so the result is Rician."""
-
-    sigma: Range
-
-
-class BiasConfig(Section):
-    """A smooth multiplicative field, exp of a Legendre polynomial."""
-
-    ratio: Range
-    order: Annotated[int, Field(ge=1, le=6)]
-
-
-class Severity(Section):
-    """One preset: the ranges that every degradation draws from."""
-
-    motion: MotionConfig
-    noise: NoiseConfig
-    bias: BiasConfig
-
-
-class CalibrationConfig(Section):
-    """The published degraded level that `moderate` is checked against."""
-
-    psnr_db: float
-    tolerance_db: Positive
-
-
-class DegradationConfig(Section):
-    """The degradation model."""
-
-    severity: Literal["mild", "moderate", "severe"]
-    codes: list[Code]
-    calibration: CalibrationConfig
-    presets: dict[Literal["mild", "moderate", "severe"], Severity]
-
-    @property
-    def preset(self) -> Severity:
-        """The ranges of the chosen severity."""
-        return self.presets[self.severity]
-
-    @model_validator(mode="after")
-    def _complete(self) -> "DegradationConfig":
-        if self.severity not in self.presets:
-            raise ValueError(f"expected a preset named {self.severity!r}; got {sorted(self.presets)}")
-        if "000" in self.codes or len(set(self.codes)) != len(self.codes) or not self.codes:
-            raise ValueError(f"codes: expected distinct non-zero codes such as '111'; got {self.codes}")
-        return self
-
-
 class UnetConfig(Section):
     """The light 2.5D residual U-Net."""
 
@@ -148,17 +101,27 @@ class SwinirConfig(Section):
 
     unshuffle: Literal[1, 2, 4, 8]
     embed: Count
-    depths: list[Count]
+    depths: Annotated[list[Count], Field(min_length=1)]
     heads: Count
     window: Count
     mlp_ratio: Positive
+
+    @model_validator(mode="after")
+    def _even_heads(self) -> "SwinirConfig":
+        if self.embed % self.heads:
+            raise ValueError(f"embed: expected a multiple of heads ({self.heads}); got {self.embed}")
+        return self
 
 
 class AugmentConfig(Section):
     """Random changes of a training crop's intensities."""
 
-    gain: Range
-    gamma: Range
+    gain: PositiveRange
+    gamma: PositiveRange
+
+
+CropExtent = Annotated[int, Field(ge=8)]
+"""Voxels along an edge of a training crop; the loss compares structure in windows of 8."""
 
 
 class CoarseConfig(Section):
@@ -168,16 +131,16 @@ class CoarseConfig(Section):
     unet: UnetConfig
     swinir: SwinirConfig
     context_slices: Annotated[int, Field(ge=1)]
-    planes: list[Plane]
+    planes: SomeDistinct[Plane]
     pixel_loss: Literal["mse", "l1"]
     pixel_weight: NonNegative
     ssim_weight: NonNegative
     edge_weight: NonNegative
-    crop: tuple[Count, Count]
+    crop: tuple[CropExtent, CropExtent]
     batch_size: Count
     steps: Count
     learning_rate: Positive
-    warmup_steps: Annotated[int, Field(ge=0)]
+    warmup_steps: CountOrZero
     weight_decay: NonNegative
     gradient_clip: Positive
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
@@ -185,7 +148,7 @@ class CoarseConfig(Section):
     degradations: Literal["precomputed", "online"]
     code_weights: dict[Code, NonNegative]
     augment: AugmentConfig
-    workers: Annotated[int, Field(ge=0)]
+    workers: CountOrZero
     validate_every: Count
     validation_volumes: Count
     patience: Count
@@ -195,8 +158,6 @@ class CoarseConfig(Section):
     def _consistent(self) -> "CoarseConfig":
         if self.context_slices % 2 == 0:
             raise ValueError(f"context_slices: expected an odd number; got {self.context_slices}")
-        if not self.planes or len(set(self.planes)) != len(self.planes):
-            raise ValueError(f"planes: expected one to three distinct planes; got {self.planes}")
         if not any(self.code_weights.values()):
             raise ValueError("code_weights: expected at least one weight above zero; got none")
         return self
@@ -205,10 +166,10 @@ class CoarseConfig(Section):
 class EvaluateConfig(Section):
     """What is measured, against which baselines."""
 
-    codes: list[Code]
-    baselines: list[Literal["n4", "n4_nlm", "n4_bm4d"]]
-    fine: list[Literal["fine", "fine_decode", "fine_no_edges", "fine_no_constraint"]]
-    fine_codes: list[Code]
+    codes: SomeDistinct[Code]
+    baselines: Distinct[Literal["n4", "n4_nlm", "n4_bm4d"]]
+    fine: Distinct[Literal["fine", "fine_decode", "fine_no_edges", "fine_no_constraint"]]
+    fine_codes: Distinct[Code]
     bootstrap: Annotated[int, Field(ge=100)]
 
 
@@ -223,7 +184,7 @@ class Config(Section):
     """All of params.yaml."""
 
     profile: str
-    seed: Annotated[int, Field(ge=0)]
+    seed: CountOrZero
     grid: GridConfig
     data: DataConfig
     registration: RegistrationConfig
@@ -241,3 +202,25 @@ class Config(Section):
     sampling: SamplingConfig
     evaluate: EvaluateConfig
     tracking: TrackingConfig
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Config":
+        if missing := sorted(set(self.evaluate.codes) - {"000", *self.degradation.codes}):
+            raise ValueError(f"evaluate.codes: expected 000 or codes of degradation.codes; got {missing} too")
+        timesteps, trained, sampling = self.diffusion.timesteps, self.fine.max_timestep, self.sampling
+        if trained >= timesteps:
+            raise ValueError(f"fine.max_timestep: expected less than diffusion.timesteps ({timesteps}); got {trained}")
+        if sampling.start == "reference" and sampling.start_timestep > trained:
+            raise ValueError(
+                f"sampling.start_timestep: expected at most fine.max_timestep ({trained}), the last timestep that is"
+                f" trained; got {sampling.start_timestep}"
+            )
+        below = sampling.start_timestep + 1 if sampling.start == "reference" else timesteps
+        if sampling.steps > below:
+            raise ValueError(f"sampling.steps: expected at most {below}, one for each timestep; got {sampling.steps}")
+        if sampling.guidance.start > timesteps:
+            raise ValueError(
+                f"sampling.guidance.start: expected at most diffusion.timesteps ({timesteps}); got"
+                f" {sampling.guidance.start}"
+            )
+        return self

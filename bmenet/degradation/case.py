@@ -7,11 +7,10 @@ import numpy as np
 
 from bmenet.config import Severity
 from bmenet.degradation.compose import apply, draw
-from bmenet.errors import VolumeError
 from bmenet.files import read_json, sha256, write_json
 from bmenet.fingerprint import code_fingerprint
 from bmenet.seeding import generator
-from bmenet.volume import Volume, load_unit_volume, save_unit_volume
+from bmenet.volume import load_unit_volume, save_unit_volume
 
 SIDECAR_FORMAT = 1
 
@@ -64,20 +63,6 @@ def write_case(clean_path: Path, degraded_path: Path, preset: Severity, code: st
     }
     write_json(sidecar_path, sidecar)
     return sidecar
-
-
-def remake_case(clean: Volume, sidecar_path: Path) -> Volume:
-    """Make a degraded volume again from its clean volume and its sidecar.
-
-    Raises
-    ------
-    VolumeError
-        If the sidecar has a format that this version does not know.
-    """
-    sidecar = read_json(sidecar_path)
-    if sidecar.get("format") != SIDECAR_FORMAT:
-        raise VolumeError(f"{sidecar_path}: expected sidecar format {SIDECAR_FORMAT}; got {sidecar.get('format')!r}")
-    return apply(clean, sidecar["parameters"])
 
 
 def _finished(sidecar_path: Path, degraded_path: Path, origin: dict) -> dict | None:

@@ -135,10 +135,10 @@ def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
     -------
     ndarray, the shape of `box`, float32
     """
-    box = box or tuple(slice(0, extent) for extent in head.spline.shape)
-    shape = tuple(span.stop - span.start for span in box)
+    spans = box or [slice(0, extent) for extent in head.spline.shape]
+    shape = tuple(span.stop - span.start for span in spans)
     pull, offset = _pull(head, pose)
-    offset = pull @ [span.start for span in box] + offset
+    offset = pull @ [span.start for span in spans] + offset
     # Only where the head comes to lie: in three quarters of a brain's field of view nothing is left to interpolate.
     landed = ndimage.affine_transform(head.mask.view(np.uint8), pull, offset, output_shape=shape, order=0)
     places = np.nonzero(landed)

@@ -79,6 +79,7 @@ def restore(method: str, degraded: Volume, weights: Path, sampling: SamplingConf
 def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, seed: int) -> str:
     """Hash what, besides the volumes, decides the metrics of a method: its code, the metrics' code, its weights."""
     parts = [method]
+    sources: tuple[str, ...]
     if method == INPUT:
         sources = _METRIC_SOURCES
     elif method in BASELINES:

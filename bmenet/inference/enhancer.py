@@ -179,13 +179,17 @@ class Enhancer:
                 shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
                 weight = weight.with_data(np.minimum(weight.data, brain_ramp(distance_mm)))
             restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
-            std = std and std.with_data(std.data * weight.data)
+            spread: Scan | None = None
         with steps("return"):
             if space == "template":
                 result = scan.in_standard_space(blend(restored, standard, weight))
-                spread = std and scan.in_standard_space(std)
+                if std is not None:
+                    spread = scan.in_standard_space(std.with_data(std.data * weight.data))
             else:
                 fixed2moving = np.linalg.inv(moving2fixed)
+                if std is not None:
+                    std = std.with_data(std.data * weight.data)
+                    spread = scan.with_data(resample(std, native.grid, fixed2moving, order=1, antialias=False).data)
                 restored = _non_negative(resample(restored, native.grid, fixed2moving, antialias=False))
                 weight = resample(weight, native.grid, fixed2moving, order=1, antialias=False)
                 # Beyond the field of view a stripped scan keeps its brain, but not the noise around it.
@@ -193,9 +197,6 @@ class Enhancer:
                 blended = blend(restored, kept, weight)
                 is_empty = (scan.volume.data == 0) & ~brain_mask
                 result = scan.with_data(np.where(is_empty, 0, blended.data))
-                spread = std and scan.with_data(
-                    resample(std, native.grid, fixed2moving, order=1, antialias=False).data * ~is_empty
-                )
         return Enhanced(result, alignment, is_stripped, steps.timings, spread)
 
     def _align(self, brain: Volume) -> Registration:

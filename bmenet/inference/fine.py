@@ -190,7 +190,7 @@ class FineNet:
                 SOLVERS[sampling.solver](self.schedule),
                 noisy,
                 self.schedule.descend(first, sampling.steps),
-                None if progress is None else lambda done, n=number: progress((n + done) / sampling.samples),
+                _share(progress, number, sampling.samples),
             )
             image = base + gain * decode_volume(self.autoencoder, latent, dtype)
             images.append(image[0, 0].clamp_min(0).cpu().numpy())
@@ -199,3 +199,8 @@ class FineNet:
         data = np.where(outside, 0, stack.mean(axis=0)) * scale
         std = np.where(outside, 0, stack.std(axis=0, ddof=1)) * scale if sampling.samples > 1 else None
         return FineResult(data.astype(np.float32), None if std is None else std.astype(np.float32))
+
+
+def _share(progress: Callable[[float], None] | None, number: int, samples: int) -> Callable[[float], None] | None:
+    """Return the progress of one sample as a part of that of all."""
+    return None if progress is None else lambda done: progress((number + done) / samples)

@@ -1,9 +1,10 @@
 """Volumes to latents and back, and the edge map G(x) that the second autoencoder sees."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bmenet.losses.edge import gradient_magnitude
+from bmenet.models.autoencoder import LatentAutoencoder
 
 EDGE_GAIN = 4.0
 """Brings edge maps to about the range of intensities: the gradient at the border of a brain is near 0.25 a voxel."""
@@ -15,19 +16,23 @@ def edge_map(volume: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def encode_volume(autoencoder: nn.Module, volume: Tensor, autocast_dtype: torch.dtype = torch.float32) -> Tensor:
+def encode_volume(
+    autoencoder: LatentAutoencoder, volume: Tensor, autocast_dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Return E(x), float32, shape (B, C, X/d, Y/d, Z/d)."""
     with _autocast(volume, autocast_dtype):
         return autoencoder.encode(volume.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
 @torch.no_grad()
-def decode_volume(autoencoder: nn.Module, latent: Tensor, autocast_dtype: torch.dtype = torch.float32) -> Tensor:
+def decode_volume(
+    autoencoder: LatentAutoencoder, latent: Tensor, autocast_dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Return D(z), float32, shape (B, 1, X, Y, Z)."""
     return decode_with_gradient(autoencoder, latent, autocast_dtype)
 
 
-def decode_with_gradient(autoencoder: nn.Module, latent: Tensor, autocast_dtype: torch.dtype) -> Tensor:
+def decode_with_gradient(autoencoder: LatentAutoencoder, latent: Tensor, autocast_dtype: torch.dtype) -> Tensor:
     """Return D(z) so that a gradient can flow back to z."""
     with _autocast(latent, autocast_dtype):
         return autoencoder.decode(latent.contiguous(memory_format=torch.channels_last_3d)).float()

@@ -39,7 +39,11 @@ def find_weights(model: str) -> Iterator[Path]:
 def _search(folder: Path, model: str) -> Path:
     """Return the first place in a bundle that holds weights."""
     for place in _PLACES:
-        if found := sorted(folder.glob(f"{place}/{SPEC_FILE}".removeprefix("/"))):
+        try:
+            found = sorted(folder.glob(f"{place}/{SPEC_FILE}".removeprefix("/")))
+        except OSError as error:
+            raise WeightsError(f"{model}: cannot be read ({error.strerror})") from error
+        if found:
             return found[0].parent
     raise WeightsError(
         f"{model}: expected a folder with {SPEC_FILE} and its weights; got none; train first "

@@ -33,8 +33,9 @@ class CovariateEncoder(nn.Module):
         self.reduction = reduction
         self.network = resnet18(spatial_dims=3, n_input_channels=1, num_classes=len(COVARIATES), norm=_NORM)
         # Untrained, every covariate is 0.5: unknown.
-        nn.init.zeros_(self.network.fc.weight)
-        nn.init.zeros_(self.network.fc.bias)
+        self.network.fc = nn.Linear(self.network.in_planes, len(COVARIATES))
+        for parameter in self.network.fc.parameters():
+            nn.init.zeros_(parameter)
 
     def reduce(self, coarse: Tensor) -> Tensor:
         """Return the averages over blocks of volumes of shape (B, 1, X, Y, Z), unit intensities: what is looked at."""

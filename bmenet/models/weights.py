@@ -48,7 +48,7 @@ def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Modul
     Raises
     ------
     WeightsError
-        If a file is missing or damaged, the checksum differs, or the kind or the format is another one.
+        If a file is missing, damaged or cannot be read, the checksum differs, or the kind or the format is another one.
     """
     folder = Path(folder)
     try:
@@ -56,6 +56,8 @@ def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Modul
         digest = sha256(folder / WEIGHTS_FILE)
     except FileNotFoundError as error:
         raise WeightsError(f"{error.filename}: no such file; train first (`dvc repro train_{kind}`)") from None
+    except OSError as error:
+        raise WeightsError(f"{error.filename}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise WeightsError(
             f"{folder / SPEC_FILE}: not valid JSON ({error}); train or copy the weights again"
@@ -75,8 +77,13 @@ def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Modul
         network = build(spec)
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{folder}: the weights do not fit their model.json: {error}") from error
+        raise WeightsError(f"{folder}: the weights do not fit their model.json: {_reason(error)}") from error
     return network.eval(), spec
+
+
+def _reason(error: Exception) -> str:
+    """Say on one line what is wrong."""
+    return f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
 
 
 def save_coarse(folder: Path | str, network: nn.Module, spec: Spec) -> None:
@@ -86,6 +93,10 @@ def save_coarse(folder: Path | str, network: nn.Module, spec: Spec) -> None:
 
 def load_coarse(folder: Path | str) -> tuple[nn.Module, Spec]:
     """Load a Coarse-net that `save_coarse` wrote: see `load_weights`."""
-    return load_weights(
-        folder, "coarse", lambda spec: build_coarse(CoarseConfig.model_validate_json(json.dumps(spec["config"])))
-    )
+    return load_weights(folder, "coarse", _build)
+
+
+def _build(spec: Spec) -> nn.Module:
+    if (spacing_mm := spec["spacing_mm"]) not in (1, 2, 4) or type(spacing_mm) is not int:
+        raise ValueError(f"spacing_mm: expected 1, 2 or 4; got {spacing_mm!r}")
+    return build_coarse(CoarseConfig.model_validate_json(json.dumps(spec["config"])))

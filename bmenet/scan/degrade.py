@@ -1,19 +1,19 @@
-"""Degrade one scan on its own grid."""
-
-from typing import Any
+"""Degrade one scan on its own grid, for the first time or again."""
 
 import numpy as np
 
 from bmenet.config import Severity
 from bmenet.degradation import apply, draw
+from bmenet.errors import VolumeError
 from bmenet.intensity import normalise
 from bmenet.scan.scan import Scan
+from bmenet.scan.sidecar import SIDECAR_FORMAT, Sidecar
 from bmenet.seeding import generator
 
-SIDECAR_FORMAT = 1
 
-
-def degrade_scan(clean: Scan, preset: Severity, code: str, seed: int, percentile: float) -> tuple[Scan, dict[str, Any]]:
+def degrade_scan(
+    clean: Scan, clean_sha256: str, preset: Severity, code: str, seed: int, percentile: float
+) -> tuple[Scan, Sidecar]:
     """Add motion, noise and bias to a scan in native space, in its own intensity scale.
 
     Unlike a volume of the data set the scan is not clipped at 1: a scalp brighter than the brain stays so.
@@ -21,6 +21,8 @@ def degrade_scan(clean: Scan, preset: Severity, code: str, seed: int, percentile
     Parameters
     ----------
     clean : Scan
+    clean_sha256 : str
+        From `scan_sha256`; by it `remake_scan` knows the clean scan.
     preset : Severity
         The ranges to draw from.
     code : str
@@ -34,19 +36,41 @@ def degrade_scan(clean: Scan, preset: Severity, code: str, seed: int, percentile
     degraded : Scan
         On the same grid.
     sidecar : dict
-        ``format``, ``code``, ``seed``, ``preset``, ``intensity_scale`` and ``parameters``, all drawn values: dividing
-        the clean scan by the scale and applying the parameters makes the degraded scan again.
+        All drawn values, and what they belong to: see `Sidecar` and `remake_scan`.
     """
     intensities = np.maximum(clean.volume.data, 0)
     _, scale = normalise(intensities, percentile)
     unit = clean.volume.with_data(intensities / np.float32(scale))
-    parameters = draw(preset, code, unit, generator(seed, code))
     sidecar = {
         "format": SIDECAR_FORMAT,
         "code": code,
         "seed": seed,
         "preset": preset.model_dump(mode="json"),
+        "clean_sha256": clean_sha256,
         "intensity_scale": scale,
-        "parameters": parameters,
+        "parameters": draw(preset, code, unit, generator(seed, code)),
     }
-    return clean.with_data(apply(unit, parameters).data * np.float32(scale)), sidecar
+    return remake_scan(clean, clean_sha256, sidecar), sidecar
+
+
+def remake_scan(clean: Scan, clean_sha256: str, sidecar: Sidecar) -> Scan:
+    """Make a degraded scan from its clean one and its sidecar: divide by the scale, apply the parameters, multiply.
+
+    A degraded volume of the data set is made so too; its sidecar has no scale, for its intensities are unit ones.
+
+    Raises
+    ------
+    VolumeError
+        If `clean` is another scan, or the parameters are damaged.
+    """
+    if sidecar["clean_sha256"] != clean_sha256:
+        raise VolumeError(
+            f"expected the clean scan that the sidecar was made from, SHA-256 {sidecar['clean_sha256']}; got another"
+            f" one, {clean_sha256}"
+        )
+    try:
+        scale = np.float32(sidecar.get("intensity_scale", 1.0))
+        degraded = apply(clean.volume.with_data(np.maximum(clean.volume.data, 0) / scale), sidecar["parameters"])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise VolumeError(f"sidecar: expected drawn parameters; got damaged ones ({error!r})") from error
+    return clean.with_data(degraded.data * scale)

@@ -19,6 +19,8 @@ def check_output_name(path: Path | str) -> Path:
     ------
     VolumeError
         If the name ends neither in .nii nor in .nii.gz, if the folder does not exist, or a folder has this name.
+    OSError
+        If the file system cannot have such a name.
     """
     path = Path(path)
     if not path.name.endswith(_SUFFIXES):
@@ -42,17 +44,21 @@ def save_scan(path: Path | str, scan: Scan) -> None:
     VolumeError
         If the name is not that of a NIfTI file, the folder does not exist, or the disk refuses.
     """
-    path = check_output_name(path)
+    try:
+        path = check_output_name(path)
+        _write(path, scan)
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _write(path: Path, scan: Scan) -> None:
     counts, slope, intercept = _encode(scan)
     header = scan.geometry.copy()
     header.set_data_dtype(counts.dtype)
     image = nib.Nifti1Image(counts.reshape(scan.shape), None, header, dtype=counts.dtype)
     image.header.set_slope_inter(slope, intercept)
-    try:
-        with atomic_path(path) as temporary:
-            nib.save(image, temporary)
-    except OSError as error:
-        raise VolumeError(f"{path}: cannot be written ({error.strerror or error})") from error
+    with atomic_path(path) as temporary:
+        nib.save(image, temporary)
 
 
 def _encode(scan: Scan) -> tuple[np.ndarray, float, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_DATABASE = "mlflow.db"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,13 @@ class Place:
         copies = [parent for parent in (here, *here.parents) if parent.parts[-3:] == (".dvc", "tmp", "exps")]
         root = copies[-1].parents[2] if copies else here
         folder = root / "mlflow"
-        return cls(folder, os.environ.get(URI_VARIABLE) or f"sqlite:///{folder / 'mlflow.db'}")
+        return cls(folder, os.environ.get(URI_VARIABLE) or f"sqlite:///{folder / _DATABASE}")
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the store is the workspace's sqlite file and nobody has made it yet."""
+        database = self.folder / _DATABASE
+        return self.uri == f"sqlite:///{database}" and not database.exists()
 
     @property
     def artifacts(self) -> str | None:

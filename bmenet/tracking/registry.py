@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bmenet.errors import WeightsError
-from bmenet.tracking.place import Place
+from bmenet.tracking.place import URI_VARIABLE, Place
 from bmenet.tracking.store import load_mlflow
 
 
@@ -22,11 +22,16 @@ def fetch_model(uri: str, folder: Path) -> Path:
     WeightsError
         If the registry has no such model or cannot be reached.
     """
+    place = Place.of_workspace()
+    if place.is_missing:  # asked for a model, mlflow would make an empty one
+        raise WeightsError(
+            f"{uri}: no tracking store in {place.folder}; run inside the workspace or set {URI_VARIABLE}"
+        )
     load_mlflow()
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    mlflow.set_tracking_uri(Place.of_workspace().uri)  # as an argument it would not reach the lookup of the alias
+    mlflow.set_tracking_uri(place.uri)  # as an argument it would not reach the lookup of the alias
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:

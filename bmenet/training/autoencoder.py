@@ -1,6 +1,7 @@
 """Train the autoencoders: of clean volumes, then, from the same weights, of their edge maps."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,7 @@ class AutoencoderValidation:
 
     def __call__(self, network: nn.Module, step: int) -> tuple[float, dict[str, float]]:
         """Return the PSNR inside the brain, and ``val.psnr``, ``val.psnr_brain``, ``val.ssim``, ``val.ssim_brain``."""
+        autoencoder = cast(LatentAutoencoder, network)
         subjects = self.setting.validation_subjects
         sums = dict.fromkeys(("val.psnr", "val.psnr_brain", "val.ssim", "val.ssim_brain"), 0.0)
         for subject in subjects:
@@ -63,8 +65,8 @@ class AutoencoderValidation:
             brain_mask = foreground_mask(volume)
             device = next(network.parameters()).device
             target = self.transform(torch.from_numpy(volume)[None, None].to(device))
-            latent = encode_volume(network, target, self.autocast_dtype)
-            restored = decode_volume(network, latent, self.autocast_dtype).cpu().numpy()[0, 0]
+            latent = encode_volume(autoencoder, target, self.autocast_dtype)
+            restored = decode_volume(autoencoder, latent, self.autocast_dtype).cpu().numpy()[0, 0]
             shown = target.cpu().numpy()[0, 0]
             for name, metric in (("psnr", psnr), ("ssim", ssim)):
                 sums[f"val.{name}"] += metric(restored, shown)
@@ -111,7 +113,10 @@ def edge_autoencoder_signature(setting: Setting) -> str:
 def describe_autoencoder(setting: Setting, network: nn.Module, transform: Transform = _same) -> Spec:
     """Return what the weights are kept with: the network's sizes, and the scale that gives latents unit variance."""
     latents = [
-        encode_volume(network, transform(torch.from_numpy(load_clean(setting.layout, subject).data)[None, None]))
+        encode_volume(
+            cast(LatentAutoencoder, network),
+            transform(torch.from_numpy(load_clean(setting.layout, subject).data)[None, None]),
+        )
         for subject in setting.split["train"][:_SCALE_SUBJECTS]
     ]
     scale_factor = 1 / float(torch.stack(latents).std())

@@ -49,15 +49,19 @@ class CheckpointFolder:
         for old in self._sealed()[GENERATIONS:]:
             self._remove(old)
 
-    def load(self) -> Checkpoint | None:
-        """Return the newest good checkpoint of this training, or None; say why when one is passed over."""
+    def load(self, may_clear: bool = True) -> Checkpoint | None:
+        """Return the newest good checkpoint of this training, or None; say why when one is passed over.
+
+        Those of another training are cleared, but by one process of several only (`may_clear`).
+        """
         for path in self._sealed():
             try:
                 seal = read_json(path)
                 weights = path.with_suffix(".safetensors")
                 if (seal["format_version"], seal["signature"]) != (FORMAT_VERSION, self.signature):
                     console.print(f"{path}: made under another configuration or split; training starts afresh")
-                    self.clear()
+                    if may_clear:
+                        self.clear()
                     return None
                 if sha256(weights) == seal["sha256"]:
                     with safe_open(weights, "pt") as file:

@@ -1,15 +1,17 @@
 """Latents of clean training and validation volumes, encoded once."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bmenet.files import sha256
 from bmenet.fingerprint import code_fingerprint
 from bmenet.inference.latent import encode_volume
-from bmenet.models.autoencoder import autoencoder_from_spec
+from bmenet.models.autoencoder import LatentAutoencoder, autoencoder_from_spec
 from bmenet.models.precision import fastest_dtype
 from bmenet.models.weights import load_weights
 from bmenet.progress import progress_bar
@@ -50,9 +52,10 @@ def clean_latents(setting: Setting, subjects: Iterable[str]) -> dict[str, Latent
     return collect("encode clean volumes", store, jobs)
 
 
-def load_autoencoder(setting: Setting, kind: str) -> nn.Module:
+def load_autoencoder(setting: Setting, kind: str) -> LatentAutoencoder:
     """Load the image or the edge autoencoder."""
-    return load_weights(setting.layout.weights(kind), kind, autoencoder_from_spec)[0]
+    network, _ = load_weights(setting.layout.weights(kind), kind, autoencoder_from_spec)
+    return cast(LatentAutoencoder, network)
 
 
 def collect(description: str, store: LatentStore, jobs: dict[str, tuple[str, list[str], Callable]] | dict) -> dict:
@@ -62,12 +65,12 @@ def collect(description: str, store: LatentStore, jobs: dict[str, tuple[str, lis
     with progress_bar() as bar:
         task = bar.add_task(description, total=len(jobs), note="")
         for item, (name, key, make) in jobs.items():
-            found[item] = store.get(name, [*key, method], lambda make=make, item=item: make(item))
+            found[item] = store.get(name, [*key, method], partial(make, item))
             bar.update(task, advance=1, note=name)
     return found
 
 
-def encode(autoencoder: nn.Module, volume: Tensor) -> Tensor:
+def encode(autoencoder: LatentAutoencoder, volume: Tensor) -> Tensor:
     """Return the latent without its batch axis."""
     return encode_volume(autoencoder, volume, fastest_dtype("cpu"))[0]
 

@@ -1,6 +1,7 @@
 """What the ControlNet is trained on, encoded once: latent and hint of every case."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 
@@ -8,7 +9,7 @@ from bmenet.files import sha256
 from bmenet.fingerprint import code_fingerprint
 from bmenet.inference.latent import edge_map
 from bmenet.losses.denoising import edge_weights
-from bmenet.models.covariate_encoder import covariate_encoder_from_spec
+from bmenet.models.covariate_encoder import CovariateEncoder, covariate_encoder_from_spec
 from bmenet.models.weights import load_weights
 from bmenet.training.encode import Latents, as_batch, collect, encode, load_autoencoder
 from bmenet.training.fine_cases import load_pair
@@ -27,7 +28,7 @@ def case_latents(setting: Setting, cases: Iterable[tuple[str, str]]) -> dict[tup
     """
     image_autoencoder, edge_autoencoder = (load_autoencoder(setting, kind) for kind in _AUTOENCODERS)
     folder = setting.layout.weights("covariates")
-    covariate_encoder, _ = load_weights(folder, "covariates", covariate_encoder_from_spec)
+    covariate_encoder = cast(CovariateEncoder, load_weights(folder, "covariates", covariate_encoder_from_spec)[0])
     digests = [setting.weights_digest(kind) for kind in (*_AUTOENCODERS, "covariates")]
     method = code_fingerprint(*_METHOD_FILES)
 

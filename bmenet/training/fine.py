@@ -1,5 +1,7 @@
 """Train the ControlNet, the only part of the second stage that learns to restore."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -79,9 +81,18 @@ class FineValidation:
         coarse, clean = (volume.data for volume in load_pair(layout, subject, VALIDATED_CODE))
         device = next(network.parameters()).device
         kinds = ("autoencoder", "edge_autoencoder", "covariates")
-        parts = [load_fine(layout.weights(kind), kind)[0].to(device) for kind in kinds]
+        autoencoder, edge_autoencoder, covariate_encoder = (
+            load_fine(layout.weights(kind), kind)[0].to(device) for kind in kinds
+        )
         schedule = NoiseSchedule(config.diffusion)
-        net = FineNet(*parts, self.denoiser, network, schedule, config.fine.max_timestep)  # type: ignore[arg-type]
+        networks: dict[str, Any] = {
+            "autoencoder": autoencoder,
+            "edge_autoencoder": edge_autoencoder,
+            "covariate_encoder": covariate_encoder,
+            "denoiser": self.denoiser,
+            "control": network,
+        }
+        net = FineNet(**networks, schedule=schedule, max_timestep=config.fine.max_timestep)
         fine = net.restore(coarse, _validation_sampling(config)).data
         brain_mask = foreground_mask(clean)
         metrics["val.psnr_brain.coarse"] = psnr(coarse, clean, brain_mask)

@@ -100,13 +100,23 @@ def train(
                 _validate(state, validate, accelerator, logger)
                 console.print(" ".join(f"{name} {value:.5g}" for name, value in state.validations[-1].items()))
             bar.update(task, completed=state.step)
+            is_stopped = _is_any_stopped(stop, accelerator)
             is_due = state.step % schedule.checkpoint_every == 0 or state.step == schedule.steps
-            if (is_due or stop) and accelerator.is_main_process:
+            if (is_due or is_stopped) and accelerator.is_main_process:
                 checkpoints.save(state.step, state.to_checkpoint(accelerator.mixed_precision))
-            if stop:
+            if is_stopped:
+                accelerator.wait_for_everyone()  # a process that ends early may have the launcher end the others
+                reason = stop[0] if stop else "a signal to another process"
                 raise TrainingError(
-                    f"stopped by {stop[0]} at step {state.step} of {schedule.steps}; run it again to go on"
+                    f"stopped by {reason} at step {state.step} of {schedule.steps}; run it again to go on"
                 )
+
+
+def _is_any_stopped(received: list[str], accelerator: Accelerator) -> bool:
+    """Tell whether any process received a signal, so that all end after the same step and none waits for another."""
+    if received:
+        accelerator.set_trigger()
+    return accelerator.check_trigger()
 
 
 def _validate(state: TrainingState, validate: Validation, accelerator: Accelerator, logger: MetricsLogger) -> None:

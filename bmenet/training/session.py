@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
+from accelerate.utils import parse_flag_from_env
 from torch import nn
 
 from bmenet.models.memory import lay_channels_last
@@ -13,7 +14,7 @@ from bmenet.models.precision import fastest_dtype
 from bmenet.progress import console
 from bmenet.seeding import derive_seed
 from bmenet.tracking import NullLogger
-from bmenet.training.checkpoint import CheckpointFolder
+from bmenet.training.checkpoint import Checkpoint, CheckpointFolder
 from bmenet.training.loader import Batch
 from bmenet.training.loop import LossFunction, Validation, train
 from bmenet.training.schedule import Schedule
@@ -75,7 +76,7 @@ def train_network(
         If the loss is not finite, or training was asked to stop.
     """
     _flush_denormals()
-    checkpoint = checkpoints.load()
+    checkpoint = _load(checkpoints)
     mixed_precision = checkpoint.scalars["precision"] if checkpoint else _mixed_precision(precision)
     accelerator = Accelerator(mixed_precision=mixed_precision)
     with torch.random.fork_rng():
@@ -102,6 +103,15 @@ def train_network(
     metrics = {**scores, "best_step": state.best_step, "steps": state.step}
     metrics.pop("step")
     return Trained(best.eval(), metrics, state.history, state.validations)
+
+
+def _load(checkpoints: CheckpointFolder) -> Checkpoint | None:
+    """Load in every process of a distributed training; the main one goes first, for it alone clears the folder."""
+    processes = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))  # as Accelerator would make it
+    with processes.main_process_first():
+        checkpoint = checkpoints.load(may_clear=processes.is_main_process)
+    processes.wait_for_everyone()  # the main process removes old ones as soon as it saves
+    return checkpoint
 
 
 def _mixed_precision(precision: str) -> str:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import bmenet as package
 from bmenet.cli import COMMANDS
 
@@ -14,9 +16,15 @@ def test_version_is_printed(bmenet):
 
 
 def test_help_names_every_command_and_the_exit_codes(bmenet):
-    text = bmenet("--help").stdout
+    text = " ".join(bmenet("--help").stdout.split())
     assert all(name in text for name in COMMANDS)
-    assert "Exit codes" in text
+    assert "130 after Ctrl-C; 143 after SIGTERM" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_names_the_exit_codes(bmenet, command):
+    text = " ".join(bmenet(command, "--help").stdout.split())
+    assert text.count("Exit codes: 0 done; 1") == 1
 
 
 def test_help_does_not_wait_for_heavy_libraries():

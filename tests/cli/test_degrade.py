@@ -1,13 +1,15 @@
 """`bmenet degrade`: seeded, on the scan's own grid, with a sidecar that makes the same volume again."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from bmenet.degradation import apply
-from bmenet.scan import load_scan
+from bmenet.files import sha256
+from bmenet.scan import load_scan, sidecar
 
 CANARY = "JaneDoe19"
 
@@ -45,12 +47,12 @@ def test_degrade_with_no_effect_gives_the_scan_back(bmenet, scan_path):
 def test_the_sidecar_makes_the_degraded_scan_again(bmenet, scan_path):
     out = scan_path.with_name("out.nii.gz")
     assert bmenet("degrade", scan_path, out, "--seed", 7, "--severity", "severe").exit_code == 0
-    sidecar = json.loads(out.with_name("out.json").read_text())
-    assert (sidecar["code"], sidecar["seed"]) == ("111", 7)
-    assert set(sidecar["parameters"]) == {"motion", "noise", "bias"}
+    found = json.loads(out.with_name("out.json").read_text())
+    assert (found["code"], found["seed"], found["clean_sha256"]) == ("111", 7, sha256(scan_path))
+    assert set(found["parameters"]) == {"motion", "noise", "bias"}
     clean = load_scan(scan_path).volume
-    scale = np.float32(sidecar["intensity_scale"])
-    again = apply(clean.with_data(clean.data / scale), sidecar["parameters"]).data * scale
+    scale = np.float32(found["intensity_scale"])
+    again = apply(clean.with_data(clean.data / scale), found["parameters"]).data * scale
     np.testing.assert_array_equal(load_scan(out).volume.data, np.rint(again))
 
 
@@ -64,6 +66,132 @@ def test_degrade_passes_on_nothing_that_tells_whose_scan_it_is(bmenet, scan_path
         result.stderr.encode(),
     ):
         assert CANARY.encode() not in told
+
+
+def test_from_a_sidecar_the_same_file_comes_again(bmenet, scan_path):
+    first, again = scan_path.with_name("first.nii.gz"), scan_path.with_name("again.nii.gz")
+    assert bmenet("degrade", scan_path, first, "--seed", 7, "--severity", "mild").exit_code == 0
+    scan_path.with_name("params.yaml").unlink()  # the sidecar is all that is needed
+    result = bmenet("degrade", scan_path, again, "--from", first.with_name("first.json"))
+    assert (result.exit_code, result.stdout) == (0, f"{again}\n")
+    assert again.read_bytes() == first.read_bytes()
+    assert again.with_name("again.json").read_bytes() == first.with_name("first.json").read_bytes()
+
+
+def test_from_a_sidecar_its_own_file_comes_again_in_place(bmenet, scan_path):
+    out = scan_path.with_name("out.nii")
+    assert bmenet("degrade", scan_path, out).exit_code == 0
+    before = out.read_bytes()
+    out.unlink()
+    assert bmenet("degrade", scan_path, out, "--from", out.with_suffix(".json")).exit_code == 0
+    assert out.read_bytes() == before
+
+
+def test_a_killed_remake_in_place_keeps_its_sidecar(bmenet, scan_path, monkeypatch):
+    out = scan_path.with_name("out.nii")
+    assert bmenet("degrade", scan_path, out).exit_code == 0
+    recipe = out.with_suffix(".json").read_bytes()
+
+    def die(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sidecar, "save_scan", die)
+    assert bmenet("degrade", scan_path, out, "--from", out.with_suffix(".json")).exit_code == 130
+    assert out.with_suffix(".json").read_bytes() == recipe
+
+
+def test_from_a_sidecar_another_input_is_refused(bmenet, scan_path):
+    out = scan_path.with_name("out.nii")
+    assert bmenet("degrade", scan_path, out).exit_code == 0
+    result = bmenet("degrade", out, scan_path.with_name("again.nii"), "--from", out.with_suffix(".json"))
+    assert result.exit_code == 1
+    assert f"expected the clean scan that the sidecar was made from, SHA-256 {sha256(scan_path)}" in result.stderr
+    assert not list(scan_path.parent.glob("again.*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 99}, "expected sidecar format 1; got 99"),
+        ({"parameters": {"noise": {}}}, "expected drawn parameters; got damaged ones (KeyError('seed'))"),
+        (None, "no JSON"),
+        ({"parameters": None}, "damaged"),
+    ],
+)
+def test_from_a_damaged_sidecar_is_one_line(bmenet, scan_path, changes, message):
+    out = scan_path.with_name("out.nii")
+    assert bmenet("degrade", scan_path, out).exit_code == 0
+    path = out.with_suffix(".json")
+    path.write_text("{" if changes is None else json.dumps(json.loads(path.read_text()) | changes))
+    result = bmenet("degrade", scan_path, scan_path.with_name("again.nii"), "--from", path)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_from_brings_its_own_settings(bmenet, scan_path):
+    result = bmenet("degrade", scan_path, scan_path.with_name("out.nii"), "--from", "a.json", "--seed", 0)
+    assert result.exit_code == 2
+    assert "expected no --code, --seed or --severity" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("step", ["save_scan", "write_json"])
+def test_a_killed_degrade_leaves_no_sidecar_beside_a_scan_it_does_not_make(bmenet, scan_path, monkeypatch, step):
+    out = scan_path.with_name("out.nii")
+    assert bmenet("degrade", scan_path, out, "--seed", 1).exit_code == 0
+    older = out.read_bytes()
+
+    def die(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sidecar, step, die)
+    assert bmenet("degrade", scan_path, out, "--seed", 2).exit_code == 130
+    assert not out.with_suffix(".json").exists()
+    assert (out.read_bytes() == older) == (step == "save_scan")
+
+
+@pytest.mark.parametrize("content", ['{"EchoTime": 0.003, "format": 1}', "[]", "no JSON", b"\xff\xfe"])
+def test_degrade_never_replaces_the_json_of_somebody_else(bmenet, scan_path, content):
+    clean, mine = scan_path.with_name("h.nii.gz"), scan_path.with_name("h.json")
+    shutil.copy(scan_path, clean)
+    content = content if isinstance(content, bytes) else content.encode()
+    mine.write_bytes(content)
+    result = bmenet("degrade", clean, clean.with_name("h.nii"))
+    assert result.exit_code == 1
+    assert f"{mine}: expected no file, or the sidecar of a degraded scan" in result.stderr
+    assert mine.read_bytes() == content
+    assert not clean.with_name("h.nii").exists()
+
+
+def test_degrade_replaces_a_sidecar_of_its_own(bmenet, scan_path):
+    out = scan_path.with_name("out.nii")
+    for seed in (1, 2):
+        assert bmenet("degrade", scan_path, out, "--seed", seed).exit_code == 0
+        assert json.loads(out.with_suffix(".json").read_text())["seed"] == seed
+
+
+def test_a_sidecar_that_the_disk_refuses_is_one_line(bmenet, scan_path, monkeypatch):
+    def refuse(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sidecar, "write_json", refuse)
+    result = bmenet("degrade", scan_path, scan_path.with_name("out.nii"))
+    assert result.exit_code == 1
+    assert result.stderr == f"bmenet: {scan_path.with_name('out.json')}: cannot be written (No space left on device)\n"
+
+
+def test_a_name_of_the_greatest_length_is_written(bmenet, scan_path):
+    out = scan_path.with_name("n" * 248 + ".nii.gz")
+    assert bmenet("degrade", scan_path, out).exit_code == 0
+    assert out.exists()
+
+
+def test_a_name_too_long_for_its_sidecar_is_refused_before_the_work(bmenet, scan_path):
+    out = scan_path.with_name("n" * 251 + ".nii")
+    result = bmenet("degrade", scan_path, out)
+    assert result.exit_code == 1
+    assert "the sidecar cannot be written (File name too long)" in result.stderr
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("code", ["1", "1111", "112", "abc"])

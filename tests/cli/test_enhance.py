@@ -90,6 +90,26 @@ def test_an_impossible_output_is_wrong_use_and_the_input_stays(bmenet, scan_path
     assert not scan_path.with_name("none").exists()
 
 
+@pytest.mark.parametrize("command", ["enhance", "degrade"])
+@pytest.mark.parametrize("name", ["n" * 252 + ".nii", "ö" * 126 + ".nii"])
+def test_a_name_that_no_file_can_have_ends_in_one_line(bmenet, scan_path, command, name):
+    before = sorted(os.listdir(scan_path.parent))
+    result = bmenet(command, scan_path, scan_path.with_name(name))
+    assert result.exit_code == 1
+    assert result.stderr == f"bmenet: {scan_path.with_name(name)}: cannot be written (File name too long)\n"
+    assert sorted(os.listdir(scan_path.parent)) == before
+
+
+@pytest.mark.usefixtures("lone_brain", "weights")
+@pytest.mark.parametrize("command", ["enhance", "degrade"])
+def test_a_place_that_takes_no_file_ends_in_one_line(bmenet, scan_path, command):
+    if not os.path.isdir("/proc/self"):
+        pytest.skip("needs Linux's /proc")
+    result = bmenet(command, scan_path, "/proc/x.nii.gz")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1].startswith("bmenet: /proc/x.nii.gz: cannot be written (")
+
+
 @pytest.mark.usefixtures("weights")
 def test_enhance_refuses_a_gpu_that_is_not_there(bmenet, scan_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

@@ -1,9 +1,13 @@
 import os
+import signal
+import threading
 
 import pytest
 
+from bmenet.cli.errors import exit_on_error
 from bmenet.cli.stage import run_stage
 from bmenet.errors import BMENetError
+from bmenet.files import atomic_path
 
 
 @pytest.fixture
@@ -50,6 +54,41 @@ def test_ctrl_c_is_one_line_and_exit_code_130(call, capsys):
     with pytest.raises(SystemExit, match="130"):
         call(main)
     assert capsys.readouterr().err.startswith("bmenet: interrupted")
+
+
+def test_sigterm_removes_what_is_half_written_and_exits_with_143(call, tmp_path):
+    def main():
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def ignore(*_):
+        pass
+
+    before = signal.signal(signal.SIGTERM, ignore)
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            call(main)
+        assert signal.getsignal(signal.SIGTERM) is ignore
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outside_the_main_thread_errors_are_caught_all_the_same():
+    codes = []
+
+    def work():
+        try:
+            with exit_on_error():
+                raise BMENetError("no")
+        except SystemExit as stop:
+            codes.append(stop.code)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert codes == [1]
 
 
 def test_an_unknown_option_is_wrong_use(call):

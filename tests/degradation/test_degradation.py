@@ -95,6 +95,17 @@ def test_bias_field_is_smooth(head):
         assert np.abs(np.diff(np.log(field.astype(np.float64)), n=4, axis=axis)).max() < 1e-5
 
 
+def test_bias_field_falls_off_with_the_degree(head):
+    # Standard normal over the degree: coefficients of degree 3 are a third of those of degree 1; the common amplitude
+    # of a draw cancels in the difference of logarithms.
+    differences = []
+    for seed in range(60):
+        drawn = bias_field.draw(severity(ratio=0.5).bias, head, generator(seed))["coefficients"][1:]
+        first, third = (np.log(np.abs([row[3] for row in drawn if sum(row[:3]) == degree])) for degree in (1, 3))
+        differences.append(first.mean() - third.mean())
+    assert np.mean(differences) == pytest.approx(np.log(3), abs=0.3)
+
+
 def test_motion_with_a_single_pose_is_no_motion(head):
     image = motion.apply(head, 1.0, {"phase_encode_axis": 1, "poses": []})
     np.testing.assert_array_equal(image, head.data)
@@ -150,3 +161,10 @@ def test_motion_turns_about_the_named_axis_by_the_right_hand_rule():
     volume = Volume(data, np.eye(4))
     turned = motion.moved(motion.Head.of(volume), {"rotation_deg": [0, 0, 90], "translation_mm": [0, 0, 0]})
     assert np.unravel_index(turned.argmax(), turned.shape) == (10, 15, 10)
+
+
+def test_motion_of_a_head_leaves_no_negative_overshoot(head):
+    # Cubic splines ring at the rim of the hole and of the head; tissue has no negative signal.
+    movable = motion.Head.of(head)
+    turned = motion.moved(movable, {"rotation_deg": [5, 3, -4], "translation_mm": [1.3, 0.7, 2.1]})
+    assert turned.min() == 0

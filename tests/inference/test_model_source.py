@@ -24,6 +24,11 @@ def test_find_weights_says_what_to_do_when_there_are_none(tmp_path):
         pass
 
 
+def test_find_weights_refuses_a_name_that_no_folder_can_have():
+    with pytest.raises(WeightsError, match=r"cannot be read \(File name too long\)"), find_weights("n" * 300):
+        pass
+
+
 def test_find_weights_keeps_a_registered_model_only_while_it_is_used(monkeypatch):
     def fetch_model(uri, folder):
         assert uri == "models:/bmenet@champion"

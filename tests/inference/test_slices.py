@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
 from bmenet.config import CoarseConfig, load_config
@@ -74,6 +75,14 @@ def test_result_is_not_negative(config: CoarseConfig, phantom: Volume) -> None:
     restored = restore_volume(Probe(lambda slab: central_slice(slab, 3) - 0.5), phantom.data, config=config)
     assert restored.min() == 0
     assert restored.max() > 0
+
+
+def test_background_is_exactly_zero(config: CoarseConfig, phantom: Volume) -> None:
+    haze = Probe(lambda slab: central_slice(slab, 3) + 0.01)
+    restored = restore_volume(haze, phantom.data, config=config)
+    assert restored[phantom.data > 0].min() > 0
+    background = ~ndimage.binary_dilation(phantom.data > 0, iterations=4)
+    assert np.count_nonzero(restored[background]) == 0
 
 
 def test_progress_ends_at_one(config: CoarseConfig, phantom: Volume) -> None:

@@ -36,3 +36,11 @@ def test_each_weight_switches_its_term_off(term: str) -> None:
     weights = {f"{name}_weight": 0.0 if name == term else 1.0 for name in ("pixel", "ssim", "edge")}
     total, terms = CoarseLoss(weighted(**weights))(torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16))
     torch.testing.assert_close(total, sum(value for name, value in terms.items() if name != term))
+
+
+def test_loss_sees_little_of_a_negative_result() -> None:
+    clean = torch.zeros(1, 1, 16, 16)
+    loss = CoarseLoss(weighted(pixel_loss="l1"))
+    below, above = (loss(clean + error, clean)[1]["pixel"].item() for error in (-0.2, 0.2))
+    assert above == pytest.approx(0.2)
+    assert below == pytest.approx(0.01)

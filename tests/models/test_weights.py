@@ -88,3 +88,30 @@ def test_configuration_of_another_network_is_refused(folder: Path) -> None:
     edit_spec(folder, config=spec["config"])
     with pytest.raises(WeightsError, match="do not fit"):
         load_coarse(folder)
+
+
+@pytest.mark.parametrize("spacing_mm", [3, 2.0, True, "1", None, [1]])
+def test_spacing_of_no_standard_grid_is_refused(folder: Path, spacing_mm: object) -> None:
+    edit_spec(folder, spacing_mm=spacing_mm)
+    with pytest.raises(
+        WeightsError, match=r"do not fit their model\.json: spacing_mm: expected 1, 2 or 4; got"
+    ) as error:
+        load_coarse(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["spacing_mm", "config"])
+def test_missing_key_is_named(folder: Path, key: str) -> None:
+    spec = json.loads((folder / "model.json").read_text())
+    del spec[key]
+    (folder / "model.json").write_text(json.dumps(spec))
+    with pytest.raises(WeightsError, match=rf"do not fit their model\.json: '{key}' is missing"):
+        load_coarse(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_folder_in_place_of_a_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(WeightsError, match=rf"{name}: cannot be read \(Is a directory\)"):
+        load_coarse(folder)

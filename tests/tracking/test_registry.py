@@ -25,3 +25,12 @@ def test_fetch_model_copies_what_an_alias_stands_for(place, tmp_path, monkeypatc
     copy = fetch_model("models:/bmenet@champion", tmp_path / "copy")
     assert (copy / "model.json").read_text() == "{}"
     assert copy.is_relative_to(tmp_path / "copy")
+
+
+def test_fetch_model_without_a_store_makes_none(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    message = f"no tracking store in {tmp_path / 'mlflow'}; run inside the workspace or set MLFLOW_TRACKING_URI"
+    with pytest.raises(WeightsError, match=message):
+        fetch_model("models:/bmenet@champion", tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -70,6 +70,12 @@ def test_checkpoint_of_another_training_is_not_resumed(
     assert not list(checkpoints.folder.iterdir())
 
 
+def test_checkpoint_of_another_training_stays_where_another_process_clears(checkpoints: CheckpointFolder) -> None:
+    before = sorted(checkpoints.folder.iterdir())
+    assert CheckpointFolder(checkpoints.folder, "other").load(may_clear=False) is None
+    assert sorted(checkpoints.folder.iterdir()) == before
+
+
 def test_clear_removes_what_a_killed_writer_left(checkpoints: CheckpointFolder) -> None:
     (checkpoints.folder / ".partial-1-step-00000004.safetensors").write_bytes(b"half")
     checkpoints.clear()

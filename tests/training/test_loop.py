@@ -100,6 +100,20 @@ def test_averaged_weights_follow_the_network_slowly(tmp_path: Path) -> None:
     torch.testing.assert_close(training.state.averaged.weight, expected.detach())
 
 
+def test_optimiser_follows_the_schedule(tmp_path: Path) -> None:
+    training = Training(tmp_path, steps=6)
+    training.run()
+    group = training.state.optimiser.param_groups[0]
+    assert group["lr"] == training.schedule.rate(5) != training.schedule.learning_rate
+
+
+def test_gradient_is_clipped_to_the_bound(tmp_path: Path) -> None:
+    training = Training(tmp_path, steps=1, gradient_clip=0.25)
+    training.run()
+    gradient = torch.cat([parameter.grad.flatten() for parameter in training.state.network.parameters()])
+    assert gradient.norm().item() == pytest.approx(0.25, rel=1e-4)
+
+
 def test_training_stops_when_patience_ends(tmp_path: Path) -> None:
     training = Training(tmp_path, patience=2)
     training.scores = [3.0, 2.0, 1.0, 9.0]

@@ -25,8 +25,10 @@ def make_fine_net(seed: int = 0) -> FineNet:
     config = smoke_config()
     torch.manual_seed(seed)
     denoiser = Denoiser(config.prior, 3)
-    # Untrained, its last layer is zero and it would answer zero to everything.
-    torch.nn.init.normal_(denoiser.network.out[-1].conv.weight, std=0.1)
+    # Untrained, the last layer of every block is zero, and it would answer zero to everything.
+    for parameter in denoiser.parameters():
+        if parameter.ndim > 1 and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
     control = HintControl(config.prior, 3)
     control.copy_encoder(denoiser)
     parts = [LatentAutoencoder(config.autoencoder), LatentAutoencoder(config.autoencoder), CovariateEncoder(1)]

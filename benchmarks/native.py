@@ -14,11 +14,11 @@ from nibabel.affines import voxel_sizes
 from rich.console import Console
 from rich.table import Table
 
+from bmenet.brain_extraction import extract_brain
 from bmenet.config import Severity, load_config
 from bmenet.degradation import apply, draw
 from bmenet.grid import FIELD_OF_VIEW_MM, Grid, standard_grid
 from bmenet.inference import Enhancer
-from bmenet.inference.brain_extraction import extract_brain
 from bmenet.inference.enhancer import REGISTRATION
 from bmenet.inference.slices import restore_volume
 from bmenet.intensity import normalise

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from bmenet.errors import BMENetError
 from bmenet.grid import SPACE_NAME
 
 
@@ -47,9 +48,17 @@ class Layout:
         return self.registered / f"{subject}_space-{SPACE_NAME}_T1w.json"
 
     def registered_subjects(self) -> list[str]:
-        """Subjects whose registration is done, sorted."""
+        """Return the subjects whose registration is done, sorted.
+
+        Raises
+        ------
+        BMENetError
+            If there are none: a stage that went on would pass for done.
+        """
         suffix = self.transform("").name
-        return sorted(path.name.removesuffix(suffix) for path in self.registered.glob(f"*{suffix}"))
+        if subjects := sorted(path.name.removesuffix(suffix) for path in self.registered.glob(f"*{suffix}")):
+            return subjects
+        raise BMENetError(f"{self.registered}: expected registered subjects; got none; run `dvc repro register`")
 
     @property
     def split(self) -> Path:

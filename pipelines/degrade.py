@@ -4,13 +4,14 @@ import csv
 
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
-from bmenet.degradation.calibration import summarise
+from bmenet.degradation.calibration import calibration_warning, summarise
 from bmenet.degradation.case import write_case
 from bmenet.errors import BMENetError
 from bmenet.figures import calibration_figure
 from bmenet.files import atomic_path, write_json
 from bmenet.layout import Layout
 from bmenet.parallel import run_parallel
+from bmenet.progress import console
 
 
 def main() -> None:
@@ -35,7 +36,10 @@ def main() -> None:
         raise BMENetError(f"degrade: {len(failures)} of {len(items)} cases failed: {listed}")
     rows = [{key: sidecar[key] for key in ("subject", "code", "psnr_db")} for sidecar in sidecars.values()]
     report = layout.report("degrade")
-    write_json(report / "metrics.json", summarise(rows, config.degradation))
+    summary = summarise(rows, config.degradation)
+    write_json(report / "metrics.json", summary)
+    if warning := calibration_warning(summary):
+        console.print(warning, style="yellow", markup=False, soft_wrap=True)
     with atomic_path(report / "calibration.csv") as path, open(path, "w", newline="") as handle:
         writer = csv.DictWriter(handle, ["subject", "code", "psnr_db"])
         writer.writeheader()

@@ -3,7 +3,7 @@
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
 from bmenet.data.table import read_table
-from bmenet.errors import RegistrationError
+from bmenet.errors import BMENetError, RegistrationError
 from bmenet.files import read_json, write_json
 from bmenet.layout import Layout
 from bmenet.parallel import run_parallel
@@ -14,6 +14,8 @@ def main() -> None:
     """Register the subjects that are not done yet, and drop the files of subjects that are gone."""
     config, layout = load_config(), Layout()
     subjects = read_table(layout)
+    if not subjects:
+        raise BMENetError(f"{layout.raw}: expected fetched subjects; got none; run `dvc repro fetch`")
     layout.registered.mkdir(parents=True, exist_ok=True)
     kept = {path for subject in subjects for path in (layout.clean(subject.id), layout.transform(subject.id))}
     for path in set(layout.registered.iterdir()) - kept:
@@ -22,7 +24,10 @@ def main() -> None:
     todo = [subject for subject in subjects if not is_done(subject, config, layout)]
     for subject in todo:
         layout.transform(subject.id).unlink(missing_ok=True)
-        failure_picture(subject.id, layout).unlink(missing_ok=True)
+    # Whoever failed is tried again; pictures of subjects that are gone are pictures of people.
+    pictures = failure_picture("*", layout).parent
+    for path in pictures.glob("*.png"):
+        path.unlink()
     items = [(subject.id, (subject, config, layout)) for subject in todo]
     _, failures = run_parallel(register_subject, items, description="register")
 
@@ -35,7 +40,6 @@ def main() -> None:
     )
     if failures:
         reasons = "; ".join(f"{failure.name} ({failure.reason})" for failure in failures)
-        pictures = failure_picture("*", layout).parent
         raise RegistrationError(
             f"register: {len(failures)} of {len(subjects)} subjects failed: {reasons}; pictures are in {pictures}"
         )

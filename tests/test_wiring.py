@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from bmenet.config import Config, flatten, load_config
+from bmenet.registration.subject import METHOD_FILES
 
 REPOSITORY = Path(__file__).parents[1]
 STAGES: dict[str, dict] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
@@ -144,6 +145,14 @@ def test_deps_of_a_stage_are_outputs_or_modules_that_it_imports(stage):
         assert dep in outputs or any(_is_within(path, [dep]) for path in reached), dep
 
 
+def test_fingerprint_of_a_registered_volume_covers_every_module_behind_it():
+    reading = ("bmenet/data", "bmenet/scan", "bmenet/dicom.py", "bmenet/fingerprint.py")
+    reached = _reached_files(REPOSITORY / "bmenet/registration/subject.py")
+    files = [f"bmenet/{name}" for name in METHOD_FILES]
+    missing = {path for path in reached if not _is_within(path, files) and not _is_within(path, reading)}
+    assert {str(path.relative_to(REPOSITORY)) for path in missing} == set()
+
+
 def test_no_output_is_inside_another_or_belongs_to_git_and_dvc_at_once():
     outputs = sorted(output for stage in STAGES for output in _outputs(stage))
     assert len(set(outputs)) == len(outputs)
@@ -195,3 +204,12 @@ def test_module_never_loads_a_file_that_can_run_code(path):
                 assert path == READS_TENSORS_ALONE
                 assert "weights_only=True" in map(ast.unparse, node.keywords)
             assert "allow_pickle=True" not in map(ast.unparse, node.keywords)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_a_mask_says_what_of(path):
+    arguments = {node.arg for node in ast.walk(_tree(path)) if isinstance(node, ast.arg)}
+    stored = {
+        node.id for node in ast.walk(_tree(path)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    assert "mask" not in arguments | stored

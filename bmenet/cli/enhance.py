@@ -79,5 +79,6 @@ def enhance(
             save_scan(std_path(out), enhanced.std)
         save_scan(out, enhanced.scan)
     kind = "skull-stripped brain" if enhanced.is_skull_stripped else "whole head"
-    typer.echo(f"{kind}; similarity to the template {enhanced.registration.similarity:.2f}", err=True)
+    place = "already in standard space, not registered again; " if enhanced.is_in_standard_space else ""
+    typer.echo(f"{kind}; {place}similarity to the template {enhanced.registration.similarity:.2f}", err=True)
     typer.echo(out)

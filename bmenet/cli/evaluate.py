@@ -7,14 +7,19 @@ from typing import Annotated
 import typer
 
 from bmenet.cli.errors import exit_on_error
-from bmenet.progress import console
+from bmenet.cli.paths import show_notes
 
 
 def evaluate(
     enhanced: Annotated[Path, typer.Argument(help="Restored scan: a NIfTI file or a folder with a DICOM series.")],
     clean: Annotated[Path, typer.Argument(help="The clean scan on the same grid.")],
-    mask: Annotated[
-        Path | None, typer.Option(help="Brain mask (NIfTI, positive inside); by default the clean scan's foreground.")
+    brain_mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--mask",
+            help="Brain mask (NIfTI, positive inside); by default the foreground of a skull-stripped clean scan, "
+            "the brain found in a whole head.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -25,9 +30,8 @@ def evaluate(
     from bmenet.evaluation.scans import measure_scans  # Late: --help answers at once.
 
     with exit_on_error():
-        result = measure_scans(enhanced, clean, mask)
-    for note in result.notes:
-        console.print(note, markup=False)
+        result = measure_scans(enhanced, clean, brain_mask)
+    show_notes(result.notes)
     if as_json:
         typer.echo(json.dumps(result.metrics | {"intensity_scale": result.scale}, indent=2))
     else:

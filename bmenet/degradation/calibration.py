@@ -5,6 +5,7 @@ import numpy as np
 from bmenet.config import DegradationConfig
 
 CALIBRATED_CODE = "111"
+CALIBRATED_SEVERITY = "moderate"
 
 
 def summarise(rows: list[dict], config: DegradationConfig) -> dict:
@@ -37,3 +38,21 @@ def summarise(rows: list[dict], config: DegradationConfig) -> dict:
             "is_calibrated": abs(means[CALIBRATED_CODE] - level.psnr_db) <= level.tolerance_db,
         }
     return summary
+
+
+def calibration_warning(summary: dict) -> str | None:
+    """Return a line that tells how far the preset `moderate` is off the published level; None where it is not.
+
+    Parameters
+    ----------
+    summary : dict
+        What `summarise` returned.
+    """
+    level = summary.get("calibration")
+    if level is None or summary["severity"] != CALIBRATED_SEVERITY or level["is_calibrated"]:
+        return None
+    return (
+        f"warning: preset {CALIBRATED_SEVERITY}, code {CALIBRATED_CODE}: measured {level['measured_psnr_db']:.2f} dB, "
+        f"published {level['published_psnr_db']:g} dB +- {level['tolerance_db']:g}; "
+        "results on these data are not comparable with the published ones"
+    )

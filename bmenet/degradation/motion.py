@@ -102,22 +102,22 @@ class Head:
     ----------
     spline : ndarray, shape (X, Y, Z)
         Cubic B-spline coefficients of the head in the target pose (`scipy.ndimage.spline_filter`).
-    mask : ndarray of bool, shape (X, Y, Z)
+    head_mask : ndarray of bool, shape (X, Y, Z)
         The voxels whose value is not 0, background.
     affine : ndarray, shape (4, 4)
         Voxel index to RAS+ mm.
     """
 
     spline: np.ndarray
-    mask: np.ndarray
+    head_mask: np.ndarray
     affine: np.ndarray
 
     @classmethod
     def of(cls, volume: Volume) -> "Head":
         """Prepare a volume for interpolation."""
         spline = ndimage.spline_filter(volume.data, order=3, output=np.float32)
-        mask = ndimage.binary_dilation(np.abs(spline) > _HEAD_THRESHOLD, iterations=_SPLINE_REACH_VOXELS)
-        return cls(spline, mask, volume.affine)
+        head_mask = ndimage.binary_dilation(np.abs(spline) > _HEAD_THRESHOLD, iterations=_SPLINE_REACH_VOXELS)
+        return cls(spline, head_mask, volume.affine)
 
 
 def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
@@ -140,7 +140,7 @@ def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
     pull, offset = _pull(head, pose)
     offset = pull @ [span.start for span in spans] + offset
     # Only where the head comes to lie: in three quarters of a brain's field of view nothing is left to interpolate.
-    landed = ndimage.affine_transform(head.mask.view(np.uint8), pull, offset, output_shape=shape, order=0)
+    landed = ndimage.affine_transform(head.head_mask.view(np.uint8), pull, offset, output_shape=shape, order=0)
     places = np.nonzero(landed)
     origins = pull @ np.stack(places).astype(np.float64) + offset[:, None]
     result = np.zeros(shape, np.float32)
@@ -162,8 +162,8 @@ def _pull(head: Head, pose: dict) -> tuple[np.ndarray, np.ndarray]:
 
 def _reached_box(head: Head, poses: list[dict], axis: int) -> Box:
     """Return the part of the grid that the head touches in any pose, whole along `axis`, where its ghosts lie."""
-    shape = np.array(head.mask.shape)
-    spans = (ndimage.find_objects(head.mask.view(np.uint8)) or [(slice(0, 1),) * 3])[0]
+    shape = np.array(head.head_mask.shape)
+    spans = (ndimage.find_objects(head.head_mask.view(np.uint8)) or [(slice(0, 1),) * 3])[0]
     corners = np.array(list(product(*((span.start, span.stop - 1) for span in spans))), dtype=np.float64)
     pulls = [_pull(head, pose) for pose in poses]
     corners = np.concatenate([corners, *((corners - offset) @ np.linalg.inv(pull).T for pull, offset in pulls)])

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
-from bmenet.errors import GridMismatchError, VolumeError
-from bmenet.grid import Grid
+from bmenet.brain_extraction import extract_brain, is_skull_stripped
+from bmenet.errors import VolumeError
 from bmenet.intensity import normalise
 from bmenet.metrics.measure import measure
-from bmenet.scan import load_scan
+from bmenet.scan import load_brain_mask, load_scan
+from bmenet.volume import Volume
 
 SCALE_PERCENTILE = 99.5
 
@@ -35,7 +35,8 @@ def measure_scans(enhanced_path: Path, clean_path: Path, brain_mask_path: Path |
     enhanced_path, clean_path : Path
         NIfTI files or DICOM series.
     brain_mask_path : Path, optional
-        NIfTI file, positive inside the brain; without it the clean scan must be skull-stripped.
+        NIfTI file, positive inside the brain; without it the foreground of a skull-stripped clean scan, or the brain
+        that is found in a whole head.
 
     Raises
     ------
@@ -46,23 +47,22 @@ def measure_scans(enhanced_path: Path, clean_path: Path, brain_mask_path: Path |
     """
     scans = {path: load_scan(path) for path in (enhanced_path, clean_path)}
     enhanced, clean = (scans[path].volume for path in (enhanced_path, clean_path))
-    brain_mask = None if brain_mask_path is None else _load_mask(brain_mask_path, clean.grid)
+    brain_mask, brain_notes = (
+        _find_brain(clean) if brain_mask_path is None else (load_brain_mask(brain_mask_path, clean.grid), ())
+    )
     scale = 1.0 if clean.data.max() <= 1 else normalise(clean.data, SCALE_PERCENTILE)[1]
     metrics = measure(enhanced.with_data(enhanced.data / scale), clean.with_data(clean.data / scale), brain_mask)
     notes = tuple(f"{path}: {note}" for path, scan in scans.items() for note in scan.notes)
-    return ScanMetrics(metrics, scale, notes)
+    return ScanMetrics(metrics, scale, (*notes, *(f"{clean_path}: {note}" for note in brain_notes)))
 
 
-def _load_mask(path: Path, grid: Grid) -> np.ndarray:
-    """Load a brain mask that lies on `grid`."""
+def _find_brain(clean: Volume) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return the brain of a whole head, None for the foreground of a lone brain; and what to tell about it."""
+    positive = clean.with_data(np.maximum(clean.data, 0))
     try:
-        image = nib.load(path)
-        inside = np.asanyarray(image.dataobj) > 0  # type: ignore[attr-defined]
-        affine = image.affine  # type: ignore[attr-defined]
-    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
-        raise VolumeError(f"{path}: expected a brain mask as NIfTI; it cannot be read ({error})") from error
-    if inside.shape != grid.shape or not np.allclose(affine, grid.affine, atol=1e-3):
-        raise GridMismatchError(
-            f"{path}: expected the clean scan's grid, shape {grid.shape}; got shape {inside.shape} or another affine"
-        )
-    return inside
+        brain_mask = extract_brain(positive)
+    except VolumeError as error:
+        return None, (f"{error}: the _brain metrics cover its whole foreground; give a mask (--mask) if that is wrong",)
+    if is_skull_stripped(positive, brain_mask):
+        return None, ()
+    return brain_mask, ("a whole head: the _brain metrics cover the brain that was found in it (--mask gives another)",)

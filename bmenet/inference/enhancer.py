@@ -1,7 +1,6 @@
 """One class behind the command line, the evaluation and the served model."""
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,17 +10,17 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from bmenet.brain_extraction import extract_brain, is_skull_stripped
 from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
 from bmenet.errors import BMENetError, GridMismatchError
 from bmenet.grid import Grid, standard_grid
 from bmenet.inference.blending import SHOWN_MARGIN_MM, blend, brain_ramp, face_ramp
-from bmenet.inference.brain_extraction import extract_brain, is_skull_stripped
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
 from bmenet.inference.slices import restore_volume
 from bmenet.inference.steps import Progress, Steps
 from bmenet.models.precision import fastest_dtype
 from bmenet.models.weights import load_coarse
-from bmenet.registration import Registration, register
+from bmenet.registration import Registration, check_aligned, register
 from bmenet.resample import resample
 from bmenet.scan import Scan
 from bmenet.volume import Volume
@@ -43,6 +42,8 @@ class Enhanced:
         Native to standard space.
     is_skull_stripped : bool
         Whether the input held a brain alone.
+    is_in_standard_space : bool
+        Whether the input lay on the standard grid already, so that nothing was interpolated.
     timings : dict
         Step to wall-clock seconds.
     std : Scan, optional
@@ -52,6 +53,7 @@ class Enhanced:
     scan: Scan
     registration: Registration
     is_skull_stripped: bool
+    is_in_standard_space: bool
     timings: dict[str, float]
     std: Scan | None = None
 
@@ -160,7 +162,7 @@ class Enhancer:
         VolumeError
             If no brain is found.
         RegistrationError
-            If the scan cannot be aligned to the template.
+            If the scan cannot be aligned to the template, or lies on the standard grid and not as the template does.
         """
         steps = Steps(progress)
         native = scan.volume.with_data(np.maximum(scan.volume.data, 0))
@@ -197,12 +199,13 @@ class Enhancer:
                 blended = blend(restored, kept, weight)
                 is_empty = (scan.volume.data == 0) & ~brain_mask
                 result = scan.with_data(np.where(is_empty, 0, blended.data))
-        return Enhanced(result, alignment, is_stripped, steps.timings, spread)
+        is_standard = native.grid.same_as(self.grid)
+        return Enhanced(result, alignment, is_stripped, is_standard, steps.timings, spread)
 
     def _align(self, brain: Volume) -> Registration:
-        """Register the brain of a scan, unless the scan lies on the standard grid already."""
+        """Register the brain of a scan; of one that lies on the standard grid already, only check how it lies."""
         if brain.grid.same_as(self.grid):
-            return Registration(np.eye(4), math.nan, "none")
+            return check_aligned(brain, self.registration)
         return register(brain, self.registration)
 
     def _distance_to_brain(self, brain_mask: Volume, moving2fixed: np.ndarray) -> np.ndarray:

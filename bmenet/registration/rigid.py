@@ -11,7 +11,7 @@ from bmenet.errors import RegistrationError
 from bmenet.grid import standard_grid
 from bmenet.registration import ants, flirt
 from bmenet.registration.similarity import LocalNCC
-from bmenet.registration.start import coarsened, find_start
+from bmenet.registration.start import Start, coarsened, find_start
 from bmenet.resample import resample
 from bmenet.template import load_template
 from bmenet.volume import Volume
@@ -70,29 +70,65 @@ def register(moving: Volume, config: RegistrationConfig) -> Registration:
     RegistrationError
         If the scan is empty.
     """
-    coarse = _clip_bright(resample(moving, coarsened(moving.grid, config.estimate_spacing_mm), order=1))
-    start = find_start(coarse)
+    coarse, start = _start(moving, config)
     fixed = start.fit_template(load_template(standard_grid(config.estimate_spacing_mm)))
     try:
         moving2fixed = BACKENDS[config.backend](coarse, fixed, start.moving2fixed)
     except RegistrationError as error:
         raise AlignmentError(str(error), start.moving2fixed) from error
-    similarity = measure_similarity(
-        coarse, start.fit_template(load_template(standard_grid(_CHECK_SPACING_MM))), moving2fixed
-    )
-    if similarity < config.min_similarity:
-        raise AlignmentError(
-            f"expected a local correlation with the template of at least {config.min_similarity:g} "
-            f"(registration.min_similarity); got {similarity:.2f}; is it a skull-stripped T1-weighted brain?",
-            moving2fixed,
-        )
+    similarity = _check(coarse, start, moving2fixed, config, "is it a skull-stripped T1-weighted brain?")
     return Registration(moving2fixed, similarity, config.backend)
+
+
+def check_aligned(brain: Volume, config: RegistrationConfig) -> Registration:
+    """Take a scan that lies on a standard grid as aligned, after the check that `register` makes.
+
+    Parameters
+    ----------
+    brain : Volume
+        As `register` takes it.
+    config : RegistrationConfig
+
+    Returns
+    -------
+    Registration
+        The identity, by the tool ``"none"``.
+
+    Raises
+    ------
+    AlignmentError
+        If the scan, as it lies, resembles the template less than `config.min_similarity`.
+    RegistrationError
+        If the scan is empty.
+    """
+    coarse, start = _start(brain, config)
+    advice = "a scan on the standard grid is not registered again: is it a T1-weighted brain, aligned to MNI152?"
+    return Registration(np.eye(4), _check(coarse, start, np.eye(4), config, advice), "none")
 
 
 def measure_similarity(moving: Volume, fixed: Volume, moving2fixed: np.ndarray) -> float:
     """Return the mean local correlation (20 mm windows at 4 mm) of `moving`, aligned, with `fixed` inside its brain."""
     compare = LocalNCC(fixed.data, foreground_mask(fixed.data), _CHECK_WINDOW_VOXELS)
     return compare(resample(moving, fixed.grid, moving2fixed, order=1).data)
+
+
+def _start(moving: Volume, config: RegistrationConfig) -> tuple[Volume, Start]:
+    """Return the scan at the spacing of the estimate, [0, 1], and its rough alignment and size."""
+    coarse = _clip_bright(resample(moving, coarsened(moving.grid, config.estimate_spacing_mm), order=1))
+    return coarse, find_start(coarse)
+
+
+def _check(coarse: Volume, start: Start, moving2fixed: np.ndarray, config: RegistrationConfig, advice: str) -> float:
+    """Return the similarity of the aligned scan with the template of its size; refuse too little."""
+    fixed = start.fit_template(load_template(standard_grid(_CHECK_SPACING_MM)))
+    similarity = measure_similarity(coarse, fixed, moving2fixed)
+    if similarity < config.min_similarity:
+        raise AlignmentError(
+            f"expected a local correlation with the template of at least {config.min_similarity:g} "
+            f"(registration.min_similarity); got {similarity:.2f}; {advice}",
+            moving2fixed,
+        )
+    return similarity
 
 
 def _clip_bright(volume: Volume) -> Volume:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bmenet.brain_extraction import extract_brain, is_skull_stripped
 from bmenet.config import Config
 from bmenet.data.table import FetchedScan
 from bmenet.files import atomic_path, read_json, write_json
@@ -16,44 +17,57 @@ from bmenet.registration.figure import alignment_figure
 from bmenet.registration.rigid import AlignmentError, register
 from bmenet.resample import resample
 from bmenet.scan import load_scan
-from bmenet.volume import save_unit_volume
+from bmenet.volume import Volume, save_unit_volume
 
-_METHOD = code_fingerprint(
+METHOD_FILES = (
     *sorted(f"registration/{path.name}" for path in Path(__file__).parent.glob("*.py")),
-    *("brain.py", "grid.py", "intensity.py", "resample.py", "template.py", "volume.py"),
+    *("brain.py", "brain_extraction.py", "grid.py", "intensity.py", "resample.py", "template.py", "volume.py"),
 )
+_METHOD = code_fingerprint(*METHOD_FILES)
 """Names the code that decides what a registered volume looks like: a volume made by other code is made again."""
 
 
 def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> float:
     """Register one raw scan and write its clean volume, then the sidecar that marks it done; return the similarity.
 
+    Of a whole head only the brain is registered and kept: clean volumes have a background of zero, whatever they come
+    from.
+
     Raises
     ------
     VolumeError
-        If the raw file cannot be read or holds no tissue.
+        If the raw file cannot be read, or no brain is found in it.
     RegistrationError
         If the scan cannot be laid on the template; `failure_picture` then shows how it lies.
     """
     scan = load_scan(layout.raw / subject.file).volume
     grid = standard_grid(config.grid.spacing_mm)
+    positive = scan.with_data(np.maximum(scan.data, 0))
+    brain_mask = extract_brain(positive)
+    is_stripped = is_skull_stripped(positive, brain_mask)
+    brain = scan if is_stripped else positive.with_data(positive.data * brain_mask)
     try:
-        registration = register(scan, config.registration)
+        registration = register(brain, config.registration)
     except AlignmentError as error:
-        figure = alignment_figure(resample(scan, grid, error.moving2fixed), title=f"{subject.id}: {error}")
+        figure = alignment_figure(resample(brain, grid, error.moving2fixed), title=f"{subject.id}: {error}")
         with atomic_path(failure_picture(subject.id, layout)) as path:
             figure.savefig(path, dpi=100)
         raise
-    standard = resample(scan, grid, registration.moving2fixed)
     # The cubic spline undershoots at the edge of a stripped brain; no signal is negative.
-    unit_data, scale = normalise(np.maximum(standard.data, 0), config.intensity.percentile)
-    save_unit_volume(layout.clean(subject.id), standard.with_data(unit_data))
+    standard = np.maximum(resample(scan, grid, registration.moving2fixed).data, 0)
+    if not is_stripped:
+        # Cut after the interpolation: a spline across an edge cut before would ring.
+        cover = resample(scan.with_data(brain_mask), grid, registration.moving2fixed, order=1).data
+        standard = np.where(cover > 0.5, standard, 0)
+    unit_data, scale = normalise(standard, config.intensity.percentile)
+    save_unit_volume(layout.clean(subject.id), Volume(unit_data, grid.affine))
     sidecar = {
         "subject": subject.id,
         "age": subject.age,
         "sex": subject.sex,
         "backend": registration.backend,
         "similarity": registration.similarity,
+        "is_skull_stripped": is_stripped,
         "moving2fixed": registration.moving2fixed.tolist(),
         "intensity_scale": scale,
         "spacing_mm": config.grid.spacing_mm,

@@ -8,9 +8,9 @@ import numpy as np
 from bmenet.errors import VolumeError
 from bmenet.scan.content import check_content
 from bmenet.scan.geometry import read_geometry
-from bmenet.scan.header import check_shape, read_header
+from bmenet.scan.header import check_shape
+from bmenet.scan.nifti import read_nifti
 from bmenet.scan.scan import Scan
-from bmenet.scan.stream import open_stream
 from bmenet.volume import Volume
 
 
@@ -42,11 +42,7 @@ def load_scan(path: Path | str) -> Scan:
 
 
 def _load_nifti(path: Path) -> Scan:
-    with open_stream(path) as stream:
-        header = read_header(stream)
-        buffer = stream.read(header.data_bytes)
-        stream.finish()
-    counts = np.frombuffer(buffer, dtype=header.dtype).reshape(header.shape, order="F")
+    header, counts = read_nifti(path)
     return _build(path, header.nifti, counts, header.slope, header.intercept, header.notes)
 
 

@@ -5,9 +5,10 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import yaml
@@ -15,6 +16,7 @@ import yaml
 EXECUTION_VARIABLE = "BMENET_EXECUTION"
 # What a pipeline writes itself does not make the code differ from its commit.
 _WRITTEN_BY_THE_PIPELINE = (":!dvc.lock", ":!reports")
+_PATHS = ("data.root", "data.mirror", "data.covariates")
 
 
 def execution_key() -> str:
@@ -64,6 +66,11 @@ def input_hashes(inputs: Iterable[Path | str], lock_file: Path = Path("dvc.lock"
     return hashes
 
 
+def without_paths(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return flat parameters with every path outside the workspace, and every URL, cut to its name."""
+    return {key: _workspace_name(value) if value and key in _PATHS else value for key, value in params.items()}
+
+
 def dvc_md5(path: Path) -> str:
     """Return the hash that DVC gives to a file or folder."""
     if path.is_file():
@@ -81,8 +88,14 @@ def _locked_outputs(lock_file: Path) -> dict[str, dict[str, Any]]:
     return {entry["path"]: entry for stage in stages.values() for entry in stage.get("outs", []) if "md5" in entry}
 
 
-def _workspace_name(path: Path) -> str:
-    """Return a path relative to the workspace; of anything elsewhere only the name, for paths tell of people."""
+def _workspace_name(place: Path | str) -> str:
+    """Return a path relative to the workspace; of anything elsewhere only the name, for paths tell of people.
+
+    Of a URL, too: its host may be a hospital's, and a password or a token may stand in it.
+    """
+    if "://" in str(place):
+        return PurePosixPath(urlsplit(str(place)).path).name
+    path = Path(place)
     relative = Path(os.path.relpath(path))
     return path.name if relative.parts[:1] == ("..",) else relative.as_posix()
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from bmenet.config import Config, flatten
 from bmenet.progress import console
-from bmenet.tracking.lineage import code_tags, execution_key, input_hashes
+from bmenet.tracking.lineage import code_tags, execution_key, input_hashes, without_paths
 from bmenet.tracking.place import Place
 from bmenet.tracking.sender import Sender, claim
 from bmenet.tracking.spool import Spool, now_ms
@@ -113,9 +113,9 @@ def track_stage(
 ) -> Iterator[NullLogger]:
     """Track the block as one run of `stage`, under the parent run of this pipeline execution.
 
-    The run gets the whole configuration, system metrics, the git commit and the DVC hashes of `inputs`. It ends as
-    FINISHED, as FAILED if the block raises, as KILLED if it is interrupted. Tracking never stops the block: what the
-    tracking store does not take stays in ``mlflow/spool`` and is sent later.
+    The run gets the whole configuration (of paths outside the workspace only the names), system metrics, the git commit
+    and the DVC hashes of `inputs`. It ends as FINISHED, as FAILED if the block raises, as KILLED if it is interrupted.
+    Tracking never stops the block: what the tracking store does not take stays in ``mlflow/spool`` and is sent later.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def track_stage(
     spool = claim(place, stage, config.tracking.experiment, resume_key)
     run = RunLogger(spool)
     run.record("start", execution=execution_key(), tags={"profile": config.profile, **code_tags()})
-    run.log_params(flatten(config))
+    run.log_params(without_paths(flatten(config)))
     run.record("inputs", values=input_hashes(inputs))
     sampler = SystemSampler(run.log_metrics, spool.last_steps().get("system/cpu_utilization_percentage", -1) + 1)
     sender = Sender(spool, place)

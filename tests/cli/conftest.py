@@ -68,3 +68,4 @@ def lone_brain(monkeypatch: pytest.MonkeyPatch) -> None:
     alignment = enhancer.Registration(np.eye(4), 0.9, "stub")
     monkeypatch.setattr(enhancer, "extract_brain", lambda volume, device: volume.data > 0)
     monkeypatch.setattr(enhancer, "register", lambda volume, config: alignment)
+    monkeypatch.setattr(enhancer, "check_aligned", lambda volume, config: alignment)

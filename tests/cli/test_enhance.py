@@ -40,6 +40,8 @@ def test_enhance_writes_the_standard_grid_when_asked(bmenet, scan_path):
     image = nib.load(out)
     assert image.shape == (40, 56, 40)
     assert int(image.header["sform_code"]) == 4
+    again = bmenet("enhance", out, scan_path.with_name("again.nii"))
+    assert "already in standard space, not registered again; similarity to the template 0.90" in again.stderr
 
 
 @pytest.mark.usefixtures("lone_brain")

@@ -13,6 +13,12 @@ app = typer.Typer()
 app.command()(evaluate)
 
 
+@pytest.fixture(autouse=True)
+def lone_brain(monkeypatch):
+    """Spare the brain extraction: all that is bright is brain."""
+    monkeypatch.setattr("bmenet.evaluation.scans.extract_brain", lambda volume: volume.data > 0)
+
+
 @pytest.fixture
 def scans(tmp_path, phantom, generator):
     clean = np.clip(phantom.data * (1 + 0.05 * generator.standard_normal(phantom.data.shape)), 0, 1).astype(np.float32)
@@ -40,3 +46,23 @@ def test_evaluate_of_a_missing_file_exits_with_one_line(scans, tmp_path):
     assert answer.exit_code == 1
     assert answer.stderr.startswith("bmenet: ")
     assert len(answer.stderr.splitlines()) == 1
+
+
+def test_evaluate_says_on_stderr_that_it_looked_for_the_brain_of_a_head(scans, monkeypatch):
+    monkeypatch.setattr("bmenet.evaluation.scans.is_skull_stripped", lambda volume, brain_mask: False)
+    answer = CliRunner().invoke(app, [*scans, "--json"])
+    assert "a whole head: the _brain metrics cover the brain that was found in it" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert set(json.loads(answer.stdout)) == {*METRICS, "intensity_scale"}
+
+
+def test_evaluate_takes_a_mask(scans, tmp_path):
+    clean = nib.load(scans[1])
+    mask = tmp_path / "mask.nii.gz"
+    nib.save(nib.Nifti1Image((np.asarray(clean.dataobj) > 0.6).astype(np.uint8), clean.affine), mask)
+    whole, masked = (
+        json.loads(CliRunner().invoke(app, [*scans, "--json", *options]).stdout)
+        for options in ([], ["--mask", str(mask)])
+    )
+    assert masked["psnr"] == whole["psnr"]
+    assert masked["ssim_brain"] != whole["ssim_brain"]

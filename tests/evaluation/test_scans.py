@@ -1,8 +1,10 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bmenet.errors import GridMismatchError, VolumeError
+from bmenet.evaluation import scans
 from bmenet.evaluation.scans import measure_scans
 from bmenet.metrics import METRICS
 
@@ -12,6 +14,12 @@ def textured(phantom, generator):
     """The phantom with a texture, so that it is not taken for a label map; background zero, [0, 1]."""
     texture = 1 + 0.05 * generator.standard_normal(phantom.data.shape)
     return np.clip(phantom.data * texture, 0, 1).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def lone_brain(monkeypatch):
+    """Spare the brain extraction: all that is bright is brain."""
+    monkeypatch.setattr(scans, "extract_brain", lambda volume: volume.data > 0)
 
 
 @pytest.fixture
@@ -61,7 +69,7 @@ def test_measure_scans_refuses_scans_on_two_grids(save, textured, phantom):
 
 
 def test_measure_scans_refuses_a_mask_on_another_grid(save, textured):
-    mask = save("mask.nii", np.ones((3, 3, 3), np.uint8))
+    mask = save("mask.nii", np.ones((9, 9, 9), np.uint8))
     with pytest.raises(GridMismatchError, match=r"mask\.nii: expected the clean scan's grid"):
         measure_scans(save("enhanced.nii", textured), save("clean.nii", textured), mask)
 
@@ -70,3 +78,37 @@ def test_measure_scans_refuses_a_mask_that_is_no_nifti(save, textured, tmp_path)
     (tmp_path / "mask.nii").write_text("not a volume")
     with pytest.raises(VolumeError, match="expected a brain mask as NIfTI"):
         measure_scans(save("enhanced.nii", textured), save("clean.nii", textured), tmp_path / "mask.nii")
+
+
+def test_measure_scans_looks_into_the_brain_of_a_whole_head(save, textured, monkeypatch):
+    brain_mask = ndimage.binary_erosion(textured > 0, iterations=4)
+    head = np.where(textured > 0, textured, 0.9 * (ndimage.distance_transform_edt(textured == 0) < 6)).astype(
+        np.float32
+    )
+    spoiled = np.where(textured > 0, head, head / 2)
+    enhanced, clean = save("enhanced.nii", spoiled), save("clean.nii", head)
+    whole_head = measure_scans(enhanced, clean, save("mask.nii", (head > 0).astype(np.uint8)))
+    monkeypatch.setattr(scans, "extract_brain", lambda volume: brain_mask)
+    result = measure_scans(enhanced, clean)
+    assert whole_head.metrics["psnr_brain"] < 20
+    assert result.metrics["psnr_brain"] == 100
+    assert result.metrics["psnr"] == whole_head.metrics["psnr"]
+    assert [note for note in result.notes if "a whole head" in note] == list(result.notes)
+
+
+def test_measure_scans_with_a_mask_looks_for_no_brain(save, textured, monkeypatch):
+    monkeypatch.setattr(scans, "extract_brain", None)
+    paths = save("enhanced.nii", textured), save("clean.nii", textured), save("mask.nii", (textured > 0).astype("u1"))
+    assert measure_scans(*paths).notes == ()
+
+
+def test_measure_scans_tells_when_no_brain_was_found(save, textured, monkeypatch):
+    def fail(volume):
+        raise VolumeError("expected a brain; found none")
+
+    paths = save("enhanced.nii", textured), save("clean.nii", textured)
+    expected = measure_scans(*paths).metrics
+    monkeypatch.setattr(scans, "extract_brain", fail)
+    result = measure_scans(*paths)
+    assert result.metrics == expected
+    assert "found none: the _brain metrics cover its whole foreground" in result.notes[0]

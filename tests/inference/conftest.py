@@ -56,6 +56,7 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         monkeypatch.setattr(module, "extract_brain", lambda volume, device: brain(volume))
         monkeypatch.setattr(module, "is_skull_stripped", lambda volume, brain_mask: is_stripped)
         monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
+        monkeypatch.setattr(module, "check_aligned", lambda volume, config: Registration(np.eye(4), 0.8, "none"))
         config = load_config(Path(__file__).parents[2] / "params" / "smoke.yaml").coarse
         return Enhancer(torch.nn.Identity(), config, 4)
 

@@ -7,6 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from bmenet.errors import GridMismatchError
 from bmenet.grid import Grid
+from bmenet.inference import enhancer as module
+from bmenet.registration import AlignmentError, check_aligned
 from bmenet.resample import resample
 
 ORIENTATIONS = ["RAS", "LAS", "LPS", "RPI", "AIL", "SPL", "PIR", "ILP"]
@@ -143,7 +145,15 @@ def test_enhance_in_template_space_lies_on_the_standard_grid(make_enhancer, make
 def test_enhance_does_not_register_a_scan_on_the_standard_grid(make_enhancer, make_scan, smooth):
     enhanced = make_enhancer(moving2fixed=_head_motion()).enhance(make_scan(smooth))
     np.testing.assert_allclose(enhanced.scan.volume.data, smooth.data, atol=1e-6)
-    assert enhanced.registration.backend == "none"
+    assert enhanced.is_in_standard_space
+    assert (enhanced.registration.backend, enhanced.registration.similarity) == ("none", 0.8)
+
+
+def test_enhance_refuses_a_scan_on_the_standard_grid_that_is_not_aligned(make_enhancer, make_scan, smooth, monkeypatch):
+    enhancer = make_enhancer()
+    monkeypatch.setattr(module, "check_aligned", check_aligned)
+    with pytest.raises(AlignmentError, match="a scan on the standard grid is not registered again"):
+        enhancer.enhance(make_scan(smooth.with_data(smooth.data[:, ::-1, ::-1])))
 
 
 def test_enhance_reports_every_step(make_enhancer, make_scan, smooth):

@@ -93,17 +93,17 @@ def test_autoencoder_scales_its_latents_and_undoes_it(config, phantom):
 @torch.no_grad()
 def test_channel_norm_makes_a_crop_see_what_the_whole_volume_sees(config):
     # Away from a crop's rim the latent must be the same, whatever lies outside: a group norm's is not.
-    volume = torch.zeros(1, 1, 64, 64, 64)
-    volume[:, :, :48, :48, :48] = torch.rand(48, 48, 48, generator=torch.Generator().manual_seed(0))
+    volume = torch.zeros(1, 1, 80, 80, 80)
+    volume[:, :, :64, :64, :64] = torch.rand(64, 64, 64, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     network = LatentAutoencoder(config.autoencoder)
-    whole, crop = network.encode(volume), network.encode(volume[:, :, :48, :48, :48])
-    inner = (slice(None), slice(None), *[slice(5, 7)] * 3)
+    whole, crop = network.encode(volume), network.encode(volume[:, :, :64, :64, :64])
+    inner = (slice(None), slice(None), *[slice(7, 9)] * 3)
     torch.testing.assert_close(whole[inner], crop[inner], atol=1e-4, rtol=1e-4)
     torch.manual_seed(0)
     grouped = LatentAutoencoder(config.autoencoder.model_copy(update={"norm": "group"}))
     assert not torch.allclose(
-        grouped.encode(volume)[inner], grouped.encode(volume[:, :, :48, :48, :48])[inner], atol=1e-2
+        grouped.encode(volume)[inner], grouped.encode(volume[:, :, :64, :64, :64])[inner], atol=1e-2
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from bmenet.data.table import read_table
-from bmenet.errors import SourceError
+from bmenet.errors import BMENetError, SourceError
 from bmenet.files import read_json, write_json
 from bmenet.layout import Layout
 from pipelines import fetch, split
@@ -53,3 +53,9 @@ def test_split_divides_the_registered_subjects_with_their_covariates(workspace):
     first = json.dumps(written)
     split.main()
     assert json.dumps({name: read_json(layout.split)[name] for name in written}) == first
+
+
+def test_split_of_no_subject_is_an_error(workspace):
+    with pytest.raises(BMENetError, match="data/registered: expected registered subjects; got none"):
+        split.main()
+    assert not Layout().split.exists()

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from bmenet.errors import RegistrationError
-from bmenet.registration import BACKENDS, AlignmentError, Registration, register, rigid
+from bmenet.registration import BACKENDS, AlignmentError, Registration, check_aligned, register, rigid
 from bmenet.registration.start import Start
+from bmenet.resample import resample
 from bmenet.template import load_template
 
 
@@ -66,3 +67,18 @@ def test_measure_similarity_separates_good_from_bad(moved_head, grid, shift_mm):
     shifted[1, 3] += shift_mm
     good = rigid.measure_similarity(moved_head.volume, fixed, moved_head.moving2fixed)
     assert rigid.measure_similarity(moved_head.volume, fixed, shifted) < 0.6 * good
+
+
+def test_check_aligned_finds_a_brain_of_another_size_in_its_place(config, grid):
+    template = load_template(grid)
+    shrunk = Start(np.eye(4), size=0.88).fit_template(template)
+    registration = check_aligned(resample(shrunk, grid), config)
+    np.testing.assert_array_equal(registration.moving2fixed, np.eye(4))
+    assert registration.similarity > 0.9
+    assert registration.backend == "none"
+
+
+def test_check_aligned_refuses_a_brain_that_lies_upside_down(config, grid):
+    template = load_template(grid)
+    with pytest.raises(AlignmentError, match=r"at least 0\.5 .*got 0\.\d\d; a scan on the standard grid is not reg"):
+        check_aligned(template.with_data(template.data[:, :, ::-1]), config)

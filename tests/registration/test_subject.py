@@ -3,15 +3,19 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from bmenet.brain_extraction import extract_brain
 from bmenet.config import load_config
 from bmenet.data.table import FetchedScan
+from bmenet.errors import VolumeError
 from bmenet.files import read_json, sha256
 from bmenet.layout import Layout
 from bmenet.registration import AlignmentError, Registration, subject
 from bmenet.registration.subject import failure_picture, is_done, register_subject
 from bmenet.resample import resample
-from bmenet.volume import load_unit_volume
+from bmenet.template import load_template
+from bmenet.volume import Volume, load_unit_volume
 
 
 @pytest.fixture
@@ -26,6 +30,22 @@ def fetched(layout, moved_head) -> FetchedScan:
     nib.save(nib.Nifti1Image(moved_head.volume.data, moved_head.volume.affine), layout.raw / "sub-01_T1w.nii.gz")
     digest = sha256(layout.raw / "sub-01_T1w.nii.gz")
     return FetchedScan("sub-01", "sub-01_T1w.nii.gz", 30.0, "F", digest, "sample@0")
+
+
+@pytest.fixture(autouse=True)
+def lone_brain(monkeypatch) -> None:
+    """Spare the brain extraction: all that is bright is brain."""
+    monkeypatch.setattr(subject, "extract_brain", lambda volume: volume.data > 0)
+
+
+@pytest.fixture
+def head(layout, fetched, moved_head) -> Volume:
+    """The raw scan, with a bright scalp around the brain."""
+    distance = ndimage.distance_transform_edt(moved_head.volume.data < 20)
+    scalp = np.where((distance > 2) & (distance <= 5), 350, 0)
+    data = np.maximum(moved_head.volume.data, scalp).astype(np.float32)
+    nib.save(nib.Nifti1Image(data, moved_head.volume.affine), layout.raw / fetched.file)
+    return moved_head.volume.with_data(data)
 
 
 @pytest.fixture
@@ -81,3 +101,50 @@ def test_register_subject_leaves_a_picture_and_no_result_when_it_fails(layout, f
     assert failure_picture("sub-01", layout).read_bytes().startswith(b"\x89PNG")
     assert not layout.clean("sub-01").exists()
     assert not layout.transform("sub-01").exists()
+
+
+def test_register_subject_hands_a_stripped_scan_over_as_it_is(layout, fetched, moved_head, monkeypatch):
+    seen = []
+    spy = Registration(moved_head.moving2fixed, 0.8, "ants")
+    monkeypatch.setattr(subject, "register", lambda moving, config: seen.append(moving) or spy)
+    register_subject(fetched, load_config(), layout)
+    np.testing.assert_array_equal(seen[0].data, moved_head.volume.data)
+    assert read_json(layout.transform("sub-01"))["is_skull_stripped"] is True
+
+
+def test_register_subject_registers_and_keeps_only_the_brain_of_a_whole_head(
+    layout, fetched, head, moved_head, monkeypatch, grid
+):
+    seen = []
+    brain_mask = moved_head.volume.data > 20
+    spy = Registration(moved_head.moving2fixed, 0.8, "ants")
+    monkeypatch.setattr(subject, "extract_brain", lambda volume: brain_mask)
+    monkeypatch.setattr(subject, "register", lambda moving, config: seen.append(moving) or spy)
+    register_subject(fetched, load_config(), layout)
+    np.testing.assert_array_equal(seen[0].data, head.data * brain_mask)
+    clean = load_unit_volume(layout.clean("sub-01")).data
+    brain = load_template(grid).data
+    assert (clean[brain < 0.02] == 0).mean() > 0.99
+    assert np.corrcoef(clean[brain > 0.1], brain[brain > 0.1])[0, 1] > 0.98
+    assert read_json(layout.transform("sub-01"))["is_skull_stripped"] is False
+
+
+@pytest.mark.usefixtures("head")
+def test_register_subject_aligns_a_whole_head(layout, fetched, moved_head, assert_close, grid, monkeypatch):
+    monkeypatch.setattr(subject, "extract_brain", extract_brain)
+    register_subject(fetched, load_config(), layout)
+    sidecar = read_json(layout.transform("sub-01"))
+    assert sidecar["is_skull_stripped"] is False
+    assert_close(np.array(sidecar["moving2fixed"]), moved_head.moving2fixed)
+    clean, brain = load_unit_volume(layout.clean("sub-01")).data > 0, load_template(grid).data > 0.1
+    assert 2 * (clean & brain).sum() / (clean.sum() + brain.sum()) > 0.93
+
+
+def test_register_subject_without_a_brain_leaves_no_result(layout, fetched, monkeypatch):
+    def fail(volume):
+        raise VolumeError("found none")
+
+    monkeypatch.setattr(subject, "extract_brain", fail)
+    with pytest.raises(VolumeError, match="found none"):
+        register_subject(fetched, load_config(), layout)
+    assert not layout.registered.exists()

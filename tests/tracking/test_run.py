@@ -1,4 +1,5 @@
 import getpass
+import re
 import socket
 import sqlite3
 import subprocess
@@ -52,6 +53,20 @@ def test_run_holds_params_metrics_tags_and_inputs(place, config, runs):
     md5 = "f97c5d29941bfb1b2fdab0874906ab82"  # printf one | md5sum
     assert child.data.tags["dvc.md5.scan.txt"] == md5
     assert [(entry.dataset.name, entry.dataset.digest) for entry in child.inputs.dataset_inputs] == [("scan.txt", md5)]
+
+
+def test_run_tells_of_paths_elsewhere_only_the_name(place, config, runs):
+    places = {
+        "root": "/home/canary/scans",
+        "covariates": "tables/adni.csv",
+        "mirror": "https://canary:secret@canary.org/ds002748?token=secret",
+    }
+    data = config.data.model_copy(update=places)
+    with track_stage(config.model_copy(update={"data": data}), "train_coarse"):
+        pass
+    params = only_child(runs).data.params
+    assert [params[f"data.{name}"] for name in places] == ["scans", "tables/adni.csv", "ds002748"]
+    assert not {"canary", "secret"} & set(re.split(r"\W", str(params)))
 
 
 def test_run_holds_artifacts_as_they_were_when_logged(place, config, runs):

@@ -4,10 +4,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bmenet import brain_extraction
+from bmenet.brain_extraction import extract_brain, is_skull_stripped
 from bmenet.errors import VolumeError, WeightsError
 from bmenet.grid import standard_grid
-from bmenet.inference import brain_extraction
-from bmenet.inference.brain_extraction import extract_brain, is_skull_stripped
 from bmenet.template import load_template
 from bmenet.volume import Volume
 

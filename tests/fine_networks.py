@@ -11,6 +11,7 @@ from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.control import HintControl
 from bmenet.models.covariate_encoder import CovariateEncoder
 from bmenet.models.denoiser import Denoiser
+from bmenet.models.memory import lay_channels_last
 from bmenet.models.weights import save_weights
 
 SMOKE = Path(__file__).parents[1] / "params" / "smoke.yaml"
@@ -31,9 +32,13 @@ def make_fine_net(seed: int = 0) -> FineNet:
             torch.nn.init.normal_(parameter, std=0.1)
     control = HintControl(config.prior, 3)
     control.copy_encoder(denoiser)
-    parts = [LatentAutoencoder(config.autoencoder), LatentAutoencoder(config.autoencoder), CovariateEncoder(1)]
+    parts = [
+        LatentAutoencoder(config.autoencoder),
+        LatentAutoencoder(config.autoencoder),
+        CovariateEncoder(1, config.covariates.width),
+    ]
     for network in (*parts, denoiser, control):
-        network.eval().requires_grad_(False)
+        lay_channels_last(network.eval().requires_grad_(False))
     return FineNet(*parts, denoiser, control, NoiseSchedule(config.diffusion), config.fine.max_timestep)
 
 
@@ -45,7 +50,7 @@ def save_fine_net(net: FineNet, weights: Path) -> None:
     specs = {
         "autoencoder": (net.autoencoder, autoencoder),
         "edge_autoencoder": (net.edge_autoencoder, autoencoder),
-        "covariates": (net.covariate_encoder, {"reduction": 1}),
+        "covariates": (net.covariate_encoder, {"reduction": 1, "width": config.covariates.width}),
         "prior": (net.denoiser, prior | {"diffusion": config.diffusion.model_dump(mode="json")}),
         "fine": (net.control, prior | {"max_timestep": net.max_timestep}),
     }

@@ -28,8 +28,6 @@ def import_brainldm(
 
     To train the rest on top of them, keep DVC from training these two again:
     `dvc commit --force train_autoencoder train_prior; dvc freeze train_autoencoder train_prior; dvc repro`.
-
-    Exit codes: 0 done; 1 a file is missing or does not fit; 2 wrong use.
     """
     with exit_on_error():
         from bmenet.config import load_config

@@ -109,6 +109,7 @@ class CovariatesConfig(StepsConfig):
     age_years: Span
     ventricles_ml: Span
     brain_ml: Span
+    width: Annotated[float, Field(gt=0, le=1, multiple_of=0.125)]
     supervised_weight: NonNegative
     denoising_weight: NonNegative
 

@@ -22,16 +22,20 @@ class CovariateEncoder(nn.Module):
     ----------
     reduction : int
         Edge of the blocks of voxels that are averaged before the first layer.
+    width : float
+        Channels over those of the published ResNet-18; multiples of 1/8.
 
     References
     ----------
     He et al. (2016). Deep residual learning for image recognition. doi:10.1109/CVPR.2016.90
     """
 
-    def __init__(self, reduction: int) -> None:
+    def __init__(self, reduction: int, width: float = 1.0) -> None:
         super().__init__()
         self.reduction = reduction
-        self.network = resnet18(spatial_dims=3, n_input_channels=1, num_classes=len(COVARIATES), norm=_NORM)
+        self.network = resnet18(
+            spatial_dims=3, n_input_channels=1, num_classes=len(COVARIATES), norm=_NORM, widen_factor=width
+        )
         # Untrained, every covariate is 0.5: unknown.
         self.network.fc = nn.Linear(self.network.in_planes, len(COVARIATES))
         for parameter in self.network.fc.parameters():
@@ -52,4 +56,4 @@ class CovariateEncoder(nn.Module):
 
 def covariate_encoder_from_spec(spec: dict[str, Any]) -> CovariateEncoder:
     """Build the network that a weights folder's ``model.json`` describes."""
-    return CovariateEncoder(spec["reduction"])
+    return CovariateEncoder(spec["reduction"], spec["width"])

@@ -85,6 +85,7 @@ def describe_covariates(setting: Setting) -> Spec:
     """Return what the encoder's weights are kept with."""
     return {
         "reduction": _SEEN_MM // setting.config.grid.spacing_mm,
+        "width": setting.config.covariates.width,
         "ranges": setting.config.covariates.model_dump(mode="json", include={"age_years", "ventricles_ml", "brain_ml"}),
     }
 
@@ -115,7 +116,7 @@ def train_covariates(setting: Setting, signature: str) -> Trained:
     return train_network(
         Task(
             name="covariates",
-            build=lambda: CovariateEncoder(reduction),
+            build=lambda: CovariateEncoder(reduction, config.covariates.width),
             load_batches=lambda start, accelerator: batch_loader(
                 batches, start, config.covariates.steps, config.training.workers, accelerator
             ),

@@ -7,6 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.fine_networks import make_fine_net, save_fine_net
+
 CANARY = "JaneDoe19"
 
 
@@ -118,3 +120,55 @@ def test_enhance_refuses_a_gpu_that_is_not_there(bmenet, scan_path, monkeypatch)
     result = bmenet("enhance", scan_path, scan_path.with_name("out.nii"), "--device", "cuda")
     assert result.exit_code == 1
     assert "expected a GPU" in result.stderr
+
+
+@pytest.fixture
+def both_stages(weights):
+    """Untrained weights of both stages."""
+    save_fine_net(make_fine_net(), weights.parent)
+    return weights
+
+
+@pytest.mark.usefixtures("lone_brain", "both_stages")
+def test_enhance_runs_the_second_stage_when_asked(bmenet, scan_path):
+    coarse, fine, again = (scan_path.with_name(f"{name}.nii.gz") for name in ("coarse", "fine", "again"))
+    few = ("--steps", 2, "--start", 100, "--guidance", 0)
+    assert bmenet("enhance", scan_path, coarse).exit_code == 0
+    for out in (fine, again):
+        assert bmenet("enhance", scan_path, out, "--stage", "fine", *few, "--seed", 3).exit_code == 0
+    images = [np.asarray(nib.load(path).dataobj) for path in (coarse, fine, again)]
+    assert np.abs(images[0] - images[1]).max() > 0
+    assert fine.read_bytes() == again.read_bytes()
+
+
+@pytest.mark.usefixtures("lone_brain", "both_stages")
+def test_enhance_writes_the_spread_of_its_samples(bmenet, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    options = ("--stage", "fine", "--samples", 2, "--steps", 2, "--start", 100, "--guidance", 0)
+    assert bmenet("enhance", scan_path, out, *options).exit_code == 0
+    spread = nib.load(scan_path.with_name("out_std.nii.gz"))
+    assert spread.shape == nib.load(out).shape
+    assert np.asarray(spread.dataobj).max() > 0
+
+
+@pytest.mark.usefixtures("lone_brain", "both_stages")
+def test_enhance_refuses_a_start_that_was_not_trained(bmenet, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    result = bmenet("enhance", scan_path, out, "--stage", "fine", "--start", 900)
+    assert result.exit_code == 1
+    assert "start_timestep: expected at most 500" in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("lone_brain", "weights")
+def test_enhance_without_the_second_stage_s_networks_says_what_to_do(bmenet, scan_path):
+    result = bmenet("enhance", scan_path, scan_path.with_name("out.nii.gz"), "--stage", "fine")
+    assert result.exit_code == 1
+    assert "dvc repro train_autoencoder" in result.stderr
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize("options", [("--steps", 0), ("--strength", 2), ("--samples", 0), ("--guidance", -1)])
+def test_enhance_takes_values_out_of_range_for_wrong_use(bmenet, scan_path, options):
+    out = scan_path.with_name("out.nii.gz")
+    assert bmenet("enhance", scan_path, out, "--stage", "fine", *options).exit_code == 2

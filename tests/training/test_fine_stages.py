@@ -1,0 +1,177 @@
+"""The trainings of the second stage on phantoms, one after the other, as the pipeline runs them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bmenet.config import Config
+from bmenet.inference.fine import FineNet
+from bmenet.layout import Layout
+from bmenet.models.weights import save_weights
+from bmenet.tracking import NullLogger
+from bmenet.training import autoencoder, covariates, fine, prior
+from bmenet.training.setting import Setting
+from bmenet.volume import Volume, load_unit_volume, save_unit_volume
+from tests.training.conftest import SPLIT
+
+PEOPLE = {"sub-01": {"age": 30, "sex": "F"}, "sub-02": {"age": 50, "sex": "M"}, "sub-03": {"age": 40, "sex": None}}
+
+
+@pytest.fixture
+def setting(config: Config, layout: Layout, phantom: Volume) -> Setting:
+    """Three phantoms with coarse results, and trainings of a few steps in full precision."""
+    short = {"batch_size": 1, "steps": 4, "validate_every": 2, "checkpoint_every": 2}
+    sections = ("autoencoder", "edge_autoencoder", "prior", "covariates", "fine")
+    changes = {name: getattr(config, name).model_copy(update=short) for name in sections}
+    changes["fine"] = changes["fine"].model_copy(update={"code_weights": {"111": 1}})
+    changes["training"] = config.training.model_copy(update={"workers": 0, "precision": "fp32", "warmup_steps": 1})
+    changes["tracking"] = config.tracking.model_copy(update={"log_every": 1})
+    for subject in (*SPLIT["train"], *SPLIT["validation"]):
+        degraded = load_unit_volume(layout.degraded(subject, "111"))
+        save_unit_volume(layout.coarse(subject, "111"), degraded.with_data(0.9 * degraded.data * (phantom.data > 0)))
+    return Setting(config.model_copy(update=changes), layout, SPLIT | {"covariates": PEOPLE})
+
+
+TRAININGS: dict[str, tuple[Callable, Callable, Callable]] = {
+    "autoencoder": (
+        autoencoder.autoencoder_signature,
+        autoencoder.train_autoencoder,
+        autoencoder.describe_autoencoder,
+    ),
+    "edge_autoencoder": (
+        autoencoder.edge_autoencoder_signature,
+        autoencoder.train_edge_autoencoder,
+        autoencoder.describe_edge_autoencoder,
+    ),
+    "prior": (prior.prior_signature, prior.train_prior, lambda setting, _: prior.describe_prior(setting)),
+    "covariates": (
+        covariates.covariates_signature,
+        covariates.train_covariates,
+        lambda setting, _: covariates.describe_covariates(setting),
+    ),
+    "fine": (fine.fine_signature, fine.train_fine, lambda setting, _: fine.describe_fine(setting)),
+}
+
+
+def _train(setting: Setting, kind: str) -> nn.Module:
+    """Train and keep a network, as its stage does."""
+    signature, train, describe = TRAININGS[kind]
+    trained = train(setting, signature(setting))
+    save_weights(setting.layout.weights(kind), kind, trained.network, describe(setting, trained.network))
+    return trained.network
+
+
+def _train_up_to(setting: Setting, last: str) -> None:
+    for kind in TRAININGS:
+        if kind == last:
+            return
+        _train(setting, kind)
+
+
+class StoppingLogger(NullLogger):
+    """Raises where a step's metrics are logged: as good as a kill between two checkpoints."""
+
+    def log_metrics(self, values: object, step: int | None = None) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", TRAININGS)
+def test_a_stopped_training_ends_as_an_unbroken_one(setting: Setting, kind: str) -> None:
+    _train_up_to(setting, kind)
+    straight = _train(setting, kind)
+    for path in setting.layout.checkpoints(kind).iterdir():
+        path.unlink()
+    signature, train, _ = TRAININGS[kind]
+    with pytest.raises(KeyboardInterrupt):
+        train(setting.with_logger(StoppingLogger()), signature(setting))
+    assert list(setting.layout.checkpoints(kind).glob("step-*2.json"))
+    resumed = train(setting, signature(setting)).network
+    for name, tensor in straight.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_the_whole_chain_leaves_networks_that_enhance(setting: Setting) -> None:
+    for kind in TRAININGS:
+        _train(setting, kind)
+    net = FineNet.from_folder(setting.layout.weights_folder)
+    coarse = load_unit_volume(setting.layout.coarse("sub-03", "111")).data
+    assert net.max_timestep == setting.config.fine.max_timestep
+    assert net.restore(coarse).data.shape == coarse.shape
+
+
+def test_training_the_control_leaves_every_other_network_as_it_was(setting: Setting) -> None:
+    _train_up_to(setting, "fine")
+    kinds = ("autoencoder", "edge_autoencoder", "prior", "covariates")
+    before = {kind: (setting.layout.weights(kind) / "model.safetensors").read_bytes() for kind in kinds}
+    loaded: list[nn.Module] = []
+    original = fine.Frozen.__init__
+
+    def spy(self, network, dtype):
+        loaded.append(network)
+        original(self, network, dtype)
+
+    fine.Frozen.__init__ = spy  # type: ignore[method-assign]
+    try:
+        control = _train(setting, "fine")
+    finally:
+        fine.Frozen.__init__ = original  # type: ignore[method-assign]
+    published, _ = fine.load_fine(setting.layout.weights("prior"), "prior")
+    for name, tensor in published.state_dict().items():
+        assert torch.equal(tensor, loaded[0].state_dict()[name]), name
+    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in loaded[0].parameters())
+    assert {kind: (setting.layout.weights(kind) / "model.safetensors").read_bytes() for kind in kinds} == before
+    # And the control did learn.
+    start = fine.HintControl(setting.config.prior, 3)
+    start.copy_encoder(published)  # type: ignore[arg-type]
+    assert any(
+        float(parameter.detach().abs().max()) > 0 for parameter in control.network.controlnet_mid_block.parameters()
+    )
+
+
+def test_latents_are_encoded_once(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bmenet.training import encode
+
+    _train(setting, "autoencoder")
+    first = encode.clean_latents(setting, SPLIT["train"])
+    monkeypatch.setattr(encode, "encode_volume", lambda *_: pytest.fail("encoded twice"))
+    again = encode.clean_latents(setting, SPLIT["train"])
+    for subject, latents in first.items():
+        assert torch.equal(latents["latent"], again[subject]["latent"])
+        assert not torch.equal(latents["latent"], latents["mirrored"])
+
+
+def test_latents_of_other_weights_are_encoded_anew(setting: Setting) -> None:
+    from bmenet.training import encode
+
+    network = _train(setting, "autoencoder")
+    first = encode.clean_latents(setting, ["sub-01"])["sub-01"]["latent"]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1.5)
+    describe = TRAININGS["autoencoder"][2]
+    save_weights(setting.layout.weights("autoencoder"), "autoencoder", network, describe(setting, network))
+    assert not torch.equal(first, encode.clean_latents(setting, ["sub-01"])["sub-01"]["latent"])
+
+
+def test_edges_are_left_out_of_the_hint_as_often_as_told(setting: Setting) -> None:
+    config = setting.config.model_copy(update={"fine": setting.config.fine.model_copy(update={"edge_dropout": 0.25})})
+    objective = fine.FineObjective(Setting(config, setting.layout, setting.split), None)  # type: ignore[arg-type]
+    hint = torch.ones(4, 6, 2, 2, 2)
+    shown = objective._hint({"hint": hint, "die": torch.tensor([0.0, 0.2, 0.25, 0.9])})
+    assert shown[:, :3].min() == 1
+    assert shown[:, 3:].amax(dim=(1, 2, 3, 4)).tolist() == [0, 0, 1, 1]
+    assert torch.equal(objective._hint({"hint": hint}), hint)
+
+
+def test_a_damaged_latent_is_encoded_again(setting: Setting) -> None:
+    from bmenet.training import encode
+
+    _train(setting, "autoencoder")
+    first = encode.clean_latents(setting, ["sub-01"])["sub-01"]["latent"]
+    (path,) = Path(setting.layout.latents).glob("sub-01_clean*")
+    path.write_bytes(path.read_bytes()[:100])
+    assert torch.equal(first, encode.clean_latents(setting, ["sub-01"])["sub-01"]["latent"])

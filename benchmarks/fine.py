@@ -1,0 +1,110 @@
+"""Speed and memory of the second stage: `python -m benchmarks.fine [--params FILE] [--runs N]`.
+
+Needs no data and no weights: the MNI152 template stands in for a coarse result, untrained networks for trained ones.
+"""
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bmenet.config import Config, load_config
+from bmenet.diffusion.guidance import ProgressiveConstraint
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.grid import standard_grid
+from bmenet.inference.fine import FineNet
+from bmenet.inference.latent import decode_volume, decode_with_gradient, encode_volume
+from bmenet.models.autoencoder import LatentAutoencoder
+from bmenet.models.control import HintControl
+from bmenet.models.covariate_encoder import CovariateEncoder
+from bmenet.models.denoiser import Denoiser
+from bmenet.models.memory import lay_channels_last
+from bmenet.models.precision import fastest_dtype
+from bmenet.template import load_template
+
+
+def main() -> None:
+    """Time the parts and the whole, and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--params", type=Path, default=Path("params/full.yaml"), help="profile to take sizes from")
+    parser.add_argument("--runs", type=int, default=3, help="timed runs of each, after one that is not counted")
+    arguments = parser.parse_args()
+    config = load_config(arguments.params)
+    net = _untrained(config)
+    clean = load_template(standard_grid(config.grid.spacing_mm)).data
+    dtype = fastest_dtype("cpu")
+    volume = torch.from_numpy(clean)[None, None]
+    latent = encode_volume(net.autoencoder, volume, dtype)
+    covariates, timestep, hint = torch.full((1, 4), 0.5), torch.tensor([100]), torch.cat([latent, latent], dim=1)
+    constraint = ProgressiveConstraint(
+        config.sampling.guidance, lambda z: decode_with_gradient(net.autoencoder, z, dtype), volume
+    )
+
+    @torch.no_grad()
+    def step() -> None:
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            net.denoiser(latent, timestep, covariates, net.control(latent, timestep, covariates, hint))
+
+    guided = sum(t < config.sampling.guidance.start for t in _timesteps(config, net))
+    table = Table(
+        title=f"{config.grid.spacing_mm} mm, latent {tuple(latent.shape[2:])}, {torch.get_num_threads()} threads"
+    )
+    for name in ("what", "median s", "times a volume", "float32 s"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    rows: list[tuple[str, str, Callable[[], object], Callable[[], object] | None]] = [
+        (
+            "encode",
+            "2",
+            lambda: encode_volume(net.autoencoder, volume, dtype),
+            lambda: encode_volume(net.autoencoder, volume),
+        ),
+        ("decode", "2", lambda: decode_volume(net.autoencoder, latent, dtype), None),
+        ("denoiser and ControlNet, a step", str(config.sampling.steps), step, None),
+        ("constraint, a step", str(guided), lambda: constraint.gradient(latent), None),
+        ("whole second stage", "", lambda: net.restore(clean, config.sampling), None),
+    ]
+    for name, times, function, base_line in rows:
+        base = f"{_median(base_line, arguments.runs):.2f}" if base_line else ""
+        table.add_row(name, f"{_median(function, arguments.runs):.2f}", times, base)
+    console = Console(width=120)
+    console.print(table)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    console.print(f"peak memory of the process: {peak:.2f} GiB")
+
+
+def _untrained(config: Config) -> FineNet:
+    """Return networks of the profile's sizes."""
+    denoiser = Denoiser(config.prior, config.autoencoder.latent_channels)
+    control = HintControl(config.prior, config.autoencoder.latent_channels)
+    encoder = CovariateEncoder(4 // config.grid.spacing_mm, config.covariates.width)
+    parts = [LatentAutoencoder(config.autoencoder), LatentAutoencoder(config.autoencoder), encoder, denoiser, control]
+    for network in parts:
+        lay_channels_last(network.eval().requires_grad_(False))
+    return FineNet(*parts, NoiseSchedule(config.diffusion), config.fine.max_timestep)  # type: ignore[arg-type]
+
+
+def _timesteps(config: Config, net: FineNet) -> list[int]:
+    """Return the timesteps that sampling visits."""
+    first = config.sampling.start_timestep if config.sampling.start == "reference" else net.schedule.timesteps - 1
+    return net.schedule.descend(first, config.sampling.steps)[:-1]
+
+
+def _median(function: Callable[[], object], runs: int) -> float:
+    """Return the median wall time of `function` after one run that is not counted."""
+    function()
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

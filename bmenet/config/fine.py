@@ -33,7 +33,8 @@ class StepsConfig(Section):
 class AutoencoderConfig(StepsConfig):
     """The KL autoencoder of clean volumes."""
 
-    channels: Annotated[list[Count], Field(min_length=2)]
+    unshuffle: Literal[1, 2, 4]
+    channels: Annotated[list[Count], Field(min_length=1)]
     res_blocks: Count
     norm: Literal["channel", "group"]
     norm_groups: Count
@@ -47,7 +48,7 @@ class AutoencoderConfig(StepsConfig):
     @property
     def downsampling(self) -> int:
         """Voxels along the edge of a latent voxel."""
-        return 2 ** (len(self.channels) - 1)
+        return self.unshuffle * 2 ** (len(self.channels) - 1)
 
     @model_validator(mode="after")
     def _consistent(self) -> "AutoencoderConfig":

@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
+import torch
 from monai.networks.nets import AutoencoderKL
+from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import Tensor, nn
 
 from bmenet.config import AutoencoderConfig
@@ -19,6 +21,8 @@ class LatentAutoencoder(nn.Module):
     Parameters
     ----------
     config : AutoencoderConfig
+        With an `unshuffle` of n, the network works on blocks of n x n x n voxels as channels: on a CPU three times
+        faster at 2 than a full-resolution level with fewer channels, at the same number of parameters.
     scale_factor : float
 
     References
@@ -32,8 +36,8 @@ class LatentAutoencoder(nn.Module):
         super().__init__()
         self.network = AutoencoderKL(
             spatial_dims=3,
-            in_channels=1,
-            out_channels=1,
+            in_channels=config.unshuffle**3,
+            out_channels=config.unshuffle**3,
             channels=config.channels,
             num_res_blocks=config.res_blocks,
             attention_levels=[False] * len(config.channels),
@@ -45,20 +49,32 @@ class LatentAutoencoder(nn.Module):
         )
         if config.norm == "channel":
             use_channel_norms(self.network)
+        self.unshuffle = config.unshuffle
         self.scale_factor = scale_factor
 
     def encode(self, volume: Tensor) -> Tensor:
         """Return the latent, shape (B, C, X/d, Y/d, Z/d), of volumes of shape (B, 1, X, Y, Z)."""
-        return self.network.encode(volume)[0] * self.scale_factor
+        return self.network.encode(self._folded(volume))[0] * self.scale_factor
 
     def decode(self, latent: Tensor) -> Tensor:
         """Return the volume, shape (B, 1, X, Y, Z), of a latent."""
-        return self.network.decode(latent / self.scale_factor)
+        return self._unfolded(self.network.decode(latent / self.scale_factor))
 
     def forward(self, volume: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the reconstruction from ``z = mean + std * noise``, and mean and std of q(z | x), unscaled."""
-        mean, std = self.network.encode(volume)
-        return self.network.decode(mean + std * noise), mean, std
+        mean, std = self.network.encode(self._folded(volume))
+        return self._unfolded(self.network.decode(mean + std * noise)), mean, std
+
+    def _folded(self, volume: Tensor) -> Tensor:
+        """Return every block of voxels as the channels of one."""
+        if self.unshuffle == 1:
+            return volume
+        folded = pixelunshuffle(volume, spatial_dims=3, scale_factor=self.unshuffle)
+        return folded.contiguous(memory_format=torch.channels_last_3d)
+
+    def _unfolded(self, folded: Tensor) -> Tensor:
+        """Return the channels of every voxel as a block of voxels."""
+        return folded if self.unshuffle == 1 else pixelshuffle(folded, spatial_dims=3, scale_factor=self.unshuffle)
 
 
 def autoencoder_from_spec(spec: dict[str, Any]) -> LatentAutoencoder:

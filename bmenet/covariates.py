@@ -9,6 +9,9 @@ from bmenet.config import CovariatesConfig, Range
 COVARIATES = ("sex", "age", "ventricles", "brain")
 """Their order in every vector; that of BrainLDM."""
 
+RANGES = ("age_years", "ventricles_ml", "brain_ml")
+"""Keys of the section `covariates` that say what goes to [0, 1]."""
+
 UNKNOWN = 0.5
 """What stands for a covariate that is not known: the middle of its range."""
 

@@ -19,7 +19,7 @@ def main() -> None:
         training_signature(config, split, layout),
         [layout.registered, layout.degraded_folder, layout.split],
         lambda logger: train_coarse(config, split, layout, logger),
-        lambda _: {"config": config.coarse.model_dump(mode="json"), "spacing_mm": config.grid.spacing_mm},
+        lambda _: {"config": config.coarse.model_dump(mode="json")},
     )
 
 

@@ -19,7 +19,7 @@ def main() -> None:
         config,
         layout,
         signature,
-        [layout.registered, layout.coarse_folder, layout.split, layout.weights("prior")],
+        [layout.registered, layout.coarse_folder, layout.split, layout.weights("autoencoder"), layout.weights("prior")],
         lambda logger: train_covariates(setting.with_logger(logger), signature),
         lambda _: describe_covariates(setting),
     )

@@ -19,7 +19,12 @@ def main() -> None:
         config,
         layout,
         signature,
-        [layout.registered, layout.coarse_folder, layout.split, layout.weights("prior")],
+        [
+            layout.registered,
+            layout.coarse_folder,
+            layout.split,
+            *map(layout.weights, ("autoencoder", "edge_autoencoder", "covariates", "prior")),
+        ],
         lambda logger: train_fine(setting.with_logger(logger), signature),
         lambda _: describe_fine(setting),
     )

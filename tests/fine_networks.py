@@ -39,20 +39,23 @@ def make_fine_net(seed: int = 0) -> FineNet:
     ]
     for network in (*parts, denoiser, control):
         lay_channels_last(network.eval().requires_grad_(False))
-    return FineNet(*parts, denoiser, control, NoiseSchedule(config.diffusion), config.fine.max_timestep)
+    return FineNet(*parts, denoiser, control, NoiseSchedule(config.diffusion), config.fine.max_timestep, 4)
 
 
 def save_fine_net(net: FineNet, weights: Path) -> None:
     """Write the networks as the training stages do."""
     config = smoke_config()
-    autoencoder = {"config": config.autoencoder.model_dump(mode="json"), "scale_factor": 1.0}
+    autoencoder = {"config": config.autoencoder.model_dump(mode="json"), "shift": [0.0] * 3, "scale": [1.0] * 3}
     prior = {"config": config.prior.model_dump(mode="json"), "latent_channels": 3}
     specs = {
         "autoencoder": (net.autoencoder, autoencoder),
         "edge_autoencoder": (net.edge_autoencoder, autoencoder),
-        "covariates": (net.covariate_encoder, {"reduction": 1, "width": config.covariates.width}),
+        "covariates": (
+            net.covariate_encoder,
+            {"reduction": 1, "width": config.covariates.width, "informed": [True] * 4},
+        ),
         "prior": (net.denoiser, prior | {"diffusion": config.diffusion.model_dump(mode="json")}),
         "fine": (net.control, prior | {"max_timestep": net.max_timestep}),
     }
     for kind, (network, spec) in specs.items():
-        save_weights(weights / kind, kind, network, spec | {"lineage": {}})
+        save_weights(weights / kind, kind, network, spec | {"spacing_mm": 4, "lineage": {}})

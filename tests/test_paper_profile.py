@@ -30,7 +30,7 @@ def net() -> FineNet:
     parts = [LatentAutoencoder(CONFIG.autoencoder), LatentAutoencoder(CONFIG.autoencoder), CovariateEncoder(1)]
     for network in (*parts, denoiser):
         network.eval().requires_grad_(False)
-    return FineNet(*parts, denoiser, control, NoiseSchedule(CONFIG.diffusion), CONFIG.fine.max_timestep)
+    return FineNet(*parts, denoiser, control, NoiseSchedule(CONFIG.diffusion), CONFIG.fine.max_timestep, 4)
 
 
 def test_the_control_takes_a_step(net, tmp_path):

@@ -20,7 +20,10 @@ def enhance(
         int | None, typer.Option(min=0, help="fine: timestep to start from; lower stays closer to the coarse result.")
     ] = None,
     strength: Annotated[
-        float | None, typer.Option(min=0, max=1, help="fine: how much of the diffusion's change enters the result.")
+        float | None,
+        typer.Option(
+            min=0, max=1, help="fine: how much of the diffusion's change enters the result (compose: residual)."
+        ),
     ] = None,
     guidance: Annotated[
         float | None, typer.Option(min=0, help="fine: scale of the NCC constraint; 0 switches it off.")

@@ -88,6 +88,7 @@ class PriorConfig(StepsConfig):
     attention: list[bool]
     head_channels: Count
     res_blocks: Count
+    norm: Literal["channel", "group"]
     norm_groups: Count
     crop: tuple[Count, Count, Count] | None
 
@@ -95,6 +96,8 @@ class PriorConfig(StepsConfig):
     def _consistent(self) -> "PriorConfig":
         if len(self.attention) != len(self.channels):
             raise ValueError(f"attention: expected one entry a level, {len(self.channels)}; got {len(self.attention)}")
+        if not self.attention[-1]:
+            raise ValueError("attention: expected true at the coarsest level, whose middle block attends; got false")
         for width, attends in zip(self.channels, self.attention, strict=True):
             if width % self.norm_groups or (attends and width % self.head_channels):
                 raise ValueError(

@@ -41,17 +41,18 @@ def local_ncc(volume: Tensor, reference: Tensor, window: int) -> Tensor:
 
 
 class ProgressiveConstraint:
-    """Move a predicted clean latent along ``+ d/dz_0 NCC(D(z_0), r)``, the further the nearer the end.
+    """Move a predicted clean latent along ``+ d/dz_0 NCC(x(z_0), r)``, the further the nearer the end.
 
-    ``z_0 <- z_0 + s(t) g / rms(g)`` with ``s(t) = scale (1 - t / start)^power`` for ``t < start``, and g the gradient.
-    NCC is raised: the latent goes up the gradient. Dividing by its root mean square makes the scale a length, in
-    standard deviations of the latent, whatever the size of the grid.
+    ``z_0 <- z_0 + s(t) g / max(1, rms(g))`` with ``s(t) = scale (1 - t / start)^power`` for ``t < start``, and g the
+    gradient times the number of latent voxels, so that it does not depend on the size of the grid. NCC is raised: the
+    latent goes up the gradient. No step is longer than s(t), in standard deviations of the latent, and where the image
+    correlates with ``r`` as well as it can there is none.
 
     Parameters
     ----------
     config : GuidanceConfig
     decode : callable
-        D: latent to volume, differentiable.
+        x: latent to the volume that is to correlate, as it will be composed; differentiable.
     reference : Tensor, shape (B, 1, X, Y, Z)
         The coarse result r.
     """
@@ -72,11 +73,11 @@ class ProgressiveConstraint:
         strength = self.strength(timestep)
         if strength == 0:
             return clean_latent
-        gradient = self.gradient(clean_latent)
-        return clean_latent + strength * gradient / gradient.square().mean().sqrt().clamp_min(1e-20)
+        gradient = clean_latent[0, 0].numel() * self.gradient(clean_latent)
+        return clean_latent + strength * gradient / gradient.square().mean().sqrt().clamp_min(1)
 
     def gradient(self, clean_latent: Tensor) -> Tensor:
-        """Return ``d/dz_0 NCC(D(z_0), r)``, of the shape of the latent."""
+        """Return ``d/dz_0 NCC(x(z_0), r)``, of the shape of the latent."""
         with torch.enable_grad():
             latent = clean_latent.detach().requires_grad_(True)
             similarity = local_ncc(self.decode(latent).float(), self.reference, self.config.window)

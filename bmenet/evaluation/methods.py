@@ -38,12 +38,21 @@ FINE_VARIANTS: dict[str, Variant] = {
 }
 """Name to what is changed about the second stage: the ablation."""
 
-_METRIC_SOURCES = ("metrics", "brain.py", "volume.py")
+_METRIC_SOURCES = ("metrics", "brain.py", "grid.py", "volume.py")
 _COARSE_SOURCES = (
     *(*_METRIC_SOURCES, "inference/enhancer.py", "inference/slices.py", "intensity.py"),
     *(f"models/{name}.py" for name in ("coarse", "precision", "slab", "swinir", "unet")),
 )
-_FINE_SOURCES = (*_COARSE_SOURCES, "diffusion", "inference/fine.py", "inference/latent.py", "losses/edge.py", "models")
+_FINE_SOURCES = (
+    *_COARSE_SOURCES,
+    "diffusion",
+    "inference/fine.py",
+    "inference/latent.py",
+    "losses/edge.py",
+    "models",
+    "seeding.py",
+    "covariates.py",
+)
 
 
 def method_names(baselines: Sequence[str], fine: Sequence[str] = ()) -> list[str]:

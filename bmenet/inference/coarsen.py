@@ -15,7 +15,10 @@ from bmenet.models.precision import fastest_dtype
 from bmenet.models.weights import SPEC_FILE, load_coarse
 from bmenet.volume import load_unit_volume, save_unit_volume
 
-_METHOD_FILES = ("brain.py", "inference/slices.py", "intensity.py", "volume.py")
+_METHOD_FILES = (
+    *("brain.py", "grid.py", "inference/coarsen.py", "inference/slices.py", "intensity.py", "volume.py"),
+    *(f"models/{name}.py" for name in ("coarse", "precision", "slab", "swinir", "unet")),
+)
 
 
 def coarsen_case(degraded_path: Path, coarse_path: Path, weights: Path) -> dict:

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from bmenet.brain_extraction import extract_brain, is_skull_stripped
 from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
-from bmenet.errors import BMENetError, GridMismatchError
+from bmenet.errors import BMENetError, GridMismatchError, WeightsError
 from bmenet.grid import Grid, standard_grid
 from bmenet.inference.blending import SHOWN_MARGIN_MM, blend, brain_ramp, face_ramp
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
@@ -102,6 +102,11 @@ class Enhancer:
     def with_fine(self, bundle: Path | str, sampling: SamplingConfig = DEFAULT_SAMPLING, seed: int = 0) -> "Enhancer":
         """Return an enhancer that runs the second stage too, its networks from the folders of `bundle`."""
         fine = FineNet.from_folder(bundle, self.device)
+        if fine.spacing_mm != self.spacing_mm:
+            raise WeightsError(
+                f"{bundle}: expected networks of the Coarse-net's grid, {self.spacing_mm} mm; got {fine.spacing_mm} mm;"
+                " train them again (`dvc repro`)"
+            )
         return replace(self, fine=fine, sampling=sampling, seed=seed)
 
     @property

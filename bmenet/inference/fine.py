@@ -14,7 +14,8 @@ from bmenet.diffusion.guidance import ProgressiveConstraint
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.diffusion.sampling import sample_latent, start_latent
 from bmenet.diffusion.solvers import SOLVERS
-from bmenet.errors import ConfigError
+from bmenet.errors import ConfigError, WeightsError
+from bmenet.files import sha256
 from bmenet.grid import FIELD_OF_VIEW_MM
 from bmenet.inference.latent import decode_volume, decode_with_gradient, edge_map, encode_volume
 from bmenet.intensity import blind_scale
@@ -25,14 +26,15 @@ from bmenet.models.denoiser import Denoiser
 from bmenet.models.fine_weights import KINDS, load_fine
 from bmenet.models.memory import lay_channels_last
 from bmenet.models.precision import fastest_dtype
+from bmenet.models.weights import SPEC_FILE, Spec
 from bmenet.seeding import derive_seed
 
 DEFAULT_SAMPLING = SamplingConfig(
     solver="dpmsolver++",
-    steps=10,
+    steps=4,
     start="reference",
-    start_timestep=300,
-    guidance=GuidanceConfig(scale=0.02, start=150, power=1.0, window=9),
+    start_timestep=50,
+    guidance=GuidanceConfig(scale=0.02, start=50, power=1.0, window=9),
     compose="residual",
     strength=1.0,
     samples=1,
@@ -69,6 +71,8 @@ class FineNet:
     schedule : NoiseSchedule
     max_timestep : int
         The highest one that the control was trained for.
+    spacing_mm : int
+        Of the standard grid that the networks were trained on.
     has_edge_hint : bool
         Without it the control is not shown the edges: an ablation.
     """
@@ -80,6 +84,7 @@ class FineNet:
     control: HintControl
     schedule: NoiseSchedule
     max_timestep: int
+    spacing_mm: int
     has_edge_hint: bool = True
 
     @classmethod
@@ -92,10 +97,11 @@ class FineNet:
             If a network is missing or damaged, or two of them do not belong together.
         """
         networks: dict[str, nn.Module] = {}
-        specs = {}
+        specs: dict[str, Spec] = {}
         for kind in KINDS:
             network, specs[kind] = load_fine(Path(bundle) / kind, kind)
             networks[kind] = lay_channels_last(network.to(device)).requires_grad_(False)
+        _require_family(Path(bundle), specs)
         schedule = NoiseSchedule(DiffusionConfig.model_validate(specs["prior"]["diffusion"]))
         return cls(
             networks["autoencoder"],  # type: ignore[arg-type]
@@ -105,6 +111,7 @@ class FineNet:
             networks["fine"],  # type: ignore[arg-type]
             schedule,
             int(specs["fine"]["max_timestep"]),
+            int(specs["fine"]["spacing_mm"]),
         )
 
     def check(self, sampling: SamplingConfig) -> None:
@@ -165,20 +172,23 @@ class FineNet:
         hint = torch.cat([reference_latent, edge_latent if self.has_edge_hint else 0 * edge_latent], dim=1)
         with torch.no_grad():
             covariates = self.covariate_encoder.encode(reference)
-        constraint = ProgressiveConstraint(
-            sampling.guidance, lambda latent: decode_with_gradient(self.autoencoder, latent, dtype), reference
-        )
 
         def predict_noise(noisy_latent: Tensor, timestep: Tensor) -> Tensor:
             with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
                 control = self.control(noisy_latent, timestep, covariates, hint)
                 return self.denoiser(noisy_latent, timestep, covariates, control).float()
 
-        start = sampling.start_timestep if sampling.start == "reference" else None
-        base = 0 * reference
+        base, gain = 0 * reference, 1.0
         if sampling.compose == "residual":
             base = reference - sampling.strength * decode_volume(self.autoencoder, reference_latent, dtype)
-        gain = sampling.strength if sampling.compose == "residual" else 1.0
+            gain = sampling.strength
+
+        def compose(latent: Tensor) -> Tensor:
+            return base + gain * decode_with_gradient(self.autoencoder, latent, dtype)
+
+        # Of the composed image: D(z_0) alone would be drawn towards what the autoencoder loses of r.
+        constraint = ProgressiveConstraint(sampling.guidance, compose, reference)
+        start = sampling.start_timestep if sampling.start == "reference" else None
         images = []
         for number in range(sampling.samples):
             generator = torch.Generator().manual_seed(derive_seed(seed, "sample", number))
@@ -192,8 +202,8 @@ class FineNet:
                 self.schedule.descend(first, sampling.steps),
                 _share(progress, number, sampling.samples),
             )
-            image = base + gain * decode_volume(self.autoencoder, latent, dtype)
-            images.append(image[0, 0].clamp_min(0).cpu().numpy())
+            with torch.no_grad():
+                images.append(compose(latent)[0, 0].clamp_min(0).cpu().numpy())
         stack = np.stack(images)
         outside = background_mask(coarse / scale)
         data = np.where(outside, 0, stack.mean(axis=0)) * scale
@@ -204,3 +214,17 @@ class FineNet:
 def _share(progress: Callable[[float], None] | None, number: int, samples: int) -> Callable[[float], None] | None:
     """Return the progress of one sample as a part of that of all."""
     return None if progress is None else lambda done: progress((number + done) / samples)
+
+
+def _require_family(bundle: Path, specs: dict[str, Spec]) -> None:
+    """Check that every network was trained with the others that are here, on one grid."""
+    for kind, spec in specs.items():
+        for parent, expected in spec.get("parents", {}).items():
+            if (got := sha256(bundle / parent / SPEC_FILE)) != expected:
+                raise WeightsError(
+                    f"{bundle / kind}: trained with another {parent} (model.json {expected[:12]}) than the one here"
+                    f" ({got[:12]}); train again (`dvc repro train_fine`) or copy weights that belong together"
+                )
+    spacings = {kind: spec["spacing_mm"] for kind, spec in specs.items()}
+    if len(set(spacings.values())) > 1:
+        raise WeightsError(f"{bundle}: expected networks of one grid; got spacings in mm {spacings}; train them again")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bmenet.config import AutoencoderConfig, DiffusionConfig, PriorConfig
+from bmenet.covariates import COVARIATES
 from bmenet.errors import WeightsError
 from bmenet.files import sha256
 from bmenet.models.autoencoder import LatentAutoencoder
@@ -66,7 +67,10 @@ def import_brainldm(source: Path, weights: Path, sizes: BrainLDM, scale_factor: 
     ----------
     Pinaya et al. (2022). Brain imaging generation with latent diffusion models. doi:10.1007/978-3-031-18576-2_12
     """
-    autoencoder = LatentAutoencoder(sizes.autoencoder, scale_factor)
+    if not scale_factor > 0:
+        raise WeightsError(f"`scale_factor`: expected a number above 0; got {scale_factor:g}")
+    channels = sizes.autoencoder.latent_channels
+    autoencoder = LatentAutoencoder(sizes.autoencoder)
     denoiser = Denoiser(sizes.prior, sizes.autoencoder.latent_channels)
     parts: list[tuple[str, str, nn.Module, nn.Module, dict[str, Any]]] = [
         (
@@ -74,7 +78,11 @@ def import_brainldm(source: Path, weights: Path, sizes: BrainLDM, scale_factor: 
             AUTOENCODER_FILE,
             autoencoder,
             autoencoder.network,
-            {"config": sizes.autoencoder.model_dump(mode="json"), "scale_factor": scale_factor},
+            {
+                "config": sizes.autoencoder.model_dump(mode="json"),
+                "shift": [0.0] * channels,
+                "scale": [scale_factor] * channels,
+            },
         ),
         (
             "prior",
@@ -84,7 +92,8 @@ def import_brainldm(source: Path, weights: Path, sizes: BrainLDM, scale_factor: 
             {
                 "config": sizes.prior.model_dump(mode="json"),
                 "diffusion": sizes.diffusion.model_dump(mode="json"),
-                "latent_channels": sizes.autoencoder.latent_channels,
+                "latent_channels": channels,
+                "informed": [True] * len(COVARIATES),
             },
         ),
     ]
@@ -92,6 +101,7 @@ def import_brainldm(source: Path, weights: Path, sizes: BrainLDM, scale_factor: 
     for _, file, _, network, spec in parts:
         state = _load_state(source / file)
         network.load_state_dict(_fitted(state, network.state_dict(), source / file))
+        spec["spacing_mm"] = 1
         spec["lineage"] = {"source": f"BrainLDM, {file}", "sha256": sha256(source / file)}
         counts.append(len(state))
     for kind, _, module, _, spec in parts:

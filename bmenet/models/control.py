@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bmenet.config import PriorConfig
 from bmenet.covariates import COVARIATES
 from bmenet.models.denoiser import Denoiser, Residuals, join_covariates, latent_multiple, unet_keywords
+from bmenet.models.norm import use_channel_norms
 
 
 class HintControl(nn.Module):
@@ -41,6 +42,8 @@ class HintControl(nn.Module):
             conditioning_embedding_num_channels=(config.channels[0],),
             **unet_keywords(config),
         )
+        if config.norm == "channel":
+            use_channel_norms(self.network)
         # The hint's last convolution need not start at zero: those of the residuals do.
         self.network.controlnet_cond_embedding.conv_out.conv.reset_parameters()
 

@@ -1,5 +1,6 @@
 """The covariate encoder: sex, age and volumes from a restored volume."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ from monai.networks.nets import resnet18
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bmenet.covariates import COVARIATES
+from bmenet.covariates import COVARIATES, UNKNOWN
 
 _NORM = ("group", {"num_groups": 8})
 """Batches are small and volumes few: the norm must not depend on who shares the batch."""
@@ -24,15 +25,21 @@ class CovariateEncoder(nn.Module):
         Edge of the blocks of voxels that are averaged before the first layer.
     width : float
         Channels over those of the published ResNet-18; multiples of 1/8.
+    informed : sequence of bool, (4,), optional
+        Which covariates the prior knows what to do with, by default all; the others stay `UNKNOWN`.
 
     References
     ----------
     He et al. (2016). Deep residual learning for image recognition. doi:10.1109/CVPR.2016.90
     """
 
-    def __init__(self, reduction: int, width: float = 1.0) -> None:
+    informed: Tensor
+
+    def __init__(self, reduction: int, width: float = 1.0, informed: Sequence[bool] | None = None) -> None:
         super().__init__()
         self.reduction = reduction
+        tells = torch.tensor([True] * len(COVARIATES) if informed is None else list(informed))
+        self.register_buffer("informed", tells, persistent=False)
         self.network = resnet18(
             spatial_dims=3, n_input_channels=1, num_classes=len(COVARIATES), norm=_NORM, widen_factor=width
         )
@@ -47,7 +54,8 @@ class CovariateEncoder(nn.Module):
 
     def forward(self, reduced: Tensor) -> Tensor:
         """Return covariates, shape (B, 4), from what `reduce` returned."""
-        return torch.sigmoid(self.network(reduced))
+        covariates = torch.sigmoid(self.network(reduced))
+        return torch.where(self.informed, covariates, torch.full_like(covariates, UNKNOWN))
 
     def encode(self, coarse: Tensor) -> Tensor:
         """Return covariates, shape (B, 4), of volumes of shape (B, 1, X, Y, Z), unit intensities."""
@@ -56,4 +64,4 @@ class CovariateEncoder(nn.Module):
 
 def covariate_encoder_from_spec(spec: dict[str, Any]) -> CovariateEncoder:
     """Build the network that a weights folder's ``model.json`` describes."""
-    return CovariateEncoder(spec["reduction"], spec["width"])
+    return CovariateEncoder(spec["reduction"], spec["width"], spec["informed"])

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from bmenet.config import PriorConfig
 from bmenet.covariates import COVARIATES
+from bmenet.models.norm import use_channel_norms
 
 Residuals = tuple[list[Tensor], Tensor]
 """What a ControlNet adds to the denoiser: one tensor for each skip connection, and one for the middle."""
@@ -34,6 +35,8 @@ class Denoiser(nn.Module):
         self.network = DiffusionModelUNet(
             in_channels=latent_channels + len(COVARIATES), out_channels=latent_channels, **unet_keywords(config)
         )
+        if config.norm == "channel":
+            use_channel_norms(self.network)
 
     def forward(
         self, noisy_latent: Tensor, timestep: Tensor, covariates: Tensor, control: Residuals | None = None
@@ -81,7 +84,7 @@ def unet_keywords(config: PriorConfig) -> dict[str, Any]:
         "norm_num_groups": config.norm_groups,
         "norm_eps": 1e-6,
         "resblock_updown": True,
-        "num_head_channels": [config.head_channels if width else 0 for width in config.attention],
+        "num_head_channels": [config.head_channels if attends else 0 for attends in config.attention],
         "with_conditioning": True,
         "transformer_num_layers": 1,
         "cross_attention_dim": len(COVARIATES),

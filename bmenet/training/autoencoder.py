@@ -23,8 +23,8 @@ from bmenet.training.volume_batches import CropBatches
 Transform = Callable[[Tensor], Tensor]
 """What the autoencoder sees of a clean volume."""
 
-_SCALE_SUBJECTS = 8
-"""Training subjects whose latents give the scale factor."""
+_MEASURED_SUBJECTS = 8
+"""Training subjects whose latents give shift and scale."""
 
 
 def _same(volume: Tensor) -> Tensor:
@@ -111,21 +111,22 @@ def edge_autoencoder_signature(setting: Setting) -> str:
 
 
 def describe_autoencoder(setting: Setting, network: nn.Module, transform: Transform = _same) -> Spec:
-    """Return what the weights are kept with: the network's sizes, and the scale that gives latents unit variance."""
-    latents = [
-        encode_volume(
-            cast(LatentAutoencoder, network),
-            transform(torch.from_numpy(load_clean(setting.layout, subject).data)[None, None]),
-        )
-        for subject in setting.split["train"][:_SCALE_SUBJECTS]
-    ]
-    scale_factor = 1 / float(torch.stack(latents).std())
-    return {"config": setting.config.autoencoder.model_dump(mode="json"), "scale_factor": scale_factor}
+    """Return what the weights are kept with: the network's sizes, and what gives latents zero mean, unit variance."""
+    autoencoder = cast(LatentAutoencoder, network)
+    subjects = setting.split["train"][:_MEASURED_SUBJECTS]
+    volumes = (torch.from_numpy(load_clean(setting.layout, subject).data)[None, None] for subject in subjects)
+    latents = torch.cat([encode_volume(autoencoder, transform(volume)) for volume in volumes])
+    by_channel = latents.movedim(1, 0).flatten(1)
+    return {
+        "config": setting.config.autoencoder.model_dump(mode="json"),
+        "shift": by_channel.mean(dim=1).tolist(),
+        "scale": (1 / by_channel.std(dim=1)).tolist(),
+    }
 
 
 def describe_edge_autoencoder(setting: Setting, network: nn.Module) -> Spec:
     """Return what the edge autoencoder's weights are kept with."""
-    return describe_autoencoder(setting, network, edge_map)
+    return describe_autoencoder(setting, network, edge_map) | {"parents": setting.parents("autoencoder")}
 
 
 def _train(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from bmenet.covariates import COVARIATES
+from bmenet.covariates import COVARIATES, RANGES
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.losses.denoising import noise_loss
 from bmenet.models.covariate_encoder import CovariateEncoder
@@ -75,6 +75,7 @@ def covariates_signature(setting: Setting) -> str:
     return setting.signature(
         *(section.model_dump(mode="json") for section in (config.covariates, config.diffusion, config.prior)),
         case_codes(config.fine),
+        setting.split["covariates"],
         [setting.weights_digest(kind) for kind in ("autoencoder", "prior")],
         setting.clean_digests(),
         coarse_digests(setting.layout, setting.all_subjects, case_codes(config.fine)),
@@ -86,7 +87,9 @@ def describe_covariates(setting: Setting) -> Spec:
     return {
         "reduction": _SEEN_MM // setting.config.grid.spacing_mm,
         "width": setting.config.covariates.width,
-        "ranges": setting.config.covariates.model_dump(mode="json", include={"age_years", "ventricles_ml", "brain_ml"}),
+        "informed": _prior(setting)[1]["informed"],
+        "parents": setting.parents("autoencoder", "prior"),
+        "ranges": setting.config.covariates.model_dump(mode="json", include=set(RANGES)),
     }
 
 
@@ -95,7 +98,7 @@ def train_covariates(setting: Setting, signature: str) -> Trained:
     setting.require_subjects()
     config = setting.config
     reduction = _SEEN_MM // config.grid.spacing_mm
-    denoiser, _ = load_weights(setting.layout.weights("prior"), "prior", denoiser_from_spec)
+    denoiser, spec = _prior(setting)
     examples = _examples(setting, setting.split["train"], reduction)
     held_out = _examples(setting, setting.validation_subjects, reduction)
     batches = NoiseBatches(
@@ -116,7 +119,7 @@ def train_covariates(setting: Setting, signature: str) -> Trained:
     return train_network(
         Task(
             name="covariates",
-            build=lambda: CovariateEncoder(reduction, config.covariates.width),
+            build=lambda: CovariateEncoder(reduction, config.covariates.width, spec["informed"]),
             load_batches=lambda start, accelerator: batch_loader(
                 batches, start, config.covariates.steps, config.training.workers, accelerator
             ),
@@ -129,6 +132,11 @@ def train_covariates(setting: Setting, signature: str) -> Trained:
         setting.checkpoints("covariates", signature),
         setting.logger,
     )
+
+
+def _prior(setting: Setting) -> tuple[nn.Module, Spec]:
+    """Load the prior."""
+    return load_weights(setting.layout.weights("prior"), "prior", denoiser_from_spec)
 
 
 def _examples(setting: Setting, subjects: list[str], reduction: int) -> list[Example]:

@@ -12,6 +12,7 @@ from bmenet.files import sha256
 from bmenet.fingerprint import code_fingerprint
 from bmenet.inference.latent import encode_volume
 from bmenet.models.autoencoder import LatentAutoencoder, autoencoder_from_spec
+from bmenet.models.memory import lay_channels_last
 from bmenet.models.precision import fastest_dtype
 from bmenet.models.weights import load_weights
 from bmenet.progress import progress_bar
@@ -22,11 +23,8 @@ from bmenet.training.setting import Setting
 Latents = dict[str, Tensor]
 
 _METHOD_FILES = (
-    "inference/latent.py",
-    "intensity.py",
-    "losses/denoising.py",
-    "losses/edge.py",
-    "models/autoencoder.py",
+    *("grid.py", "inference/latent.py", "intensity.py", "models/autoencoder.py", "models/norm.py", "volume.py"),
+    *("training/encode.py", "training/fine_cases.py"),
 )
 
 
@@ -55,17 +53,17 @@ def clean_latents(setting: Setting, subjects: Iterable[str]) -> dict[str, Latent
 def load_autoencoder(setting: Setting, kind: str) -> LatentAutoencoder:
     """Load the image or the edge autoencoder."""
     network, _ = load_weights(setting.layout.weights(kind), kind, autoencoder_from_spec)
-    return cast(LatentAutoencoder, network)
+    return cast(LatentAutoencoder, lay_channels_last(network))
 
 
 def collect(description: str, store: LatentStore, jobs: dict[str, tuple[str, list[str], Callable]] | dict) -> dict:
     """Get or make every entry, with a progress bar."""
-    method = code_fingerprint(*_METHOD_FILES)
+    method = [code_fingerprint(*_METHOD_FILES), str(fastest_dtype("cpu"))]
     found = {}
     with progress_bar() as bar:
         task = bar.add_task(description, total=len(jobs), note="")
         for item, (name, key, make) in jobs.items():
-            found[item] = store.get(name, [*key, method], partial(make, item))
+            found[item] = store.get(name, [*key, *method], partial(make, item))
             bar.update(task, advance=1, note=name)
     return found
 

@@ -17,7 +17,7 @@ from bmenet.training.latent_store import LatentStore
 from bmenet.training.setting import Setting
 
 _AUTOENCODERS = ("autoencoder", "edge_autoencoder")
-_METHOD_FILES = ("losses/denoising.py", "losses/edge.py", "models/covariate_encoder.py")
+_METHOD_FILES = (*("losses/denoising.py", "losses/edge.py", "models/covariate_encoder.py", "training/encode_cases.py"),)
 
 
 def case_latents(setting: Setting, cases: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Latents]:

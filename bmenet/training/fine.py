@@ -92,7 +92,9 @@ class FineValidation:
             "denoiser": self.denoiser,
             "control": network,
         }
-        net = FineNet(**networks, schedule=schedule, max_timestep=config.fine.max_timestep)
+        net = FineNet(
+            **networks, schedule=schedule, max_timestep=config.fine.max_timestep, spacing_mm=config.grid.spacing_mm
+        )
         fine = net.restore(coarse, _validation_sampling(config)).data
         brain_mask = foreground_mask(clean)
         metrics["val.psnr_brain.coarse"] = psnr(coarse, clean, brain_mask)
@@ -120,6 +122,7 @@ def describe_fine(setting: Setting) -> Spec:
         "config": setting.config.prior.model_dump(mode="json"),
         "latent_channels": setting.config.autoencoder.latent_channels,
         "max_timestep": setting.config.fine.max_timestep,
+        "parents": setting.parents("autoencoder", "edge_autoencoder", "covariates", "prior"),
     }
 
 

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bmenet.models.memory import lay_channels_last
+
 
 class Frozen:
     """Call a network in evaluation mode and in a fixed number format; gradients pass through it, none stay in it.
@@ -19,7 +21,7 @@ class Frozen:
     """
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
-        self.network = network.requires_grad_(False).eval()
+        self.network = lay_channels_last(network.requires_grad_(False).eval())
         self.dtype = dtype
 
     def __call__(self, first: Tensor, *others: Any) -> Tensor:

@@ -135,7 +135,7 @@ def _require_finite(values: dict[str, float], step: int) -> None:
     if not all(torch.isfinite(torch.tensor(value)) for value in values.values()):
         raise TrainingError(
             f"step {step}: expected a finite loss; got {values}; the last checkpoint is good:"
-            " lower coarse.learning_rate or coarse.gradient_clip"
+            " lower its learning_rate or gradient_clip in params.yaml"
         )
 
 

@@ -1,8 +1,10 @@
 """Train the denoiser of clean latents, the prior that the ControlNet later steers."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bmenet.covariates import RANGES
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.losses.denoising import noise_loss
 from bmenet.models.denoiser import Denoiser
@@ -33,7 +35,9 @@ def prior_signature(setting: Setting) -> str:
     """Return a fingerprint of all that decides the prior's weights."""
     config = setting.config
     return setting.signature(
-        *(section.model_dump(mode="json") for section in (config.prior, config.diffusion, config.covariates)),
+        *(section.model_dump(mode="json") for section in (config.prior, config.diffusion)),
+        config.covariates.model_dump(mode="json", include=set(RANGES)),
+        setting.split["covariates"],
         setting.weights_digest("autoencoder"),
         setting.clean_digests(),
     )
@@ -46,7 +50,18 @@ def describe_prior(setting: Setting) -> Spec:
         "config": config.prior.model_dump(mode="json"),
         "diffusion": config.diffusion.model_dump(mode="json"),
         "latent_channels": config.autoencoder.latent_channels,
+        "informed": informed_covariates(setting).tolist(),
+        "parents": setting.parents("autoencoder"),
     }
+
+
+def informed_covariates(setting: Setting) -> np.ndarray:
+    """Return, for each covariate, whether any training subject tells it; the prior learns nothing about the others."""
+    known = [
+        subject_covariates(setting.config, setting.layout, setting.split["covariates"], subject).is_known
+        for subject in setting.split["train"]
+    ]
+    return np.any(known, axis=0)
 
 
 def train_prior(setting: Setting, signature: str) -> Trained:

@@ -65,6 +65,10 @@ class Setting:
         """Return the SHA-256 of a network's ``model.json``, which holds that of its weights."""
         return sha256(self.layout.weights(kind) / SPEC_FILE)
 
+    def parents(self, *kinds: str) -> dict[str, str]:
+        """Return the networks that one was trained with, and their digests: what its weights are kept with."""
+        return {kind: self.weights_digest(kind) for kind in kinds}
+
     def signature(self, *decisive: Any) -> str:
         """Return a fingerprint of all that decides the trained weights: `decisive`, and what all trainings share."""
         shared = {

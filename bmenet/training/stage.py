@@ -48,7 +48,8 @@ def run_training_stage(
         if not PartialState().is_main_process:
             return
         lineage = {"profile": config.profile, "seed": config.seed, "training": signature, **trained.metrics}
-        save_weights(layout.weights(kind), kind, trained.network, {**describe(trained), "lineage": lineage})
+        spec = {"spacing_mm": config.grid.spacing_mm, **describe(trained), "lineage": lineage}
+        save_weights(layout.weights(kind), kind, trained.network, spec)
         report = layout.report(stage)
         write_json(report / "metrics.json", trained.metrics)
         write_text(report / "history.csv", _table(trained.history))

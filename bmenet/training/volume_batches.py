@@ -20,7 +20,7 @@ _GAIN = (0.9, 1.1)
 class CropBatches(Dataset[Batch]):
     """Whole batches: ``clean`` (B, 1, X, Y, Z) and ``noise`` (B, C, x, y, z) for the latent, both float32.
 
-    Every element is a window about a random voxel of the grid's middle, perhaps mirrored, times a random gain.
+    Every element is a random window, perhaps mirrored, times a random gain.
 
     Parameters
     ----------
@@ -54,10 +54,9 @@ class CropBatches(Dataset[Batch]):
 
     def _element(self, rng: np.random.Generator) -> np.ndarray:
         volume = self._load(self.subjects[rng.integers(len(self.subjects))])
-        crop = [min(size, extent) for size, extent in zip(self.config.crop, volume.shape, strict=True)]
         window = tuple(
             slice(first, first + size)
-            for size, extent in zip(crop, volume.shape, strict=True)
+            for size, extent in zip(self.config.crop, volume.shape, strict=True)
             for first in [int(rng.integers(extent - size, endpoint=True))]
         )
         block = volume[window].astype(np.float32) * np.float32(rng.uniform(*_GAIN))

@@ -59,10 +59,23 @@ def test_a_guidance_step_raises_ncc(reference, latent):
     assert back < before
 
 
-def test_step_has_the_length_that_the_scale_says(reference, latent):
-    constrain = ProgressiveConstraint(CONFIG, decode, reference)
-    step = constrain(latent, 50) - latent
-    assert float(step.square().mean().sqrt()) == pytest.approx(0.05 * (1 - 50 / 200) ** 2, rel=1e-3)
+def test_no_step_is_longer_than_the_scale_says(reference, latent):
+    steep = ProgressiveConstraint(CONFIG, lambda z: decode(50 * z), reference)
+    longest = 0.05 * (1 - 50 / 200) ** 2
+    lengths = [
+        float((constrain(latent, 50) - latent).square().mean().sqrt())
+        for constrain in (steep, ProgressiveConstraint(CONFIG, decode, reference))
+    ]
+    assert max(lengths) <= longest * 1.001
+    assert min(lengths) > 0
+
+
+def test_there_is_no_step_where_the_image_is_the_reference_already(reference, latent):
+    # As residual composition is at E(r): a step there would follow rounding noise.
+    at_rest = ProgressiveConstraint(CONFIG, lambda z: reference + decode(z) - decode(latent), reference)
+    away = ProgressiveConstraint(CONFIG, decode, reference)
+    moved, moved_away = (float((c(latent, 0) - latent).square().mean().sqrt()) for c in (at_rest, away))
+    assert moved < 0.05 * moved_away
 
 
 def test_strength_rises_as_the_timestep_falls_and_is_zero_above_the_start(reference, latent):

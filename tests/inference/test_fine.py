@@ -10,7 +10,7 @@ from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
 from bmenet.inference.latent import encode_volume
 from tests.fine_networks import make_fine_net, save_fine_net
 
-SAMPLING = DEFAULT_SAMPLING.model_copy(update={"steps": 3, "start_timestep": 200})
+SAMPLING = DEFAULT_SAMPLING.model_copy(update={"steps": 3, "start_timestep": 100})
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +97,9 @@ def test_progress_covers_all_samples(net, coarse):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"start_timestep": 700}, "start_timestep: expected at most 500.*got 700"),
+        ({"start_timestep": 700}, "start_timestep: expected at most 150.*got 700"),
         ({"start": "noise"}, "got 999"),
-        ({"steps": 202}, "steps: expected at most 201.*got 202"),
+        ({"steps": 102}, "steps: expected at most 101.*got 102"),
     ],
 )
 def test_what_the_networks_were_not_trained_for_is_refused(net, coarse, changes, named):

@@ -1,7 +1,5 @@
 """Contracts of the second stage's networks."""
 
-import copy
-
 import pytest
 import torch
 
@@ -83,9 +81,10 @@ def test_autoencoder_scales_its_latents_and_undoes_it(config, phantom):
     volume = torch.from_numpy(phantom.data)[None, None]
     torch.manual_seed(0)
     plain = LatentAutoencoder(config.autoencoder)
-    scaled = copy.deepcopy(plain)
-    scaled.scale_factor = 4.0
-    torch.testing.assert_close(scaled.encode(volume), 4 * plain.encode(volume))
+    scaled = LatentAutoencoder(config.autoencoder, shift=[1.0, 2.0, 3.0], scale=[4.0, 5.0, 6.0])
+    scaled.load_state_dict(plain.state_dict())
+    shift, scale = (torch.tensor(values).view(1, 3, 1, 1, 1) for values in ([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]))
+    torch.testing.assert_close(scaled.encode(volume), (plain.encode(volume) - shift) * scale)
     torch.testing.assert_close(scaled.decode(scaled.encode(volume)), plain.decode(plain.encode(volume)))
     assert plain.encode(volume).shape == (1, 3, 10, 14, 10)
 
@@ -118,6 +117,16 @@ def test_channel_norm_has_the_parameters_of_a_group_norm(config):
 def test_covariate_encoder_knows_nothing_before_training(phantom):
     volume = torch.from_numpy(phantom.data)[None, None]
     assert CovariateEncoder(1).eval().encode(volume).tolist() == [[0.5] * 4]
+
+
+@torch.no_grad()
+def test_covariates_that_the_prior_never_learned_stay_unknown(phantom):
+    volume = torch.from_numpy(phantom.data)[None, None]
+    encoder = CovariateEncoder(1, 0.125, informed=[True, False, False, True]).eval()
+    torch.nn.init.constant_(encoder.network.fc.bias, 2.0)
+    values = encoder.encode(volume)[0].tolist()
+    assert values[1:3] == [0.5, 0.5]
+    assert min(values[0], values[3]) > 0.8
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """The trainings of the second stage on phantoms, one after the other, as the pipeline runs them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from bmenet.config import Config
+from bmenet.errors import WeightsError
 from bmenet.inference.fine import FineNet
 from bmenet.layout import Layout
 from bmenet.models.weights import save_weights
@@ -60,7 +62,8 @@ def _train(setting: Setting, kind: str) -> nn.Module:
     """Train and keep a network, as its stage does."""
     signature, train, describe = TRAININGS[kind]
     trained = train(setting, signature(setting))
-    save_weights(setting.layout.weights(kind), kind, trained.network, describe(setting, trained.network))
+    spec = {"spacing_mm": 4, **describe(setting, trained.network)}
+    save_weights(setting.layout.weights(kind), kind, trained.network, spec)
     return trained.network
 
 
@@ -165,6 +168,47 @@ def test_edges_are_left_out_of_the_hint_as_often_as_told(setting: Setting) -> No
     assert shown[:, :3].min() == 1
     assert shown[:, 3:].amax(dim=(1, 2, 3, 4)).tolist() == [0, 0, 1, 1]
     assert torch.equal(objective._hint({"hint": hint}), hint)
+
+
+def test_latents_have_zero_mean_and_unit_variance_in_every_channel(setting: Setting) -> None:
+    from bmenet.training import encode
+
+    _train(setting, "autoencoder")
+    latents = torch.stack([entry["latent"] for entry in encode.clean_latents(setting, SPLIT["train"]).values()])
+    by_channel = latents.movedim(1, 0).flatten(1)
+    torch.testing.assert_close(by_channel.mean(dim=1), torch.zeros(3), atol=0.05, rtol=0)
+    torch.testing.assert_close(by_channel.std(dim=1), torch.ones(3), atol=0.05, rtol=0)
+
+
+def test_networks_of_two_families_are_refused(setting: Setting) -> None:
+    for kind in TRAININGS:
+        _train(setting, kind)
+    path = setting.layout.weights("autoencoder") / "model.json"
+    spec = json.loads(path.read_text())
+    path.write_text(json.dumps(spec | {"note": "another one"}))
+    with pytest.raises(WeightsError, match="trained with another autoencoder"):
+        FineNet.from_folder(setting.layout.weights_folder)
+
+
+def test_the_control_s_loss_weighs_edges(setting: Setting) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, 3, 4, 4, 4)
+    batch = {name: torch.randn(shape, generator=generator) for name in ("latent", "noise")}
+    edges = torch.ones(1, 1, 4, 4, 4)
+    edges[:, :, :2] = 3
+    batch |= {"hint": torch.zeros(1, 6, 4, 4, 4), "edges": edges, "covariates": torch.zeros(1, 4)}
+    batch |= {"timestep": torch.tensor([10])}
+    wrong_at_edges = batch["noise"].clone()
+    wrong_at_edges[:, :, :2] += 1
+
+    def loss(edge_weight: float) -> float:
+        section = setting.config.fine.model_copy(update={"edge_weight": edge_weight})
+        config = setting.config.model_copy(update={"fine": section})
+        objective = fine.FineObjective(Setting(config, setting.layout, {}), lambda *_: wrong_at_edges)  # type: ignore
+        return float(objective(lambda *_: None, batch)[0])  # type: ignore[arg-type]
+
+    assert loss(0.0) == pytest.approx(0.5)
+    assert loss(2.0) == pytest.approx(5 / 6, rel=1e-4)
 
 
 def test_a_damaged_latent_is_encoded_again(setting: Setting) -> None:

@@ -127,6 +127,27 @@ def calibration_figure(rows: Sequence[Mapping], calibration: CalibrationConfig) 
     return figure
 
 
+def covariates_figure(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figure:
+    """Plot predicted against known covariates, a panel each.
+
+    Parameters
+    ----------
+    pairs : mapping
+        Name to known and predicted values, both of shape (N,), in [0, 1].
+    title : str
+    """
+    figure = Figure(figsize=(3 * max(len(pairs), 1), 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    for axes, (name, (known, predicted)) in zip(
+        figure.subplots(1, max(len(pairs), 1), squeeze=False)[0], pairs.items(), strict=False
+    ):
+        axes.plot([0, 1], [0, 1], color="grey", lw=1)
+        axes.plot(known, predicted, ".", color="tab:blue")
+        axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xlabel="known", title=name)
+    return figure
+
+
 def _draw_tile(axes: Axes, tile: Tile) -> None:
     """Draw one picture without ticks, its caption below."""
     limit, colours = (DIFFERENCE_LIMIT, "magma") if tile.is_difference else (1.0, "gray")

@@ -5,10 +5,12 @@ from torch import Tensor, nn
 
 from bmenet.covariates import COVARIATES, RANGES
 from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.figures import covariates_figure
 from bmenet.losses.denoising import noise_loss
 from bmenet.models.covariate_encoder import CovariateEncoder
 from bmenet.models.denoiser import denoiser_from_spec
 from bmenet.models.weights import Spec, load_weights
+from bmenet.tracking import NullLogger
 from bmenet.training.encode import clean_latents
 from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
@@ -49,11 +51,12 @@ class CovariateObjective:
 
 
 class CovariateValidation:
-    """The loss, and the mean absolute error of every covariate that is known."""
+    """The loss, the mean absolute error of every covariate that is known, and a plot of them."""
 
-    def __init__(self, examples: list[Example], losses: NoiseValidation) -> None:
+    def __init__(self, examples: list[Example], losses: NoiseValidation, logger: NullLogger) -> None:
         self.examples = examples
         self.losses = losses
+        self.logger = logger
 
     @torch.no_grad()
     def __call__(self, network: nn.Module, step: int) -> tuple[float, dict[str, float]]:
@@ -62,10 +65,17 @@ class CovariateValidation:
         device = next(network.parameters()).device
         predicted = torch.stack([network(example["seen"][None].to(device))[0].cpu() for example in self.examples])
         known = torch.stack([example["is_known"] for example in self.examples]) > 0
-        errors = (predicted - torch.stack([example["covariates"] for example in self.examples])).abs()
+        true = torch.stack([example["covariates"] for example in self.examples])
+        errors = (predicted - true).abs()
         for place, name in enumerate(COVARIATES):
             if known[:, place].any():
                 metrics[f"val.error.{name}"] = float(errors[known[:, place], place].mean())
+        pairs = {
+            name: (true[known[:, place], place].numpy(), predicted[known[:, place], place].numpy())
+            for place, name in enumerate(COVARIATES)
+            if known[:, place].any()
+        }
+        self.logger.log_figure(covariates_figure(pairs, f"step {step}"), f"validation/step-{step:08d}.png")
         return score, metrics
 
 
@@ -114,7 +124,7 @@ def train_covariates(setting: Setting, signature: str) -> Trained:
     def validation(dtype: torch.dtype) -> CovariateValidation:
         objective = CovariateObjective(setting, Frozen(denoiser, dtype))
         losses = NoiseValidation(held_out, objective, config.diffusion.timesteps, config.seed, dtype)
-        return CovariateValidation(held_out, losses)
+        return CovariateValidation(held_out, losses, setting.logger)
 
     return train_network(
         Task(

@@ -6,16 +6,21 @@ from torch import Tensor, nn
 
 from bmenet.covariates import RANGES
 from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.figures import panel
+from bmenet.inference.latent import decode_volume
 from bmenet.losses.denoising import noise_loss
 from bmenet.models.denoiser import Denoiser
 from bmenet.models.weights import Spec
-from bmenet.training.encode import Latents, clean_latents
+from bmenet.training.encode import Latents, clean_latents, load_autoencoder
 from bmenet.training.known_covariates import subject_covariates
 from bmenet.training.loader import Batch, batch_loader
 from bmenet.training.noise_batches import NoiseBatches
 from bmenet.training.noise_validation import NoiseValidation
 from bmenet.training.session import Task, Trained, train_network
 from bmenet.training.setting import Setting
+
+_SHOWN_FRACTION = 0.1
+"""Of the timesteps: noise that still leaves something to see."""
 
 
 class PriorObjective:
@@ -29,6 +34,49 @@ class PriorObjective:
         noisy = self.schedule.add_noise(batch["latent"], batch["noise"], batch["timestep"])
         predicted = network(noisy, batch["timestep"], batch["covariates"])
         return noise_loss(predicted, batch["noise"]), {}
+
+
+class PriorValidation:
+    """The loss on held-out latents, and a picture of one latent noised and denoised in a single step.
+
+    Parameters
+    ----------
+    setting : Setting
+    losses : NoiseValidation
+    shown : mapping of str to Tensor
+        The example that is shown.
+    autocast_dtype : torch.dtype
+    """
+
+    def __init__(
+        self, setting: Setting, losses: NoiseValidation, shown: dict[str, Tensor], autocast_dtype: torch.dtype
+    ) -> None:
+        self.setting = setting
+        self.losses = losses
+        self.shown = shown
+        self.autocast_dtype = autocast_dtype
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module, step: int) -> tuple[float, dict[str, float]]:
+        """Return minus the mean loss, and the metrics of `NoiseValidation`."""
+        score, metrics = self.losses(network, step)
+        device = next(network.parameters()).device
+        autoencoder = load_autoencoder(self.setting, "autoencoder").to(device)
+        schedule = NoiseSchedule(self.setting.config.diffusion)
+        latent, covariates = (self.shown[name][None].to(device) for name in ("latent", "covariates"))
+        noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(0)).to(device)
+        timestep = int(_SHOWN_FRACTION * schedule.timesteps)
+        at = torch.tensor([timestep], device=device)
+        noisy = schedule.add_noise(latent, noise, at)
+        with torch.autocast(device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype != torch.float32):
+            predicted = network(noisy, at, covariates).float()
+        latents = {"clean": latent, "noisy": noisy, "denoised": schedule.predict_clean(noisy, predicted, timestep)}
+        volumes = {
+            name: decode_volume(autoencoder, z, self.autocast_dtype).cpu().numpy()[0, 0] for name, z in latents.items()
+        }
+        figure = panel(volumes, f"decoded latents, timestep {timestep}, step {step}")
+        self.setting.logger.log_figure(figure, f"validation/step-{step:08d}.png")
+        return score, metrics
 
 
 def prior_signature(setting: Setting) -> str:
@@ -95,8 +143,11 @@ def train_prior(setting: Setting, signature: str) -> Trained:
                 batches, start, config.prior.steps, config.training.workers, accelerator
             ),
             objective=lambda _: objective,
-            validation=lambda dtype: NoiseValidation(
-                held_out, objective, config.diffusion.timesteps, config.seed, dtype
+            validation=lambda dtype: PriorValidation(
+                setting,
+                NoiseValidation(held_out, objective, config.diffusion.timesteps, config.seed, dtype),
+                held_out[0],
+                dtype,
             ),
         ),
         setting.schedule(config.prior),

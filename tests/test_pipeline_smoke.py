@@ -88,6 +88,8 @@ def test_a_second_run_changes_nothing(clone):
     [
         ("bootstrap: 200", "bootstrap: 300", ["evaluate"]),
         ("edge_weight: 1.0", "edge_weight: 2.0", ["train_coarse"]),
+        ("power: 1.0", "power: 2.0", ["evaluate"]),
+        ("edge_dropout: 0.2", "edge_dropout: 0.3", ["train_fine"]),
         ("psnr_db: 20.8", "psnr_db: 20.9", ["degrade"]),
         ("experiment: bmenet", "experiment: other", []),
     ],
@@ -103,7 +105,8 @@ def test_a_changed_parameter_touches_only_the_stages_that_read_it(clone, old, ne
 def test_a_changed_parameter_reruns_only_what_depends_on_it(clone):
     weights = (clone / "weights" / "coarse" / "model.safetensors").read_bytes()
     _set(clone, "edge_weight: 1.0", "edge_weight: 5.0")
-    assert _repro(clone) == ["train_coarse", "evaluate"]
+    # The autoencoders and the prior see clean volumes alone: another Coarse-net is nothing to them.
+    assert _repro(clone) == ["train_coarse", "coarsen", "train_covariates", "train_fine", "evaluate"]
     assert (clone / "weights" / "coarse" / "model.safetensors").read_bytes() != weights
 
 

@@ -87,7 +87,7 @@ def test_a_second_run_changes_nothing(clone):
     ("old", "new", "stages"),
     [
         ("bootstrap: 200", "bootstrap: 300", ["evaluate"]),
-        ("edge_weight: 1.0", "edge_weight: 2.0", ["train_coarse"]),
+        ("edge_weight: 1.0", "edge_weight: 1.5", ["train_coarse"]),
         ("power: 1.0", "power: 2.0", ["evaluate"]),
         ("edge_dropout: 0.2", "edge_dropout: 0.3", ["train_fine"]),
         ("psnr_db: 20.8", "psnr_db: 20.9", ["degrade"]),

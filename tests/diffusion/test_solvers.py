@@ -23,6 +23,23 @@ def _run(solver_name, predict_clean, start, steps):
     return z
 
 
+def _gaussian_error(solver_name, steps):
+    """Return how far a solver ends from the exact flow.
+
+    Data N(0, v): E[z_0 | z_t] is linear, and the flow scales z by the ratio of the standard deviations.
+    """
+    variance = 0.25
+
+    def predict_clean(z, t):
+        power = SCHEDULE.signal_power(t)
+        return z * power**0.5 * variance / (power * variance + 1 - power)
+
+    start = torch.ones(1, 1, 1, 1, 1, dtype=torch.float64)
+    power = SCHEDULE.signal_power(900)
+    exact = (variance / (power * variance + 1 - power)) ** 0.5
+    return abs(float(_run(solver_name, predict_clean, start, steps)) - exact)
+
+
 @pytest.mark.parametrize("name", SOLVERS)
 def test_solver_ends_at_a_prediction_that_never_changes(name):
     target = torch.full((1, 1, 2, 2, 2), 0.7)
@@ -32,32 +49,13 @@ def test_solver_ends_at_a_prediction_that_never_changes(name):
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_solver_converges_to_the_exact_flow_of_a_gaussian(name):
-    # Data N(0, v): E[z_0 | z_t] is linear, and the flow scales z by the ratio of the standard deviations.
-    variance = 0.25
-
-    def predict_clean(z, t):
-        power = SCHEDULE.signal_power(t)
-        return z * power**0.5 * variance / (power * variance + 1 - power)
-
-    start = torch.ones(1, 1, 1, 1, 1, dtype=torch.float64)
-    power = SCHEDULE.signal_power(900)
-    exact = (variance / (power * variance + 1 - power)) ** 0.5
-    errors = [abs(float(_run(name, predict_clean, start, steps)) - exact) for steps in (10, 20, 80)]
+    errors = [_gaussian_error(name, steps) for steps in (10, 20, 80)]
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < errors[0] / 3
 
 
 def test_dpm_solver_is_more_accurate_than_ddim_with_few_steps():
-    variance = 0.25
-
-    def predict_clean(z, t):
-        power = SCHEDULE.signal_power(t)
-        return z * power**0.5 * variance / (power * variance + 1 - power)
-
-    start = torch.ones(1, 1, 1, 1, 1, dtype=torch.float64)
-    power = SCHEDULE.signal_power(900)
-    exact = (variance / (power * variance + 1 - power)) ** 0.5
-    errors = {name: abs(float(_run(name, predict_clean, start, 20)) - exact) for name in SOLVERS}
+    errors = {name: _gaussian_error(name, 20) for name in SOLVERS}
     assert errors["dpmsolver++"] < 0.8 * errors["ddim"]
 
 

@@ -1,7 +1,6 @@
 """Volume-parallel work: one small helper on joblib, on this machine's processes or on a Dask cluster."""
 
 import os
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,15 +13,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from bmenet.errors import BMENetError
 from bmenet.progress import console, progress_bar
+from bmenet.threads import use_one_thread
 
 SCHEDULER_VARIABLE = "BMENET_SCHEDULER"
 WORKERS_VARIABLE = "BMENET_WORKERS"
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-)
 
 
 @dataclass(frozen=True)
@@ -137,16 +131,9 @@ def _cluster(scheduler: str) -> Iterator[None]:
 
 def _guarded(function: Callable[..., Any], name: str, arguments: tuple, folder: Path) -> tuple[str, Any]:
     """Call `function` in `folder` and turn an exception into a Failure, so that it reaches the parent as a value."""
-    _limit_threads()
+    use_one_thread()
     try:
         os.chdir(folder)
         return name, function(*arguments)
     except Exception as error:
         return name, Failure(name, f"{type(error).__name__}: {error}", traceback.format_exc())
-
-
-def _limit_threads() -> None:
-    """Keep every numeric library of this worker to one thread: several pools on shared cores slow one another."""
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)

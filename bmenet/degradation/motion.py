@@ -11,6 +11,7 @@ which leaves a head that does not move exactly as it is. Model after Shaw et al.
 augmentation", PMLR 102:427-436.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -19,6 +20,7 @@ from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
 from bmenet.config import MotionConfig
+from bmenet.threads import thread_count
 from bmenet.volume import Volume
 
 Box = tuple[slice, slice, slice]
@@ -85,10 +87,15 @@ def apply(clean: Volume, coil: np.ndarray | float, parameters: dict) -> np.ndarr
     still, weight = clean.data[box], np.broadcast_to(np.float32(coil), clean.data.shape)[box]
     order = fft.fftshift(np.arange(still.shape[axis]))  # acquired from the lowest frequency to the highest
     spectrum = np.zeros(still.shape, np.complex64)
-    for pose in parameters["poses"]:
+
+    def acquire(pose: dict) -> None:
         change = fft.fft(weight * (moved(head, pose, box) - still), axis=axis, overwrite_x=True)
         acquired = (*[slice(None)] * axis, order[slice(*pose["lines"])])
         spectrum[acquired] = change[acquired]
+
+    # SciPy lets other threads run while it interpolates; every pose fills lines of its own, so their order is free.
+    with ThreadPoolExecutor(thread_count()) as pool:
+        list(pool.map(acquire, parameters["poses"]))
     image = (coil * clean.data).astype(np.complex64)
     image[box] += fft.ifft(spectrum, axis=axis, overwrite_x=True)
     return image

@@ -20,6 +20,7 @@ from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.grid import standard_grid
 from bmenet.inference.fine import FineNet
 from bmenet.inference.latent import decode_volume, decode_with_gradient, encode_volume
+from bmenet.models.autocast import autocast
 from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.control import HintControl
 from bmenet.models.covariate_encoder import CovariateEncoder
@@ -48,7 +49,7 @@ def main() -> None:
 
     @torch.no_grad()
     def step() -> None:
-        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+        with autocast("cpu", dtype):
             net.denoiser(latent, timestep, covariates, net.control(latent, timestep, covariates, hint))
 
     guided = sum(t < config.sampling.guidance.start for t in _timesteps(config, net))
@@ -81,12 +82,12 @@ def main() -> None:
 def _untrained(config: Config) -> FineNet:
     """Return networks of the profile's sizes."""
     denoiser = Denoiser(config.prior, config.autoencoder.latent_channels)
-    control = HintControl(config.prior, config.autoencoder.latent_channels)
+    control = HintControl(config.prior, config.autoencoder.latent_channels, 0.01 if config.fine.anchored else None)
     encoder = CovariateEncoder(4 // config.grid.spacing_mm, config.covariates.width)
     parts = [LatentAutoencoder(config.autoencoder), LatentAutoencoder(config.autoencoder), encoder, denoiser, control]
     for network in parts:
         lay_channels_last(network.eval().requires_grad_(False))
-    return FineNet(*parts, NoiseSchedule(config.diffusion), config.fine.max_timestep)  # type: ignore[arg-type]
+    return FineNet(*parts, NoiseSchedule(config.diffusion), config.fine.max_timestep, config.grid.spacing_mm)  # type: ignore[arg-type]
 
 
 def _timesteps(config: Config, net: FineNet) -> list[int]:

@@ -119,10 +119,11 @@ class CovariatesConfig(StepsConfig):
 
 
 class FineConfig(StepsConfig):
-    """The ControlNet's training."""
+    """The ControlNet's training; `anchored`: the reference is a witness of its own: see `CleanPrediction`."""
 
     edge_weight: NonNegative
     edge_dropout: Annotated[float, Field(ge=0, lt=1)]
+    anchored: bool
     max_timestep: Count
     code_weights: dict[Code, NonNegative]
 

@@ -39,14 +39,29 @@ class NoiseSchedule:
         latent, noise : Tensor, shape (B, C, X, Y, Z)
         timestep : Tensor of int, shape (B,)
         """
-        power = torch.as_tensor(self._signal_power, dtype=latent.dtype, device=latent.device)[timestep]
-        power = power.view(-1, *[1] * (latent.ndim - 1))
+        power = self._power(timestep, latent)
         return power.sqrt() * latent + (1 - power).sqrt() * noise
 
-    def predict_clean(self, noisy_latent: Tensor, noise: Tensor, timestep: int) -> Tensor:
-        """Return ``z_0`` as a predicted noise implies it: ``(z_t - sqrt(1 - abar_t) epsilon) / sqrt(abar_t)``."""
-        power = self.signal_power(timestep)
-        return (noisy_latent - (1 - power) ** 0.5 * noise) / power**0.5
+    def predict_clean(self, noisy_latent: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        """Return ``z_0`` as a predicted noise implies it: ``(z_t - sqrt(1 - abar_t) epsilon) / sqrt(abar_t)``.
+
+        Arguments as of `add_noise`.
+        """
+        power = self._power(timestep, noisy_latent)
+        return (noisy_latent - (1 - power).sqrt() * noise) / power.sqrt()
+
+    def noise_level(self, timestep: Tensor, like: Tensor) -> Tensor:
+        """Return ``s = sqrt((1 - abar_t) / abar_t)``, the noise in ``z_t / sqrt(abar_t)``.
+
+        Its shape, (B, 1, 1, 1, 1), its device and its number format are those that go with `like`.
+        """
+        power = self._power(timestep, like)
+        return ((1 - power) / power).sqrt()
+
+    def _power(self, timestep: Tensor, like: Tensor) -> Tensor:
+        """Return ``abar_t`` of a batch."""
+        power = torch.as_tensor(self._signal_power, dtype=like.dtype, device=like.device)[timestep]
+        return power.view(-1, *[1] * (like.ndim - 1))
 
     def descend(self, start: int, steps: int) -> list[int]:
         """Return the timesteps of a reverse process: `steps` of them from `start` down, evenly spaced, then -1.

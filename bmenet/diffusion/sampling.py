@@ -9,8 +9,8 @@ from torch import Tensor
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.diffusion.solvers import Solver
 
-PredictNoise = Callable[[Tensor, Tensor], Tensor]
-"""``epsilon(z_t, t)``: the denoiser with its ControlNet, hint and covariates bound."""
+PredictClean = Callable[[Tensor, Tensor], Tensor]
+"""``z_0(z_t, t)``: `CleanPrediction` with the networks, the hint and the covariates bound."""
 
 Constrain = Callable[[Tensor, int], Tensor]
 """``(z_0, t)`` to the moved ``z_0``: the progressive constraint."""
@@ -18,9 +18,8 @@ Constrain = Callable[[Tensor, int], Tensor]
 
 @torch.no_grad()
 def sample_latent(
-    predict_noise: PredictNoise,
+    predict_clean: PredictClean,
     constrain: Constrain,
-    schedule: NoiseSchedule,
     solver: Solver,
     noisy_latent: Tensor,
     timesteps: list[int],
@@ -30,8 +29,7 @@ def sample_latent(
 
     Parameters
     ----------
-    predict_noise, constrain : callable
-    schedule : NoiseSchedule
+    predict_clean, constrain : callable
     solver : Solver
         A fresh one.
     noisy_latent : Tensor, shape (B, C, X, Y, Z)
@@ -47,8 +45,7 @@ def sample_latent(
     """
     z = noisy_latent
     for done, (t, s) in enumerate(pairwise(timesteps), start=1):
-        epsilon = predict_noise(z, torch.full((len(z),), t, device=z.device))
-        z_0 = schedule.predict_clean(z, epsilon, t)
+        z_0 = predict_clean(z, torch.full((len(z),), t, device=z.device))
         z_0 = constrain(z_0, t)
         z = solver.step(z, z_0, t, s)
         if progress is not None:

@@ -11,8 +11,9 @@ from bmenet.config import CoarseConfig
 from bmenet.files import read_json, sha256, write_json
 from bmenet.fingerprint import code_fingerprint
 from bmenet.inference.slices import restore_volume
+from bmenet.models.coarse_weights import load_coarse
 from bmenet.models.precision import fastest_dtype
-from bmenet.models.weights import SPEC_FILE, load_coarse
+from bmenet.models.weights import SPEC_FILE
 from bmenet.volume import load_unit_volume, save_unit_volume
 
 _METHOD_FILES = (

@@ -18,8 +18,8 @@ from bmenet.inference.blending import SHOWN_MARGIN_MM, blend, brain_ramp, face_r
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
 from bmenet.inference.slices import restore_volume
 from bmenet.inference.steps import Progress, Steps
+from bmenet.models.coarse_weights import load_coarse
 from bmenet.models.precision import fastest_dtype
-from bmenet.models.weights import load_coarse
 from bmenet.registration import Registration, check_aligned, register
 from bmenet.resample import resample
 from bmenet.scan import Scan

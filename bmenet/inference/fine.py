@@ -12,6 +12,7 @@ from bmenet.brain import background_mask
 from bmenet.config import DiffusionConfig, GuidanceConfig, SamplingConfig
 from bmenet.diffusion.guidance import ProgressiveConstraint
 from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.diffusion.prediction import CleanPrediction
 from bmenet.diffusion.sampling import sample_latent, start_latent
 from bmenet.diffusion.solvers import SOLVERS
 from bmenet.errors import ConfigError, WeightsError
@@ -19,10 +20,11 @@ from bmenet.files import sha256
 from bmenet.grid import FIELD_OF_VIEW_MM
 from bmenet.inference.latent import decode_volume, decode_with_gradient, edge_map, encode_volume
 from bmenet.intensity import blind_scale
+from bmenet.models.autocast import autocast
 from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.control import HintControl
 from bmenet.models.covariate_encoder import CovariateEncoder
-from bmenet.models.denoiser import Denoiser
+from bmenet.models.denoiser import Denoiser, Residuals
 from bmenet.models.fine_weights import KINDS, load_fine
 from bmenet.models.memory import lay_channels_last
 from bmenet.models.precision import fastest_dtype
@@ -173,10 +175,15 @@ class FineNet:
         with torch.no_grad():
             covariates = self.covariate_encoder.encode(reference)
 
-        def predict_noise(noisy_latent: Tensor, timestep: Tensor) -> Tensor:
-            with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+        prediction = CleanPrediction(self.schedule, self.control.reference_variance)
+
+        def predict_clean(noisy_latent: Tensor, timestep: Tensor) -> Tensor:
+            def denoise(control: Residuals | None) -> Tensor:
+                return self.denoiser(noisy_latent, timestep, covariates, control)
+
+            with autocast(device, dtype):
                 control = self.control(noisy_latent, timestep, covariates, hint)
-                return self.denoiser(noisy_latent, timestep, covariates, control).float()
+                return prediction(denoise, control, noisy_latent, timestep, reference_latent)
 
         base, gain = 0 * reference, 1.0
         if sampling.compose == "residual":
@@ -194,9 +201,8 @@ class FineNet:
             generator = torch.Generator().manual_seed(derive_seed(seed, "sample", number))
             noisy, first = start_latent(self.schedule, reference_latent, start, generator)
             latent = sample_latent(
-                predict_noise,
+                predict_clean,
                 constraint,
-                self.schedule,
                 SOLVERS[sampling.solver](self.schedule),
                 noisy,
                 self.schedule.descend(first, sampling.steps),

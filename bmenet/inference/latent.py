@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from bmenet.losses.edge import gradient_magnitude
+from bmenet.models.autocast import autocast
 from bmenet.models.autoencoder import LatentAutoencoder
 
 EDGE_GAIN = 4.0
@@ -20,7 +21,7 @@ def encode_volume(
     autoencoder: LatentAutoencoder, volume: Tensor, autocast_dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """Return E(x), float32, shape (B, C, X/d, Y/d, Z/d)."""
-    with _autocast(volume, autocast_dtype):
+    with autocast(volume.device, autocast_dtype):
         return autoencoder.encode(volume.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
@@ -34,10 +35,5 @@ def decode_volume(
 
 def decode_with_gradient(autoencoder: LatentAutoencoder, latent: Tensor, autocast_dtype: torch.dtype) -> Tensor:
     """Return D(z) so that a gradient can flow back to z."""
-    with _autocast(latent, autocast_dtype):
+    with autocast(latent.device, autocast_dtype):
         return autoencoder.decode(latent.contiguous(memory_format=torch.channels_last_3d)).float()
-
-
-def _autocast(tensor: Tensor, dtype: torch.dtype) -> torch.autocast:
-    """Return the context in which a network computes in `dtype`."""
-    return torch.autocast(tensor.device.type, dtype=dtype, enabled=dtype != torch.float32)

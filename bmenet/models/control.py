@@ -25,6 +25,8 @@ class HintControl(nn.Module):
         The denoiser's.
     latent_channels : int
         Of the image latent and of the edge latent, each.
+    reference_variance : float or None
+        Of E(r) about E(x), as it was trained with: see `CleanPrediction`.
 
     References
     ----------
@@ -32,9 +34,10 @@ class HintControl(nn.Module):
     doi:10.1109/ICCV51070.2023.00355
     """
 
-    def __init__(self, config: PriorConfig, latent_channels: int) -> None:
+    def __init__(self, config: PriorConfig, latent_channels: int, reference_variance: float | None = None) -> None:
         super().__init__()
         self.multiple = latent_multiple(config)
+        self.reference_variance = reference_variance
         self.network = ControlNet(
             in_channels=latent_channels + len(COVARIATES),
             conditioning_embedding_in_channels=2 * latent_channels,
@@ -66,4 +69,5 @@ class HintControl(nn.Module):
 
 def control_from_spec(spec: dict[str, Any]) -> HintControl:
     """Build the network that a weights folder's ``model.json`` describes."""
-    return HintControl(PriorConfig.model_validate_json(json.dumps(spec["config"])), spec["latent_channels"])
+    config = PriorConfig.model_validate_json(json.dumps(spec["config"]))
+    return HintControl(config, spec["latent_channels"], spec["reference_variance"])

@@ -1,6 +1,5 @@
 """Trained weights on disk: a folder of safetensors and a JSON that says what they are; never pickle."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bmenet.config import CoarseConfig
 from bmenet.errors import WeightsError
 from bmenet.files import atomic_path, read_json, sha256, write_json
-from bmenet.models.coarse import build_coarse
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
@@ -84,19 +81,3 @@ def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Modul
 def _reason(error: Exception) -> str:
     """Say on one line what is wrong."""
     return f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
-
-
-def save_coarse(folder: Path | str, network: nn.Module, spec: Spec) -> None:
-    """Write a Coarse-net: its spec has ``config`` (the section `coarse`), ``spacing_mm`` and ``lineage``."""
-    save_weights(folder, "coarse", network, spec)
-
-
-def load_coarse(folder: Path | str) -> tuple[nn.Module, Spec]:
-    """Load a Coarse-net that `save_coarse` wrote: see `load_weights`."""
-    return load_weights(folder, "coarse", _build)
-
-
-def _build(spec: Spec) -> nn.Module:
-    if (spacing_mm := spec["spacing_mm"]) not in (1, 2, 4) or type(spacing_mm) is not int:
-        raise ValueError(f"spacing_mm: expected 1, 2 or 4; got {spacing_mm!r}")
-    return build_coarse(CoarseConfig.model_validate_json(json.dumps(spec["config"])))

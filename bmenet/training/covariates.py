@@ -15,10 +15,10 @@ from bmenet.training.encode import clean_latents
 from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
 from bmenet.training.known_covariates import subject_covariates
-from bmenet.training.loader import Batch, batch_loader
-from bmenet.training.noise_batches import NoiseBatches
+from bmenet.training.loader import Batch
+from bmenet.training.noise_training import train_on_noise
 from bmenet.training.noise_validation import NoiseValidation
-from bmenet.training.session import Task, Trained, train_network
+from bmenet.training.session import Trained
 from bmenet.training.setting import Setting
 
 _SEEN_MM = 4
@@ -92,7 +92,7 @@ def covariates_signature(setting: Setting) -> str:
     )
 
 
-def describe_covariates(setting: Setting) -> Spec:
+def describe_covariates(setting: Setting, network: nn.Module) -> Spec:
     """Return what the encoder's weights are kept with."""
     return {
         "reduction": _SEEN_MM // setting.config.grid.spacing_mm,
@@ -111,36 +111,17 @@ def train_covariates(setting: Setting, signature: str) -> Trained:
     denoiser, spec = _prior(setting)
     examples = _examples(setting, setting.split["train"], reduction)
     held_out = _examples(setting, setting.validation_subjects, reduction)
-    batches = NoiseBatches(
-        examples,
-        [1.0] * len(examples),
-        crop=config.prior.crop,
-        batch_size=config.covariates.batch_size,
+    return train_on_noise(
+        "covariates",
+        setting,
+        signature,
+        steps=config.covariates,
+        examples=examples,
+        held_out=held_out,
         timesteps=config.diffusion.timesteps,
-        seed=config.seed,
-        key="covariates",
-    )
-
-    def validation(dtype: torch.dtype) -> CovariateValidation:
-        objective = CovariateObjective(setting, Frozen(denoiser, dtype))
-        losses = NoiseValidation(held_out, objective, config.diffusion.timesteps, config.seed, dtype)
-        return CovariateValidation(held_out, losses, setting.logger)
-
-    return train_network(
-        Task(
-            name="covariates",
-            build=lambda: CovariateEncoder(reduction, config.covariates.width, spec["informed"]),
-            load_batches=lambda start, accelerator: batch_loader(
-                batches, start, config.covariates.steps, config.training.workers, accelerator
-            ),
-            objective=lambda dtype: CovariateObjective(setting, Frozen(denoiser, dtype)),
-            validation=validation,
-        ),
-        setting.schedule(config.covariates),
-        config.training.precision,
-        config.seed,
-        setting.checkpoints("covariates", signature),
-        setting.logger,
+        build=lambda: CovariateEncoder(reduction, config.covariates.width, spec["informed"]),
+        objective=lambda dtype: CovariateObjective(setting, Frozen(denoiser, dtype)),
+        validation=lambda losses, _: CovariateValidation(held_out, losses, setting.logger),
     )
 
 

@@ -1,7 +1,7 @@
 """What the ControlNet is trained on, encoded once: latent and hint of every case."""
 
 from collections.abc import Iterable
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 
@@ -20,8 +20,16 @@ _AUTOENCODERS = ("autoencoder", "edge_autoencoder")
 _METHOD_FILES = (*("losses/denoising.py", "losses/edge.py", "models/covariate_encoder.py", "training/encode_cases.py"),)
 
 
-def case_latents(setting: Setting, cases: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Latents]:
-    """Return, for each (subject, code), what the ControlNet is trained on.
+class Case(NamedTuple):
+    """A coarse result: whose, of which code, and whether left and right are exchanged."""
+
+    subject: str
+    code: str
+    is_mirrored: bool = False
+
+
+def case_latents(setting: Setting, cases: Iterable[Case]) -> dict[Case, Latents]:
+    """Return what the ControlNet is trained on.
 
     ``latent`` E(x), shape (C, x, y, z); ``hint`` [E(r), E_edge(4 G(r))], shape (2 C, x, y, z); ``edges``, the weight of
     the loss, shape (1, x, y, z), for an edge weight of 1; ``covariates``, shape (4,), as the encoder sees them in r.
@@ -32,8 +40,9 @@ def case_latents(setting: Setting, cases: Iterable[tuple[str, str]]) -> dict[tup
     digests = [setting.weights_digest(kind) for kind in (*_AUTOENCODERS, "covariates")]
     method = code_fingerprint(*_METHOD_FILES)
 
-    def make(case: tuple[str, str]) -> Latents:
-        coarse, clean = (as_batch(volume.data) for volume in load_pair(setting.layout, *case))
+    def make(case: Case) -> Latents:
+        pair = load_pair(setting.layout, case.subject, case.code)
+        coarse, clean = (as_batch(volume.data[::-1] if case.is_mirrored else volume.data) for volume in pair)
         with torch.no_grad():
             covariates = covariate_encoder.encode(coarse)[0]
         hint = torch.cat([encode(image_autoencoder, coarse), encode(edge_autoencoder, edge_map(coarse))])
@@ -47,8 +56,13 @@ def case_latents(setting: Setting, cases: Iterable[tuple[str, str]]) -> dict[tup
     store = LatentStore(setting.layout.latents)
     jobs = {
         case: (
-            f"{case[0]}_code-{case[1]}",
-            [sha256(setting.layout.coarse(*case)), sha256(setting.layout.clean(case[0])), *digests, method],
+            f"{case.subject}_code-{case.code}{'_mirrored' if case.is_mirrored else ''}",
+            [
+                sha256(setting.layout.coarse(case.subject, case.code)),
+                sha256(setting.layout.clean(case.subject)),
+                *digests,
+                method,
+            ],
             make,
         )
         for case in cases

@@ -1,59 +1,79 @@
 """Train the ControlNet, the only part of the second stage that learns to restore."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from bmenet.brain import foreground_mask
-from bmenet.config import Config, SamplingConfig
+from bmenet.config import SamplingConfig
 from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.diffusion.prediction import CleanPrediction
 from bmenet.figures import panel
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
 from bmenet.losses.denoising import noise_loss
-from bmenet.metrics.fidelity import psnr
+from bmenet.metrics.fidelity import hfen, psnr, ssim
+from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.control import HintControl
+from bmenet.models.covariate_encoder import CovariateEncoder
+from bmenet.models.denoiser import Denoiser, Residuals
 from bmenet.models.fine_weights import load_fine
 from bmenet.models.weights import Spec
-from bmenet.training.encode_cases import case_latents
+from bmenet.training.encode import Latents
+from bmenet.training.encode_cases import Case, case_latents
 from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
-from bmenet.training.loader import Batch, batch_loader
-from bmenet.training.noise_batches import NoiseBatches
+from bmenet.training.loader import Batch
+from bmenet.training.noise_training import train_on_noise
 from bmenet.training.noise_validation import NoiseValidation
-from bmenet.training.session import Task, Trained, train_network
+from bmenet.training.session import Trained
 from bmenet.training.setting import Setting
 
 VALIDATED_CODE = "111"
 
+_METRICS = {"psnr": psnr, "ssim": ssim, "hfen": hfen}
+
+_EDGE_FREE = 1.01
+"""Weights of the loss below it, for an edge weight of 1, are those of the background, which has no edges at all."""
+
 
 class FineObjective:
-    """``w(x) |epsilon^(z_t, t, c, h) - epsilon|^2``, the frozen denoiser steered by the control.
+    """``w(x) |(z_0^ - z_0) / d|^2``, where the frozen denoiser, steered by the control, has its part in ``z_0^``.
 
-    ``w = 1 + w_edge G(x) / mean G(x)`` on the latent grid makes the loss edge-sensitive. Now and then the edges are
-    left out of the hint, so that the network works without them too and what they bring can be measured.
+    ``d`` is how far off ``z_0^`` may be before training, so that all timesteps have their say: in the published method,
+    where nothing is known of the reference, this is the loss of the noise. ``w = 1 + w_edge G(x) / mean G(x)`` on the
+    latent grid makes it edge-sensitive. Now and then the edges are left out of the hint, so that the network works
+    without them too and what they bring can be measured.
 
     Parameters
     ----------
     setting : Setting
     denoiser : Frozen
+    reference_variance : float or None
+        Of E(r) about E(x): see `CleanPrediction`.
     """
 
-    def __init__(self, setting: Setting, denoiser: Frozen) -> None:
+    def __init__(self, setting: Setting, denoiser: Frozen, reference_variance: float | None) -> None:
         self.config = setting.config.fine
         self.schedule = NoiseSchedule(setting.config.diffusion)
+        self.prediction = CleanPrediction(self.schedule, reference_variance)
         self.denoiser = denoiser
 
     def __call__(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, and the part of it that does not weigh edges."""
-        timestep, covariates = batch["timestep"], batch["covariates"]
+        timestep, covariates, hint = batch["timestep"], batch["covariates"], self._hint(batch)
         noisy = self.schedule.add_noise(batch["latent"], batch["noise"], timestep)
-        control = network(noisy, timestep, covariates, self._hint(batch))
-        predicted = self.denoiser(noisy, timestep, covariates, control)
+
+        def denoise(control: Residuals | None) -> Tensor:
+            return self.denoiser(noisy, timestep, covariates, control)
+
+        control = network(noisy, timestep, covariates, hint)
+        predicted = self.prediction(denoise, control, noisy, timestep, hint.chunk(2, dim=1)[0])
+        spread = self.prediction.spread(timestep, noisy)
+        pair = predicted / spread, batch["latent"] / spread
         weights = 1 + self.config.edge_weight * (batch["edges"] - 1)
-        return noise_loss(predicted, batch["noise"], weights), {
-            "unweighted": noise_loss(predicted, batch["noise"]).detach()
-        }
+        return noise_loss(*pair, weights), {"unweighted": noise_loss(*pair).detach()}
 
     def _hint(self, batch: Batch) -> Tensor:
         """Return the hint, its edges left out where the batch's die says so."""
@@ -66,43 +86,52 @@ class FineObjective:
 
 
 class FineValidation:
-    """The loss on held-out cases, and one volume enhanced from end to end."""
+    """Validation subjects enhanced from end to end; the loss is reported beside it.
 
-    def __init__(self, setting: Setting, denoiser: nn.Module, losses: NoiseValidation) -> None:
+    Parameters
+    ----------
+    setting : Setting
+    denoiser : Denoiser
+    losses : NoiseValidation
+    """
+
+    def __init__(self, setting: Setting, denoiser: Denoiser, losses: NoiseValidation) -> None:
         self.setting = setting
         self.denoiser = denoiser
         self.losses = losses
+        kinds = ("autoencoder", "edge_autoencoder", "covariates")
+        self.others = [load_fine(setting.layout.weights(kind), kind)[0] for kind in kinds]
+        self.sampling = _validation_sampling(setting.config.fine.max_timestep)
 
     def __call__(self, network: nn.Module, step: int) -> tuple[float, dict[str, float]]:
-        """Return minus the loss; ``val.loss``, and PSNR inside the brain of the coarse and of the fine volume."""
-        score, metrics = self.losses(network, step)
-        subject = self.setting.validation_subjects[0]
-        layout, config = self.setting.layout, self.setting.config
-        coarse, clean = (volume.data for volume in load_pair(layout, subject, VALIDATED_CODE))
+        """Return the mean PSNR inside the brain; the metrics of the coarse and of the fine volumes, and the loss."""
+        _, metrics = self.losses(network, step)
+        setting, config = self.setting, self.setting.config
         device = next(network.parameters()).device
-        kinds = ("autoencoder", "edge_autoencoder", "covariates")
-        autoencoder, edge_autoencoder, covariate_encoder = (
-            load_fine(layout.weights(kind), kind)[0].to(device) for kind in kinds
-        )
-        schedule = NoiseSchedule(config.diffusion)
-        networks: dict[str, Any] = {
-            "autoencoder": autoencoder,
-            "edge_autoencoder": edge_autoencoder,
-            "covariate_encoder": covariate_encoder,
-            "denoiser": self.denoiser,
-            "control": network,
-        }
+        autoencoder, edge_autoencoder, covariate_encoder = (other.to(device) for other in self.others)
         net = FineNet(
-            **networks, schedule=schedule, max_timestep=config.fine.max_timestep, spacing_mm=config.grid.spacing_mm
+            cast(LatentAutoencoder, autoencoder),
+            cast(LatentAutoencoder, edge_autoencoder),
+            cast(CovariateEncoder, covariate_encoder),
+            self.denoiser,
+            cast(HintControl, network),
+            NoiseSchedule(config.diffusion),
+            config.fine.max_timestep,
+            config.grid.spacing_mm,
         )
-        fine = net.restore(coarse, _validation_sampling(config)).data
-        brain_mask = foreground_mask(clean)
-        metrics["val.psnr_brain.coarse"] = psnr(coarse, clean, brain_mask)
-        metrics["val.psnr_brain.fine"] = psnr(fine, clean, brain_mask)
-        title = f"{subject}, code {VALIDATED_CODE}, step {step}"
-        figure = panel({"clean": clean, "coarse": coarse, "fine": fine}, title)
-        self.setting.logger.log_figure(figure, f"validation/step-{step:08d}.png")
-        return score, metrics
+        subjects = setting.validation_subjects
+        for subject in subjects:
+            coarse, clean = (volume.data for volume in load_pair(setting.layout, subject, VALIDATED_CODE))
+            volumes = {"coarse": coarse, "fine": net.restore(coarse, self.sampling).data}
+            brain_mask = foreground_mask(clean)
+            for stage, volume in volumes.items():
+                for name, metric in _METRICS.items():
+                    key = f"val.{name}_brain.{stage}"
+                    metrics[key] = metrics.get(key, 0.0) + metric(volume, clean, brain_mask) / len(subjects)
+            if subject == subjects[0]:
+                figure = panel({"clean": clean, **volumes}, f"{subject}, code {VALIDATED_CODE}, step {step}")
+                setting.logger.log_figure(figure, f"validation/step-{step:08d}.png")
+        return metrics["val.psnr_brain.fine"], metrics
 
 
 def fine_signature(setting: Setting) -> str:
@@ -116,11 +145,12 @@ def fine_signature(setting: Setting) -> str:
     )
 
 
-def describe_fine(setting: Setting) -> Spec:
+def describe_fine(setting: Setting, network: nn.Module) -> Spec:
     """Return what the ControlNet's weights are kept with."""
     return {
         "config": setting.config.prior.model_dump(mode="json"),
         "latent_channels": setting.config.autoencoder.latent_channels,
+        "reference_variance": cast(HintControl, network).reference_variance,
         "max_timestep": setting.config.fine.max_timestep,
         "parents": setting.parents("autoencoder", "edge_autoencoder", "covariates", "prior"),
     }
@@ -131,52 +161,55 @@ def train_fine(setting: Setting, signature: str) -> Trained:
     setting.require_subjects()
     config = setting.config
     weights = {code: weight for code, weight in config.fine.code_weights.items() if weight > 0}
-    cases = [(subject, code) for subject in setting.split["train"] for code in weights]
-    held_out = [(subject, VALIDATED_CODE) for subject in setting.validation_subjects]
+    cases = [
+        Case(subject, code, is_mirrored)
+        for subject in setting.split["train"]
+        for code in weights
+        for is_mirrored in (False, True)
+    ]
+    held_out = [Case(subject, VALIDATED_CODE) for subject in setting.validation_subjects]
     latents = case_latents(setting, [*cases, *held_out])
-    denoiser, _ = load_fine(setting.layout.weights("prior"), "prior")
-    timesteps = config.fine.max_timestep + 1
-    batches = NoiseBatches(
-        [latents[case] for case in cases],
-        [weights[code] for _, code in cases],
-        crop=config.prior.crop,
-        batch_size=config.fine.batch_size,
-        timesteps=timesteps,
-        seed=config.seed,
-        key="fine",
-    )
+    examples, chances = [latents[case] for case in cases], [weights[case.code] for case in cases]
+    variance = _reference_variance(examples, chances) if config.fine.anchored else None
+    denoiser = cast(Denoiser, load_fine(setting.layout.weights("prior"), "prior")[0])
 
     def build() -> HintControl:
-        network = HintControl(config.prior, config.autoencoder.latent_channels)
-        network.copy_encoder(denoiser)  # type: ignore[arg-type]
+        network = HintControl(config.prior, config.autoencoder.latent_channels, variance)
+        network.copy_encoder(denoiser)
         return network
 
-    def validation(dtype: torch.dtype) -> FineValidation:
-        objective = FineObjective(setting, Frozen(denoiser, dtype))
-        examples = [latents[case] for case in held_out]
-        return FineValidation(setting, denoiser, NoiseValidation(examples, objective, timesteps, config.seed, dtype))
-
-    return train_network(
-        Task(
-            name="fine",
-            build=build,
-            load_batches=lambda start, accelerator: batch_loader(
-                batches, start, config.fine.steps, config.training.workers, accelerator
-            ),
-            objective=lambda dtype: FineObjective(setting, Frozen(denoiser, dtype)),
-            validation=validation,
-        ),
-        setting.schedule(config.fine),
-        config.training.precision,
-        config.seed,
-        setting.checkpoints("fine", signature),
-        setting.logger,
+    return train_on_noise(
+        "fine",
+        setting,
+        signature,
+        steps=config.fine,
+        examples=examples,
+        chances=chances,
+        held_out=[latents[case] for case in held_out],
+        timesteps=config.fine.max_timestep + 1,
+        build=build,
+        objective=lambda dtype: FineObjective(setting, Frozen(denoiser, dtype), variance),
+        validation=lambda losses, _: FineValidation(setting, denoiser, losses),
     )
 
 
-def _validation_sampling(config: Config) -> SamplingConfig:
-    """Return how validation runs the reverse process: quickly, unconstrained, from half the trained range."""
-    start = config.fine.max_timestep // 2
+def _reference_variance(examples: Sequence[Latents], chances: Sequence[float]) -> float:
+    """Return the mean square of E(r) - E(x) inside the head, over examples as often as they are drawn."""
+    squares = [
+        float(
+            (example["hint"].chunk(2)[0] - example["latent"])
+            .square()
+            .mean(dim=0)[example["edges"][0] > _EDGE_FREE]
+            .mean()
+        )
+        for example in examples
+    ]
+    return sum(chance * square for chance, square in zip(chances, squares, strict=True)) / sum(chances)
+
+
+def _validation_sampling(max_timestep: int) -> SamplingConfig:
+    """Return how validation runs the reverse process: as by default, unconstrained, from a trained timestep."""
     guidance = DEFAULT_SAMPLING.guidance.model_copy(update={"scale": 0.0})
-    changes = {"start_timestep": start, "steps": min(5, start + 1), "guidance": guidance}
+    start = min(DEFAULT_SAMPLING.start_timestep, max_timestep)
+    changes = {"start_timestep": start, "steps": min(DEFAULT_SAMPLING.steps, start + 1), "guidance": guidance}
     return DEFAULT_SAMPLING.model_copy(update=changes)

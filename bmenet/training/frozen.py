@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bmenet.models.autocast import autocast
 from bmenet.models.memory import lay_channels_last
 
 
@@ -27,5 +28,5 @@ class Frozen:
     def __call__(self, first: Tensor, *others: Any) -> Tensor:
         """Return the network's output; it follows its first argument to that one's device."""
         self.network.to(first.device)
-        with torch.autocast(first.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(first.device, self.dtype):
             return self.network(first, *others)

@@ -1,16 +1,19 @@
 """What is known about a subject, as the diffusion prior is told it."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from bmenet.brain import foreground_mask
 from bmenet.config import Config
 from bmenet.covariates import ScaledCovariates, scale_covariates
 from bmenet.layout import Layout
+from bmenet.ventricles import estimate_ventricles_ml
 from bmenet.volume import load_unit_volume
 
 
 def subject_covariates(config: Config, layout: Layout, known: dict, subject: str) -> ScaledCovariates:
-    """Scale what is known about a subject: age and sex from its table, the brain's volume from its clean volume.
+    """Scale what is known about a subject: age and sex from its table, volumes from its clean volume.
 
     Parameters
     ----------
@@ -21,6 +24,24 @@ def subject_covariates(config: Config, layout: Layout, known: dict, subject: str
     subject : str
     """
     clean = load_unit_volume(layout.clean(subject))
-    brain_ml = np.count_nonzero(foreground_mask(clean.data)) * config.grid.spacing_mm**3 / 1000
+    brain_mask = foreground_mask(clean.data)
+    brain_ml = np.count_nonzero(brain_mask) * config.grid.spacing_mm**3 / 1000
     person = known.get(subject, {})
-    return scale_covariates(config.covariates, sex=person.get("sex"), age=person.get("age"), brain_ml=brain_ml)
+    return scale_covariates(
+        config.covariates,
+        sex=person.get("sex"),
+        age=person.get("age"),
+        ventricles_ml=estimate_ventricles_ml(clean, brain_mask),
+        brain_ml=brain_ml,
+    )
+
+
+def informed_covariates(known: dict, subjects: Iterable[str]) -> list[bool]:
+    """Return, for each covariate, whether any of the subjects tells it; volumes are always measured."""
+    people = [known.get(subject, {}) for subject in subjects]
+    return [
+        any(person.get("sex") is not None for person in people),
+        any(person.get("age") is not None for person in people),
+        True,
+        True,
+    ]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bmenet.models.autocast import autocast
 from bmenet.seeding import generator
 from bmenet.training.loader import Batch
 
@@ -56,8 +57,7 @@ class NoiseValidation:
                 timestep = int(fraction * self.timesteps)
                 batch = {name: tensor[None].to(device) for name, tensor in example.items()}
                 batch |= {"noise": noise[None].to(device), "timestep": torch.tensor([timestep], device=device)}
-                enabled = self.autocast_dtype != torch.float32
-                with torch.autocast(device.type, dtype=self.autocast_dtype, enabled=enabled):
+                with autocast(device, self.autocast_dtype):
                     total, _ = self.loss(network, batch)
                 by_timestep.setdefault(f"val.loss.t{timestep}", []).append(float(total))
         means = {name: sum(values) / len(values) for name, values in by_timestep.items()}

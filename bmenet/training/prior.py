@@ -1,6 +1,5 @@
 """Train the denoiser of clean latents, the prior that the ControlNet later steers."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -9,14 +8,16 @@ from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.figures import panel
 from bmenet.inference.latent import decode_volume
 from bmenet.losses.denoising import noise_loss
+from bmenet.models.autocast import autocast
+from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.denoiser import Denoiser
 from bmenet.models.weights import Spec
 from bmenet.training.encode import Latents, clean_latents, load_autoencoder
-from bmenet.training.known_covariates import subject_covariates
-from bmenet.training.loader import Batch, batch_loader
-from bmenet.training.noise_batches import NoiseBatches
+from bmenet.training.known_covariates import informed_covariates, subject_covariates
+from bmenet.training.loader import Batch
+from bmenet.training.noise_training import train_on_noise
 from bmenet.training.noise_validation import NoiseValidation
-from bmenet.training.session import Task, Trained, train_network
+from bmenet.training.session import Trained
 from bmenet.training.setting import Setting
 
 _SHOWN_FRACTION = 0.1
@@ -42,6 +43,8 @@ class PriorValidation:
     Parameters
     ----------
     setting : Setting
+    autoencoder : LatentAutoencoder
+        Decodes what is shown.
     losses : NoiseValidation
     shown : mapping of str to Tensor
         The example that is shown.
@@ -49,9 +52,15 @@ class PriorValidation:
     """
 
     def __init__(
-        self, setting: Setting, losses: NoiseValidation, shown: dict[str, Tensor], autocast_dtype: torch.dtype
+        self,
+        setting: Setting,
+        autoencoder: LatentAutoencoder,
+        losses: NoiseValidation,
+        shown: dict[str, Tensor],
+        autocast_dtype: torch.dtype,
     ) -> None:
         self.setting = setting
+        self.autoencoder = autoencoder
         self.losses = losses
         self.shown = shown
         self.autocast_dtype = autocast_dtype
@@ -61,16 +70,16 @@ class PriorValidation:
         """Return minus the mean loss, and the metrics of `NoiseValidation`."""
         score, metrics = self.losses(network, step)
         device = next(network.parameters()).device
-        autoencoder = load_autoencoder(self.setting, "autoencoder").to(device)
+        autoencoder = self.autoencoder.to(device)
         schedule = NoiseSchedule(self.setting.config.diffusion)
         latent, covariates = (self.shown[name][None].to(device) for name in ("latent", "covariates"))
         noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(0)).to(device)
         timestep = int(_SHOWN_FRACTION * schedule.timesteps)
         at = torch.tensor([timestep], device=device)
         noisy = schedule.add_noise(latent, noise, at)
-        with torch.autocast(device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype != torch.float32):
+        with autocast(device, self.autocast_dtype):
             predicted = network(noisy, at, covariates).float()
-        latents = {"clean": latent, "noisy": noisy, "denoised": schedule.predict_clean(noisy, predicted, timestep)}
+        latents = {"clean": latent, "noisy": noisy, "denoised": schedule.predict_clean(noisy, predicted, at)}
         volumes = {
             name: decode_volume(autoencoder, z, self.autocast_dtype).cpu().numpy()[0, 0] for name, z in latents.items()
         }
@@ -91,25 +100,16 @@ def prior_signature(setting: Setting) -> str:
     )
 
 
-def describe_prior(setting: Setting) -> Spec:
+def describe_prior(setting: Setting, _network: nn.Module) -> Spec:
     """Return what the prior's weights are kept with."""
     config = setting.config
     return {
         "config": config.prior.model_dump(mode="json"),
         "diffusion": config.diffusion.model_dump(mode="json"),
         "latent_channels": config.autoencoder.latent_channels,
-        "informed": informed_covariates(setting).tolist(),
+        "informed": informed_covariates(setting.split["covariates"], setting.split["train"]),
         "parents": setting.parents("autoencoder"),
     }
-
-
-def informed_covariates(setting: Setting) -> np.ndarray:
-    """Return, for each covariate, whether any training subject tells it; the prior learns nothing about the others."""
-    known = [
-        subject_covariates(setting.config, setting.layout, setting.split["covariates"], subject).is_known
-        for subject in setting.split["train"]
-    ]
-    return np.any(known, axis=0)
 
 
 def train_prior(setting: Setting, signature: str) -> Trained:
@@ -125,36 +125,18 @@ def train_prior(setting: Setting, signature: str) -> Trained:
     held_out = [
         _with_covariates(setting, subject, latents[subject])["latent"] for subject in setting.validation_subjects
     ]
-    objective = PriorObjective(NoiseSchedule(config.diffusion))
-    batches = NoiseBatches(
-        examples,
-        [1.0] * len(examples),
-        crop=config.prior.crop,
-        batch_size=config.prior.batch_size,
+    autoencoder = load_autoencoder(setting, "autoencoder")
+    return train_on_noise(
+        "prior",
+        setting,
+        signature,
+        steps=config.prior,
+        examples=examples,
+        held_out=held_out,
         timesteps=config.diffusion.timesteps,
-        seed=config.seed,
-        key="prior",
-    )
-    return train_network(
-        Task(
-            name="prior",
-            build=lambda: Denoiser(config.prior, config.autoencoder.latent_channels),
-            load_batches=lambda start, accelerator: batch_loader(
-                batches, start, config.prior.steps, config.training.workers, accelerator
-            ),
-            objective=lambda _: objective,
-            validation=lambda dtype: PriorValidation(
-                setting,
-                NoiseValidation(held_out, objective, config.diffusion.timesteps, config.seed, dtype),
-                held_out[0],
-                dtype,
-            ),
-        ),
-        setting.schedule(config.prior),
-        config.training.precision,
-        config.seed,
-        setting.checkpoints("prior", signature),
-        setting.logger,
+        build=lambda: Denoiser(config.prior, config.autoencoder.latent_channels),
+        objective=lambda _: PriorObjective(NoiseSchedule(config.diffusion)),
+        validation=lambda losses, dtype: PriorValidation(setting, autoencoder, losses, held_out[0], dtype),
     )
 
 

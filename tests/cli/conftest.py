@@ -14,7 +14,7 @@ from bmenet.cli import app
 from bmenet.config import load_config
 from bmenet.inference import enhancer
 from bmenet.models.coarse import build_coarse
-from bmenet.models.weights import save_coarse
+from bmenet.models.weights import save_weights
 from bmenet.volume import Volume
 
 CANARY = "JaneDoe19"
@@ -56,8 +56,11 @@ def weights(workspace: Path) -> Path:
     config = load_config().coarse
     torch.manual_seed(0)
     folder = workspace / "weights" / "coarse"
-    save_coarse(
-        folder, build_coarse(config), {"config": config.model_dump(mode="json"), "spacing_mm": 4, "lineage": {}}
+    save_weights(
+        folder,
+        "coarse",
+        build_coarse(config),
+        {"config": config.model_dump(mode="json"), "spacing_mm": 4, "lineage": {}},
     )
     return folder
 

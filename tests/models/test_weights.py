@@ -8,7 +8,8 @@ import torch
 from bmenet.config import load_config
 from bmenet.errors import WeightsError
 from bmenet.models.coarse import build_coarse
-from bmenet.models.weights import load_coarse, save_coarse
+from bmenet.models.coarse_weights import load_coarse
+from bmenet.models.weights import save_weights
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
     network = build_coarse(config)
     torch.nn.init.normal_(network.tail.weight)
     spec = {"config": config.model_dump(mode="json"), "spacing_mm": 4, "lineage": {"seed": 1}}
-    save_coarse(tmp_path / "coarse", network, spec)
+    save_weights(tmp_path / "coarse", "coarse", network, spec)
     return tmp_path / "coarse"
 
 
@@ -32,7 +33,7 @@ def test_weights_come_back_as_saved(folder: Path) -> None:
     assert spec["kind"] == "coarse"
     assert spec["spacing_mm"] == 4
     assert spec["lineage"] == {"seed": 1}
-    save_coarse(folder.parent / "again", network, {"config": spec["config"], "spacing_mm": 4, "lineage": {}})
+    save_weights(folder.parent / "again", "coarse", network, {"config": spec["config"], "spacing_mm": 4, "lineage": {}})
     again, _ = load_coarse(folder.parent / "again")
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])

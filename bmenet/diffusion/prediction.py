@@ -1,0 +1,72 @@
+"""What every step of the reverse process predicts: the clean latent, from the reference, the prior and the control."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.models.denoiser import Residuals
+
+Denoise = Callable[[Residuals | None], Tensor]
+"""``epsilon(z_t, t, c)`` with or without a ControlNet's residuals; latent, timestep and covariates bound."""
+
+
+@dataclass(frozen=True)
+class CleanPrediction:
+    """Predict ``z_0`` from two witnesses and what the control learnt to add.
+
+    Of a clean latent the reference says ``E(r) = z_0 + e`` with an error of variance v, and the noisy latent
+    ``z_t / alpha = z_0 + s n``. With ``w = v / (s^2 + v)``, the share that the noisy latent's word deserves,
+
+        z_0^ = (1 - w) E(r) + w z_0(epsilon) - s sqrt(w) (epsilon_h - epsilon),
+
+    where ``epsilon`` is the frozen denoiser's noise, ``epsilon_h`` that of the denoiser steered by the control, and
+    ``z_0(epsilon)`` the clean latent that goes with it. ``s sqrt(w)`` is the deviation of what the two witnesses
+    leave open, so that the control has something of the size of 1 to learn at every timestep; an untrained control
+    leaves them as they are. A reference of which nothing is known (v infinite) gives the published method back,
+    ``z_0^ = z_0(epsilon_h)``. After Karras et al. (2022), "Elucidating the design space of diffusion-based generative
+    models", section 5, arXiv:2206.00364, who weigh the noisy image so.
+
+    Parameters
+    ----------
+    schedule : NoiseSchedule
+    reference_variance : float or None
+        v, of unit-variance latents; None: nothing is known of the reference.
+    """
+
+    schedule: NoiseSchedule
+    reference_variance: float | None
+
+    def __call__(
+        self, denoise: Denoise, control: Residuals, noisy_latent: Tensor, timestep: Tensor, reference_latent: Tensor
+    ) -> Tensor:
+        """Return ``z_0^``.
+
+        Parameters
+        ----------
+        denoise : callable
+        control : tuple
+            The ControlNet's residuals.
+        noisy_latent, reference_latent : Tensor, shape (B, C, X, Y, Z)
+            ``z_t`` and ``E(r)``.
+        timestep : Tensor of int, shape (B,)
+        """
+        steered = denoise(control).float()
+        if self.reference_variance is None:
+            return self.schedule.predict_clean(noisy_latent, steered, timestep)
+        noise = denoise(None).float()
+        share = self._share(timestep, noisy_latent)
+        prior = self.schedule.predict_clean(noisy_latent, noise, timestep)
+        return (1 - share) * reference_latent + share * prior - self.spread(timestep, noisy_latent) * (steered - noise)
+
+    def spread(self, timestep: Tensor, like: Tensor) -> Tensor:
+        """Return ``s sqrt(w)``, of the shape (B, 1, 1, 1, 1): how far off ``z_0^`` may well be before training."""
+        return self.schedule.noise_level(timestep, like) * self._share(timestep, like) ** 0.5
+
+    def _share(self, timestep: Tensor, like: Tensor) -> Tensor:
+        """Return w."""
+        squares = self.schedule.noise_level(timestep, like) ** 2
+        if self.reference_variance is None:
+            return squares * 0 + 1
+        return self.reference_variance / (squares + self.reference_variance)

@@ -21,7 +21,7 @@ def smoke_config() -> Config:
     return load_config(SMOKE)
 
 
-def make_fine_net(seed: int = 0) -> FineNet:
+def make_fine_net(seed: int = 0, reference_variance: float | None = None) -> FineNet:
     """Return networks whose denoiser answers something and whose control does not, yet."""
     config = smoke_config()
     torch.manual_seed(seed)
@@ -30,7 +30,7 @@ def make_fine_net(seed: int = 0) -> FineNet:
     for parameter in denoiser.parameters():
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    control = HintControl(config.prior, 3)
+    control = HintControl(config.prior, 3, reference_variance)
     control.copy_encoder(denoiser)
     parts = [
         LatentAutoencoder(config.autoencoder),
@@ -55,7 +55,10 @@ def save_fine_net(net: FineNet, weights: Path) -> None:
             {"reduction": 1, "width": config.covariates.width, "informed": [True] * 4},
         ),
         "prior": (net.denoiser, prior | {"diffusion": config.diffusion.model_dump(mode="json")}),
-        "fine": (net.control, prior | {"max_timestep": net.max_timestep}),
+        "fine": (
+            net.control,
+            prior | {"max_timestep": net.max_timestep, "reference_variance": net.control.reference_variance},
+        ),
     }
     for kind, (network, spec) in specs.items():
         save_weights(weights / kind, kind, network, spec | {"spacing_mm": 4, "lineage": {}})

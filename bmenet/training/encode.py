@@ -1,8 +1,8 @@
 """Latents of clean training and validation volumes, encoded once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from bmenet.training.latent_store import LatentStore
 from bmenet.training.setting import Setting
 
 Latents = dict[str, Tensor]
+Item = TypeVar("Item", bound=Hashable)
 
 _METHOD_FILES = (
     *("grid.py", "inference/latent.py", "intensity.py", "models/autoencoder.py", "models/norm.py", "volume.py"),
@@ -56,10 +57,12 @@ def load_autoencoder(setting: Setting, kind: str) -> LatentAutoencoder:
     return cast(LatentAutoencoder, lay_channels_last(network))
 
 
-def collect(description: str, store: LatentStore, jobs: dict[str, tuple[str, list[str], Callable]] | dict) -> dict:
-    """Get or make every entry, with a progress bar."""
+def collect(
+    description: str, store: LatentStore, jobs: Mapping[Item, tuple[str, list[str], Callable[[Item], Latents]]]
+) -> dict[Item, Latents]:
+    """Get or make every entry, with a progress bar: each has a name in the store, its key, and what makes it."""
     method = [code_fingerprint(*_METHOD_FILES), str(fastest_dtype("cpu"))]
-    found = {}
+    found: dict[Item, Latents] = {}
     with progress_bar() as bar:
         task = bar.add_task(description, total=len(jobs), note="")
         for item, (name, key, make) in jobs.items():

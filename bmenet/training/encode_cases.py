@@ -17,7 +17,7 @@ from bmenet.training.latent_store import LatentStore
 from bmenet.training.setting import Setting
 
 _AUTOENCODERS = ("autoencoder", "edge_autoencoder")
-_METHOD_FILES = (*("losses/denoising.py", "losses/edge.py", "models/covariate_encoder.py", "training/encode_cases.py"),)
+_METHOD_FILES = ("losses/denoising.py", "losses/edge.py", "training/encode_cases.py")
 
 
 class Case(NamedTuple):
@@ -27,44 +27,51 @@ class Case(NamedTuple):
     code: str
     is_mirrored: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.subject}_code-{self.code}{'_mirrored' if self.is_mirrored else ''}"
+
 
 def case_latents(setting: Setting, cases: Iterable[Case]) -> dict[Case, Latents]:
-    """Return what the ControlNet is trained on.
+    """Return the latents of cases: they depend on the autoencoders alone.
 
     ``latent`` E(x), shape (C, x, y, z); ``hint`` [E(r), E_edge(4 G(r))], shape (2 C, x, y, z); ``edges``, the weight of
-    the loss, shape (1, x, y, z), for an edge weight of 1; ``covariates``, shape (4,), as the encoder sees them in r.
+    the loss, shape (1, x, y, z), for an edge weight of 1.
     """
     image_autoencoder, edge_autoencoder = (load_autoencoder(setting, kind) for kind in _AUTOENCODERS)
-    folder = setting.layout.weights("covariates")
-    covariate_encoder = cast(CovariateEncoder, load_weights(folder, "covariates", covariate_encoder_from_spec)[0])
-    digests = [setting.weights_digest(kind) for kind in (*_AUTOENCODERS, "covariates")]
-    method = code_fingerprint(*_METHOD_FILES)
 
     def make(case: Case) -> Latents:
         pair = load_pair(setting.layout, case.subject, case.code)
         coarse, clean = (as_batch(volume.data[::-1] if case.is_mirrored else volume.data) for volume in pair)
-        with torch.no_grad():
-            covariates = covariate_encoder.encode(coarse)[0]
-        hint = torch.cat([encode(image_autoencoder, coarse), encode(edge_autoencoder, edge_map(coarse))])
         return {
             "latent": encode(image_autoencoder, clean),
-            "hint": hint,
+            "hint": torch.cat([encode(image_autoencoder, coarse), encode(edge_autoencoder, edge_map(coarse))]),
             "edges": edge_weights(clean, setting.config.autoencoder.downsampling, 1.0)[0],
-            "covariates": covariates,
         }
 
-    store = LatentStore(setting.layout.latents)
+    digests = [setting.weights_digest(kind) for kind in _AUTOENCODERS]
     jobs = {
-        case: (
-            f"{case.subject}_code-{case.code}{'_mirrored' if case.is_mirrored else ''}",
-            [
-                sha256(setting.layout.coarse(case.subject, case.code)),
-                sha256(setting.layout.clean(case.subject)),
-                *digests,
-                method,
-            ],
-            make,
-        )
+        case: (str(case), [*_volume_digests(setting, case), *digests, code_fingerprint(*_METHOD_FILES)], make)
         for case in cases
     }
-    return collect("encode cases", store, jobs)
+    return collect("encode cases", LatentStore(setting.layout.latents), jobs)
+
+
+def case_covariates(setting: Setting, cases: Iterable[Case]) -> dict[Case, Latents]:
+    """Return ``covariates``, shape (4,), of cases, as the encoder sees them in r."""
+    folder = setting.layout.weights("covariates")
+    encoder = cast(CovariateEncoder, load_weights(folder, "covariates", covariate_encoder_from_spec)[0])
+
+    def make(case: Case) -> Latents:
+        coarse, _ = load_pair(setting.layout, case.subject, case.code)
+        with torch.no_grad():
+            return {"covariates": encoder.encode(as_batch(coarse.data[::-1] if case.is_mirrored else coarse.data))[0]}
+
+    digest = setting.weights_digest("covariates")
+    method = code_fingerprint("models/covariate_encoder.py", "training/encode_cases.py")
+    jobs = {case: (f"{case}_covariates", [*_volume_digests(setting, case), digest, method], make) for case in cases}
+    return collect("read covariates", LatentStore(setting.layout.latents), jobs)
+
+
+def _volume_digests(setting: Setting, case: Case) -> list[str]:
+    """Return the SHA-256 of the coarse and of the clean volume of a case."""
+    return [sha256(setting.layout.coarse(case.subject, case.code)), sha256(setting.layout.clean(case.subject))]

@@ -21,7 +21,7 @@ from bmenet.models.denoiser import Denoiser, Residuals
 from bmenet.models.fine_weights import load_fine
 from bmenet.models.weights import Spec
 from bmenet.training.encode import Latents
-from bmenet.training.encode_cases import Case, case_latents
+from bmenet.training.encode_cases import Case, case_covariates, case_latents
 from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
 from bmenet.training.loader import Batch
@@ -168,8 +168,9 @@ def train_fine(setting: Setting, signature: str) -> Trained:
         for is_mirrored in (False, True)
     ]
     held_out = [Case(subject, VALIDATED_CODE) for subject in setting.validation_subjects]
-    latents = case_latents(setting, [*cases, *held_out])
-    examples, chances = [latents[case] for case in cases], [weights[case.code] for case in cases]
+    latents, covariates = case_latents(setting, [*cases, *held_out]), case_covariates(setting, [*cases, *held_out])
+    examples, unseen = ([latents[case] | covariates[case] for case in group] for group in (cases, held_out))
+    chances = [weights[case.code] for case in cases]
     variance = _reference_variance(examples, chances) if config.fine.anchored else None
     denoiser = cast(Denoiser, load_fine(setting.layout.weights("prior"), "prior")[0])
 
@@ -185,7 +186,7 @@ def train_fine(setting: Setting, signature: str) -> Trained:
         steps=config.fine,
         examples=examples,
         chances=chances,
-        held_out=[latents[case] for case in held_out],
+        held_out=unseen,
         timesteps=config.fine.max_timestep + 1,
         build=build,
         objective=lambda dtype: FineObjective(setting, Frozen(denoiser, dtype), variance),

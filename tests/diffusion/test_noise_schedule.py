@@ -39,7 +39,14 @@ def test_predict_clean_inverts_add_noise(schedule):
     generator = torch.Generator().manual_seed(0)
     latent, noise = (torch.randn(1, 3, 4, 4, 4, generator=generator) for _ in range(2))
     noisy = schedule.add_noise(latent, noise, torch.tensor([700]))
-    torch.testing.assert_close(schedule.predict_clean(noisy, noise, 700), latent, atol=1e-4, rtol=0)
+    torch.testing.assert_close(schedule.predict_clean(noisy, noise, torch.tensor([700])), latent, atol=1e-4, rtol=0)
+
+
+def test_noise_level_is_the_noise_over_the_signal(schedule):
+    power = schedule.signal_power(700)
+    level = schedule.noise_level(torch.tensor([700, 0]), torch.zeros(2, 3, 4, 4, 4))
+    assert level.shape == (2, 1, 1, 1, 1)
+    assert float(level[0]) == pytest.approx(((1 - power) / power) ** 0.5)
 
 
 def test_descend_goes_evenly_to_the_clean_latent(schedule):

@@ -46,6 +46,16 @@ def test_no_change_in_the_latent_is_no_change_in_the_image(net, coarse, monkeypa
     assert np.abs(net.restore(coarse, _with(compose="decode")).data - coarse).max() > 100
 
 
+def test_an_untrained_control_leaves_a_good_reference_as_it_is(coarse):
+    anchored, published = make_fine_net(reference_variance=1e-6), make_fine_net()
+    free = _with(guidance=SAMPLING.guidance.model_copy(update={"scale": 0.0}))
+    change = {
+        name: np.abs(net.restore(coarse, free).data - coarse).mean()
+        for name, net in (("anchored", anchored), ("published", published))
+    }
+    assert change["anchored"] < 0.02 * change["published"]
+
+
 def test_the_same_seed_gives_the_same_volume(net, coarse):
     one, again, other = (net.restore(coarse, SAMPLING, seed).data for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, again)

@@ -48,13 +48,9 @@ TRAININGS: dict[str, tuple[Callable, Callable, Callable]] = {
         autoencoder.train_edge_autoencoder,
         autoencoder.describe_edge_autoencoder,
     ),
-    "prior": (prior.prior_signature, prior.train_prior, lambda setting, _: prior.describe_prior(setting)),
-    "covariates": (
-        covariates.covariates_signature,
-        covariates.train_covariates,
-        lambda setting, _: covariates.describe_covariates(setting),
-    ),
-    "fine": (fine.fine_signature, fine.train_fine, lambda setting, _: fine.describe_fine(setting)),
+    "prior": (prior.prior_signature, prior.train_prior, prior.describe_prior),
+    "covariates": (covariates.covariates_signature, covariates.train_covariates, covariates.describe_covariates),
+    "fine": (fine.fine_signature, fine.train_fine, fine.describe_fine),
 }
 
 
@@ -162,7 +158,7 @@ def test_latents_of_other_weights_are_encoded_anew(setting: Setting) -> None:
 
 def test_edges_are_left_out_of_the_hint_as_often_as_told(setting: Setting) -> None:
     config = setting.config.model_copy(update={"fine": setting.config.fine.model_copy(update={"edge_dropout": 0.25})})
-    objective = fine.FineObjective(Setting(config, setting.layout, setting.split), None)  # type: ignore[arg-type]
+    objective = fine.FineObjective(Setting(config, setting.layout, setting.split), None, None)  # type: ignore[arg-type]
     hint = torch.ones(4, 6, 2, 2, 2)
     shown = objective._hint({"hint": hint, "die": torch.tensor([0.0, 0.2, 0.25, 0.9])})
     assert shown[:, :3].min() == 1
@@ -204,7 +200,7 @@ def test_the_control_s_loss_weighs_edges(setting: Setting) -> None:
     def loss(edge_weight: float) -> float:
         section = setting.config.fine.model_copy(update={"edge_weight": edge_weight})
         config = setting.config.model_copy(update={"fine": section})
-        objective = fine.FineObjective(Setting(config, setting.layout, {}), lambda *_: wrong_at_edges)  # type: ignore
+        objective = fine.FineObjective(Setting(config, setting.layout, {}), lambda *_: wrong_at_edges, None)  # type: ignore
         return float(objective(lambda *_: None, batch)[0])  # type: ignore[arg-type]
 
     assert loss(0.0) == pytest.approx(0.5)

@@ -1,0 +1,78 @@
+"""The clean latent as reference, prior and control together see it."""
+
+import pytest
+import torch
+
+from bmenet.config import DiffusionConfig
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.diffusion.prediction import CleanPrediction
+
+SCHEDULE = NoiseSchedule(DiffusionConfig(timesteps=1000, beta_start=0.0015, beta_end=0.0205))
+SHAPE = (2, 3, 8, 8, 8)
+CONTROL = ([], torch.zeros(1))
+TIMESTEP = torch.tensor([40, 120])
+
+
+def draw(number: int) -> torch.Tensor:
+    return torch.randn(SHAPE, generator=torch.Generator().manual_seed(number))
+
+
+def denoiser(without: torch.Tensor, steered: torch.Tensor):
+    return lambda control: without if control is None else steered
+
+
+def test_nothing_known_of_the_reference_is_the_published_method():
+    noisy, without, steered = draw(0), draw(1), draw(2)
+    prediction = CleanPrediction(SCHEDULE, None)
+    expected = SCHEDULE.predict_clean(noisy, steered, TIMESTEP)
+    got = prediction(denoiser(without, steered), CONTROL, noisy, TIMESTEP, draw(3))
+    torch.testing.assert_close(got, expected)
+    # As does a reference that is as good as unknown; and the loss in units of the spread is that of the noise.
+    vague = CleanPrediction(SCHEDULE, 1e6)(denoiser(without, steered), CONTROL, noisy, TIMESTEP, draw(3))
+    torch.testing.assert_close(vague, expected, atol=1e-2, rtol=0)
+    torch.testing.assert_close(prediction.spread(TIMESTEP, noisy), SCHEDULE.noise_level(TIMESTEP, noisy))
+
+
+def test_a_perfect_reference_is_believed():
+    reference = draw(3)
+    got = CleanPrediction(SCHEDULE, 1e-10)(denoiser(draw(1), draw(2)), CONTROL, draw(0), TIMESTEP, reference)
+    torch.testing.assert_close(got, reference, atol=1e-3, rtol=0)
+
+
+def test_two_witnesses_together_are_nearer_the_truth_than_either():
+    clean, variance = draw(4), 0.04
+    reference = clean + variance**0.5 * draw(5)
+    noise = draw(6)
+    noisy = SCHEDULE.add_noise(clean, noise, TIMESTEP)
+    # A prior that knows nothing: it takes all of z_t for signal.
+    blind = torch.zeros(SHAPE)
+    prediction = CleanPrediction(SCHEDULE, variance)
+    got = prediction(denoiser(blind, blind), CONTROL, noisy, TIMESTEP, reference)
+    error = (got - clean).square().mean(dim=(1, 2, 3, 4))
+    by_noise = SCHEDULE.noise_level(TIMESTEP, clean).flatten() ** 2
+    assert (error < 0.9 * torch.minimum(by_noise, torch.tensor(variance))).all()
+    # What is left is as large as `spread` says, so that a control learns something of the size of 1.
+    spread = prediction.spread(TIMESTEP, clean).flatten() ** 2
+    torch.testing.assert_close(error, spread, rtol=0.1, atol=0)
+
+
+def test_the_control_corrects_by_the_spread():
+    noisy, without, steered, reference = draw(0), draw(1), draw(2), draw(3)
+    prediction = CleanPrediction(SCHEDULE, 0.04)
+    untrained = prediction(denoiser(without, without), CONTROL, noisy, TIMESTEP, reference)
+    corrected = prediction(denoiser(without, steered), CONTROL, noisy, TIMESTEP, reference)
+    torch.testing.assert_close(
+        (untrained - corrected) / prediction.spread(TIMESTEP, noisy), steered - without, atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("variance", [None, 0.04])
+def test_each_denoiser_pass_is_made_only_where_it_counts(variance):
+    asked = []
+
+    def denoise(control):
+        asked.append(control is not None)
+        return draw(1)
+
+    CleanPrediction(SCHEDULE, variance)(denoise, CONTROL, draw(0), TIMESTEP, draw(3))
+    assert sorted(asked) == ([True] if variance is None else [False, True])

@@ -83,6 +83,13 @@ def run_parallel(
     return results, failures
 
 
+def require_all(stage: str, failures: list[Failure], count: int) -> None:
+    """Raise BMENetError if any of `count` cases of a stage failed; its message names them with their reasons."""
+    if failures:
+        listed = "; ".join(f"{failure.name} ({failure.reason})" for failure in failures)
+        raise BMENetError(f"{stage}: {len(failures)} of {count} cases failed: {listed}")
+
+
 def _default_workers() -> int:
     """Return ``BMENET_WORKERS``, or the number of cores this process may use."""
     text = os.environ.get(WORKERS_VARIABLE)

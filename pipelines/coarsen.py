@@ -2,11 +2,10 @@
 
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
-from bmenet.errors import BMENetError
 from bmenet.files import read_json, write_json
 from bmenet.inference.coarsen import coarsen_case
 from bmenet.layout import Layout
-from bmenet.parallel import run_parallel
+from bmenet.parallel import require_all, run_parallel
 from bmenet.training.fine_cases import case_codes
 
 
@@ -32,9 +31,7 @@ def main() -> None:
         for subject, code in cases
     ]
     results, failures = run_parallel(coarsen_case, items, description="coarsen")
-    if failures:
-        listed = "; ".join(f"{failure.name} ({failure.reason})" for failure in failures)
-        raise BMENetError(f"coarsen: {len(failures)} of {len(items)} cases failed: {listed}")
+    require_all("coarsen", failures, len(items))
     write_json(layout.report("coarsen") / "metrics.json", {"volumes": len(results)})
 
 

@@ -6,11 +6,10 @@ from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
 from bmenet.degradation.calibration import calibration_warning, summarise
 from bmenet.degradation.case import write_case
-from bmenet.errors import BMENetError
 from bmenet.figures import calibration_figure
 from bmenet.files import atomic_path, write_json
 from bmenet.layout import Layout
-from bmenet.parallel import run_parallel
+from bmenet.parallel import require_all, run_parallel
 from bmenet.progress import console
 
 
@@ -31,9 +30,7 @@ def main() -> None:
         for subject, code in cases
     ]
     sidecars, failures = run_parallel(write_case, items, description="degrade")
-    if failures:
-        listed = "; ".join(f"{failure.name} ({failure.reason})" for failure in failures)
-        raise BMENetError(f"degrade: {len(failures)} of {len(items)} cases failed: {listed}")
+    require_all("degrade", failures, len(items))
     rows = [{key: sidecar[key] for key in ("subject", "code", "psnr_db")} for sidecar in sidecars.values()]
     report = layout.report("degrade")
     summary = summarise(rows, config.degradation)

@@ -3,14 +3,14 @@
 from bmenet.baselines.bm4d import require_package
 from bmenet.cli.stage import run_stage
 from bmenet.config import EvaluateConfig, load_config
-from bmenet.errors import BMENetError, ConfigError, VolumeError
+from bmenet.errors import ConfigError, VolumeError
 from bmenet.evaluation.case import evaluate_case
 from bmenet.evaluation.methods import method_names
 from bmenet.evaluation.report import write_report
 from bmenet.files import read_json
 from bmenet.layout import Layout
 from bmenet.models.fine_weights import KINDS
-from bmenet.parallel import run_parallel
+from bmenet.parallel import require_all, run_parallel
 from bmenet.tracking import track_stage
 
 
@@ -30,9 +30,7 @@ def main() -> None:
     inputs = [layout.registered, layout.degraded_folder, layout.split, *weights]
     with track_stage(config, "evaluate", inputs) as run:
         results, failures = run_parallel(evaluate_case, items, description="evaluate")
-        if failures:
-            listed = "; ".join(f"{failure.name} ({failure.reason})" for failure in failures)
-            raise BMENetError(f"evaluate: {len(failures)} of {len(items)} cases failed: {listed}")
+        require_all("evaluate", failures, len(items))
         flat = [result for of_case in results.values() for result in of_case]
         run.log_metrics(write_report(flat, config.evaluate, config.seed, layout))
         run.log_artifact(layout.report("evaluate"), "evaluate")

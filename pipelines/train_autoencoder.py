@@ -2,7 +2,7 @@
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.training.autoencoder import autoencoder_signature, describe_autoencoder, train_autoencoder
-from bmenet.training.stage import run_fine_stage
+from bmenet.training.fine_stage import run_fine_stage
 
 if __name__ == "__main__":
     with exit_on_error():

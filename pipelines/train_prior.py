@@ -1,8 +1,8 @@
 """Stage `train_prior`: the denoiser of clean latents."""
 
 from bmenet.cli.errors import exit_on_error
+from bmenet.training.fine_stage import run_fine_stage
 from bmenet.training.prior import describe_prior, prior_signature, train_prior
-from bmenet.training.stage import run_fine_stage
 
 if __name__ == "__main__":
     with exit_on_error():

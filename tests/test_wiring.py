@@ -18,7 +18,7 @@ FILES = sorted([*(REPOSITORY / "bmenet").rglob("*.py"), *(REPOSITORY / "pipeline
 # Modules that move, name or show results but cannot change them: an edit there reruns no stage.
 PLUMBING = (
     *("bmenet/cli", "bmenet/config", "bmenet/tracking", "bmenet/__init__.py", "pipelines/__init__.py"),
-    *(f"bmenet/{name}.py" for name in ("errors", "figures", "files", "layout", "parallel", "progress")),
+    *(f"bmenet/{name}.py" for name in ("errors", "figures", "files", "layout", "parallel", "progress", "threads")),
 )
 # Published weights come as pickle; torch's unpickler for tensors alone runs no code.
 READS_TENSORS_ALONE = REPOSITORY / "bmenet/models/brainldm.py"

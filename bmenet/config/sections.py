@@ -210,6 +210,11 @@ class Config(Section):
         timesteps, trained, sampling = self.diffusion.timesteps, self.fine.max_timestep, self.sampling
         if trained >= timesteps:
             raise ValueError(f"fine.max_timestep: expected less than diffusion.timesteps ({timesteps}); got {trained}")
+        if sampling.start == "noise" and trained < timesteps - 1:
+            raise ValueError(
+                f"sampling.start: expected 'reference', or fine.max_timestep {timesteps - 1}, so that the ControlNet"
+                f" knows pure noise; got 'noise' with {trained}"
+            )
         if sampling.start == "reference" and sampling.start_timestep > trained:
             raise ValueError(
                 f"sampling.start_timestep: expected at most fine.max_timestep ({trained}), the last timestep that is"

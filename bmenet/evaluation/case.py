@@ -1,11 +1,10 @@
 """Evaluate every method on one case, and do nothing twice."""
 
 import hashlib
-import time
 
 from bmenet.brain import foreground_mask
 from bmenet.config import SamplingConfig
-from bmenet.evaluation.methods import method_fingerprint, restore
+from bmenet.evaluation.methods import Restorations, method_fingerprint
 from bmenet.evaluation.result import Result, load_result, save_result
 from bmenet.figures import shown_slices
 from bmenet.files import sha256
@@ -31,16 +30,17 @@ def evaluate_case(
     clean_path = layout.clean(subject)
     degraded_path = layout.case_input(subject, code)
     volumes_key = f"{sha256(clean_path)} {sha256(degraded_path)}"
+    restorations: Restorations | None = None
     results: list[Result] = []
     for method in methods:
         path = layout.evaluated(subject, code, method)
         key = _key(volumes_key, method_fingerprint(method, layout.weights_folder, sampling, seed))
         result = load_result(path, key)
         if result is None:
-            clean, degraded = load_unit_volume(clean_path), load_unit_volume(degraded_path)
-            start = time.process_time()
-            restored = restore(method, degraded, layout.weights_folder, sampling, seed)
-            seconds = time.process_time() - start
+            clean = load_unit_volume(clean_path)
+            if restorations is None:
+                restorations = Restorations(load_unit_volume(degraded_path), layout.weights_folder, sampling, seed)
+            restored, seconds = restorations(method)
             metrics = measure(restored, clean, foreground_mask(clean.data))
             result = Result(subject, code, method, metrics, seconds, shown_slices(restored.data))
             save_result(path, result, key)

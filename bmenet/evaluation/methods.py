@@ -1,8 +1,10 @@
 """The restorations that are compared, by name, and what decides their results."""
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import bmenet
@@ -60,13 +62,12 @@ def method_names(baselines: Sequence[str], fine: Sequence[str] = ()) -> list[str
     return [INPUT, *baselines, COARSE, *fine]
 
 
-def restore(method: str, degraded: Volume, weights: Path, sampling: SamplingConfig, seed: int) -> Volume:
-    """Restore a degraded volume by the method called `method`.
+@dataclass
+class Restorations:
+    """All restorations of one degraded volume; the Coarse-net runs once for all that start from its result.
 
     Parameters
     ----------
-    method : str
-        A name of `method_names`.
     degraded : Volume
     weights : Path
         The folder that holds ``coarse`` and, for the second stage, its networks.
@@ -74,15 +75,30 @@ def restore(method: str, degraded: Volume, weights: Path, sampling: SamplingConf
     seed : int
         Of the second stage's noise.
     """
-    if method == INPUT:
-        return degraded
-    if method in BASELINES:
-        return BASELINES[method](degraded)
-    coarse = _enhancer(weights / COARSE, sha256(weights / COARSE / SPEC_FILE)).restore(degraded)
-    if method == COARSE:
-        return coarse
-    net, changed = FINE_VARIANTS[method](_fine_net(weights, _fine_digest(weights)), sampling)
-    return coarse.with_data(net.restore(coarse.data, changed, seed).data)
+
+    degraded: Volume
+    weights: Path
+    sampling: SamplingConfig
+    seed: int
+
+    def __call__(self, method: str) -> tuple[Volume, float]:
+        """Return the restored volume and its CPU-seconds; `method` is a name of `method_names`."""
+        if method == INPUT:
+            return self.degraded, 0.0
+        if method in BASELINES:
+            return _timed(lambda: BASELINES[method](self.degraded))
+        coarse, seconds = self._coarse
+        if method == COARSE:
+            return coarse, seconds
+        net, changed = FINE_VARIANTS[method](_fine_net(self.weights, _fine_digest(self.weights)), self.sampling)
+        fine, more_seconds = _timed(lambda: coarse.with_data(net.restore(coarse.data, changed, self.seed).data))
+        return fine, seconds + more_seconds
+
+    @cached_property
+    def _coarse(self) -> tuple[Volume, float]:
+        """The Coarse-net's result and its CPU-seconds."""
+        enhancer = _enhancer(self.weights / COARSE, sha256(self.weights / COARSE / SPEC_FILE))
+        return _timed(lambda: enhancer.restore(self.degraded))
 
 
 def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, seed: int) -> str:
@@ -101,6 +117,12 @@ def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, see
         parts += [sha256(weights / COARSE / SPEC_FILE), _fine_digest(weights), sampling.model_dump_json(), str(seed)]
     parts.append(code_fingerprint(*_source_files(sources)))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
+def _timed(restore: Callable[[], Volume]) -> tuple[Volume, float]:
+    """Return a result and the CPU-seconds that it took."""
+    start = time.process_time()
+    return restore(), time.process_time() - start
 
 
 @lru_cache(maxsize=1)

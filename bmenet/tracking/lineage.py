@@ -66,9 +66,12 @@ def input_hashes(inputs: Iterable[Path | str], lock_file: Path = Path("dvc.lock"
     return hashes
 
 
-def without_paths(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return flat parameters with every path outside the workspace, and every URL, cut to its name."""
-    return {key: _workspace_name(value) if value and key in _PATHS else value for key, value in params.items()}
+def without_places_and_people(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return flat parameters fit to be shared: paths outside the workspace cut to their names, subjects counted."""
+    shown = {key: _workspace_name(value) if value and key in _PATHS else value for key, value in params.items()}
+    if isinstance(names := shown.get("data.subjects"), list):
+        shown["data.subjects"] = f"{len(names)} by name"
+    return shown
 
 
 def dvc_md5(path: Path) -> str:

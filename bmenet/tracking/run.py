@@ -1,6 +1,7 @@
 """What a stage sees of tracking: one context manager and one small logger."""
 
 import os
+import signal
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from rich.markup import escape
 
 from bmenet.config import Config, flatten
 from bmenet.progress import console
-from bmenet.tracking.lineage import code_tags, execution_key, input_hashes, without_paths
+from bmenet.tracking.lineage import code_tags, execution_key, input_hashes, without_places_and_people
 from bmenet.tracking.place import Place
 from bmenet.tracking.sender import Sender, claim
 from bmenet.tracking.spool import Spool, now_ms
@@ -18,6 +19,7 @@ from bmenet.tracking.store import load_mlflow
 from bmenet.tracking.system import SystemSampler
 
 _MAX_PARAM_LENGTH = 500
+_TERMINATED = 128 + signal.SIGTERM
 
 
 class NullLogger:
@@ -142,7 +144,7 @@ def track_stage(
     spool = claim(place, stage, config.tracking.experiment, resume_key)
     run = RunLogger(spool)
     run.record("start", execution=execution_key(), tags={"profile": config.profile, **code_tags()})
-    run.log_params(without_paths(flatten(config)))
+    run.log_params(without_places_and_people(flatten(config)))
     run.record("inputs", values=input_hashes(inputs))
     sampler = SystemSampler(run.log_metrics, spool.last_steps().get("system/cpu_utilization_percentage", -1) + 1)
     sender = Sender(spool, place)
@@ -156,7 +158,7 @@ def track_stage(
         status = "KILLED"
         raise
     except SystemExit as stop:
-        status = "FAILED" if stop.code else "FINISHED"
+        status = "KILLED" if stop.code == _TERMINATED else "FAILED" if stop.code else "FINISHED"
         raise
     except BaseException as error:
         run.set_tags({"error": type(error).__name__})

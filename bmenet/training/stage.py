@@ -2,20 +2,19 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from accelerate import PartialState
 from torch import nn
 
-from bmenet.config import Config, load_config
-from bmenet.files import read_json, write_json, write_text
+from bmenet.config import Config
+from bmenet.files import write_json, write_text
 from bmenet.layout import Layout
 from bmenet.models.weights import Spec, save_weights
 from bmenet.tracking import NullLogger, track_stage
 from bmenet.training.checkpoint import CheckpointFolder
 from bmenet.training.session import Trained
-from bmenet.training.setting import Setting
 
 
 def run_training_stage(
@@ -59,42 +58,6 @@ def run_training_stage(
         run.log_artifact(layout.weights(kind), "weights")
         run.log_artifact(report, "reports")
     CheckpointFolder(layout.checkpoints(kind), signature).clear()
-
-
-def run_fine_stage(
-    kind: str,
-    *,
-    signature: Callable[[Setting], str],
-    train: Callable[[Setting, str], Trained],
-    describe: Callable[[Setting, nn.Module], Spec],
-    parents: Sequence[str] = (),
-    sees_coarse: bool = False,
-) -> None:
-    """Run the stage ``train_<kind>`` of the second stage in the current folder, from its newest checkpoint to the end.
-
-    Parameters
-    ----------
-    kind : str
-    signature, train, describe : callable
-        From the setting to what `run_training_stage` wants.
-    parents : sequence of str
-        The networks that it builds on.
-    sees_coarse : bool
-        Whether it is trained on coarse results.
-    """
-    config, layout = load_config(), Layout()
-    setting = Setting(config, layout, read_json(layout.split))
-    fingerprint = signature(setting)
-    coarse = [layout.coarse_folder] if sees_coarse else []
-    run_training_stage(
-        kind,
-        config,
-        layout,
-        fingerprint,
-        [layout.registered, *coarse, layout.split, *map(layout.weights, parents)],
-        lambda logger: train(setting.with_logger(logger), fingerprint),
-        lambda network: describe(setting, network),
-    )
 
 
 def _table(rows: list[dict[str, float]]) -> str:

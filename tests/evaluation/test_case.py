@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from bmenet.baselines import BASELINES
-from bmenet.evaluation import case as case_module
 from bmenet.evaluation import methods as methods_module
 from bmenet.evaluation.case import evaluate_case
+from bmenet.evaluation.methods import Restorations
 from bmenet.files import write_text
 from bmenet.layout import Layout
 from bmenet.volume import save_unit_volume
@@ -15,7 +17,10 @@ METHODS = ["degraded", "n4", "coarse"]
 class ClippingEnhancer:
     """Stands in for a trained network: cuts intensities above 1."""
 
+    runs = 0
+
     def restore(self, volume):
+        ClippingEnhancer.runs += 1
         return volume.with_data(np.minimum(volume.data, 1))
 
 
@@ -35,13 +40,13 @@ def layout(tmp_path, phantom, generator, monkeypatch) -> Layout:
 def restored(monkeypatch) -> list[str]:
     """The methods that really ran, in order."""
     ran: list[str] = []
-    real = case_module.restore
+    real = Restorations.__call__
 
-    def spy(method, *others):
+    def spy(restorations, method):
         ran.append(method)
-        return real(method, *others)
+        return real(restorations, method)
 
-    monkeypatch.setattr(case_module, "restore", spy)
+    monkeypatch.setattr(Restorations, "__call__", spy)
     return ran
 
 
@@ -84,3 +89,20 @@ def test_evaluate_case_that_was_stopped_goes_on_where_it_was(layout, restored, m
 def test_evaluate_case_of_the_clean_code_takes_the_clean_volume_as_input(layout):
     (result,) = evaluate_case("sub-01", "000", ["degraded"], layout)
     assert result.metrics["psnr"] == 100
+
+
+def test_all_rows_of_the_second_stage_start_from_one_coarse_result(layout, monkeypatch):
+    class Fine:
+        def restore(self, coarse, sampling, seed):
+            return SimpleNamespace(data=coarse * 0.5)
+
+        def without_edge_hint(self):
+            return self
+
+    monkeypatch.setattr(methods_module, "_fine_digest", lambda weights: "")
+    monkeypatch.setattr(methods_module, "_fine_net", lambda weights, digest: Fine())
+    monkeypatch.setattr(ClippingEnhancer, "runs", 0)
+    results = evaluate_case("sub-01", "010", ["coarse", *methods_module.FINE_VARIANTS], layout)
+    assert ClippingEnhancer.runs == 1
+    seconds = {result.method: result.seconds for result in results}
+    assert all(seconds[name] >= seconds["coarse"] for name in methods_module.FINE_VARIANTS)

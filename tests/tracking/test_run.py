@@ -127,7 +127,13 @@ def test_failed_stage_fails_its_run_and_its_parent(place, config, runs, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("stop", "status"), [(KeyboardInterrupt(), "KILLED"), (SystemExit(1), "FAILED"), (SystemExit(0), "FINISHED")]
+    ("stop", "status"),
+    [
+        (KeyboardInterrupt(), "KILLED"),
+        (SystemExit(143), "KILLED"),
+        (SystemExit(1), "FAILED"),
+        (SystemExit(0), "FINISHED"),
+    ],
 )
 def test_stopped_stage_ends_as_it_was_stopped(place, config, runs, stop, status):
     with pytest.raises(type(stop)), track_stage(config, "degrade"):

@@ -1,0 +1,49 @@
+"""What the training stages of the second stage have in common: the setting, its fingerprint, their inputs."""
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from bmenet.config import load_config
+from bmenet.files import read_json
+from bmenet.layout import Layout
+from bmenet.models.weights import Spec
+from bmenet.training.session import Trained
+from bmenet.training.setting import Setting
+from bmenet.training.stage import run_training_stage
+
+
+def run_fine_stage(
+    kind: str,
+    *,
+    signature: Callable[[Setting], str],
+    train: Callable[[Setting, str], Trained],
+    describe: Callable[[Setting, nn.Module], Spec],
+    parents: Sequence[str] = (),
+    sees_coarse: bool = False,
+) -> None:
+    """Run the stage ``train_<kind>`` of the second stage in the current folder, from its newest checkpoint to the end.
+
+    Parameters
+    ----------
+    kind : str
+    signature, train, describe : callable
+        From the setting to what `run_training_stage` wants.
+    parents : sequence of str
+        The networks that it builds on.
+    sees_coarse : bool
+        Whether it is trained on coarse results.
+    """
+    config, layout = load_config(), Layout()
+    setting = Setting(config, layout, read_json(layout.split))
+    fingerprint = signature(setting)
+    coarse = [layout.coarse_folder] if sees_coarse else []
+    run_training_stage(
+        kind,
+        config,
+        layout,
+        fingerprint,
+        [layout.registered, *coarse, layout.split, *map(layout.weights, parents)],
+        lambda logger: train(setting.with_logger(logger), fingerprint),
+        lambda network: describe(setting, network),
+    )

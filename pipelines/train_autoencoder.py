@@ -1,6 +1,8 @@
 """Stage `train_autoencoder`: the KL autoencoder of clean volumes, with the scale of its latents."""
 
 from bmenet.cli.errors import exit_on_error
+from bmenet.config import load_config
+from bmenet.layout import Layout
 from bmenet.training.autoencoder import autoencoder_signature, describe_autoencoder, train_autoencoder
 from bmenet.training.fine_stage import run_fine_stage
 
@@ -8,6 +10,8 @@ if __name__ == "__main__":
     with exit_on_error():
         run_fine_stage(
             "autoencoder",
+            load_config(),
+            Layout(),
             signature=autoencoder_signature,
             train=train_autoencoder,
             describe=describe_autoencoder,

@@ -1,6 +1,8 @@
 """Stage `train_fine`: the ControlNet that steers the frozen prior."""
 
 from bmenet.cli.errors import exit_on_error
+from bmenet.config import load_config
+from bmenet.layout import Layout
 from bmenet.training.fine import describe_fine, fine_signature, train_fine
 from bmenet.training.fine_stage import run_fine_stage
 
@@ -8,6 +10,8 @@ if __name__ == "__main__":
     with exit_on_error():
         run_fine_stage(
             "fine",
+            load_config(),
+            Layout(),
             signature=fine_signature,
             train=train_fine,
             describe=describe_fine,

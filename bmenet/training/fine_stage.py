@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from bmenet.config import load_config
+from bmenet.config import Config
 from bmenet.files import read_json
 from bmenet.layout import Layout
 from bmenet.models.weights import Spec
@@ -15,6 +15,8 @@ from bmenet.training.stage import run_training_stage
 
 def run_fine_stage(
     kind: str,
+    config: Config,
+    layout: Layout,
     *,
     signature: Callable[[Setting], str],
     train: Callable[[Setting, str], Trained],
@@ -22,11 +24,13 @@ def run_fine_stage(
     parents: Sequence[str] = (),
     sees_coarse: bool = False,
 ) -> None:
-    """Run the stage ``train_<kind>`` of the second stage in the current folder, from its newest checkpoint to the end.
+    """Run the stage ``train_<kind>`` of the second stage from its newest checkpoint to the end.
 
     Parameters
     ----------
     kind : str
+    config : Config
+    layout : Layout
     signature, train, describe : callable
         From the setting to what `run_training_stage` wants.
     parents : sequence of str
@@ -34,7 +38,6 @@ def run_fine_stage(
     sees_coarse : bool
         Whether it is trained on coarse results.
     """
-    config, layout = load_config(), Layout()
     setting = Setting(config, layout, read_json(layout.split))
     fingerprint = signature(setting)
     coarse = [layout.coarse_folder] if sees_coarse else []

@@ -15,6 +15,10 @@ from bmenet.figures import PLANES, Tile, draw_tiles
 MONTAGE_SUBJECTS = 8
 
 
+_GROUP_WIDTH = 0.7
+"""Of the methods side by side, in units of the distance from code to code."""
+
+
 def montage(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequence[Result], code: str) -> Figure:
     """Show the axial slice of the first eight subjects: clean, every method, and every method's absolute error.
 
@@ -73,8 +77,12 @@ def metric_by_code(summary: Summary, metric: str) -> Figure:
         intervals = [by_code[code][metric] for code in shown]
         means = np.array([interval.mean for interval in intervals])
         spread = np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]])
-        places = np.array([codes.index(code) for code in shown]) + 0.14 * (number - (len(summary) - 1) / 2)
+        places = np.array([codes.index(code) for code in shown]) + _GROUP_WIDTH * (
+            number / max(len(summary) - 1, 1) - 0.5
+        )
         axes.errorbar(places, means, spread.clip(0), fmt="o", ms=4, capsize=2, label=METHOD_LABELS[method])
+    for border in np.arange(1, len(codes)) - 0.5:
+        axes.axvline(border, color="0.9", lw=0.8, zorder=0)
     axes.set_xticks(range(len(codes)), codes)
     axes.set_xlabel("code (motion, noise, bias)")
     axes.set_ylabel(metric_label(metric))

@@ -35,8 +35,8 @@ DEFAULT_SAMPLING = SamplingConfig(
     solver="dpmsolver++",
     steps=4,
     start="reference",
-    start_timestep=50,
-    guidance=GuidanceConfig(scale=0.02, start=50, power=1.0, window=9),
+    start_timestep=300,
+    guidance=GuidanceConfig(scale=0.02, start=300, power=1.0, window=9),
     compose="residual",
     strength=1.0,
     samples=1,
@@ -140,6 +140,7 @@ class FineNet:
         sampling: SamplingConfig = DEFAULT_SAMPLING,
         seed: int = 0,
         progress: Callable[[float], None] | None = None,
+        dtype: torch.dtype | None = None,
     ) -> FineResult:
         """Enhance a coarse result.
 
@@ -152,6 +153,8 @@ class FineNet:
             Of the noise; the same seed gives the same volume.
         progress : callable, optional
             Told the fraction done.
+        dtype : torch.dtype, optional
+            Number format of the networks; by default the device's fastest.
 
         Returns
         -------
@@ -166,7 +169,7 @@ class FineNet:
         self.check(sampling)
         scale = np.float32(blind_scale(coarse, FIELD_OF_VIEW_MM[0] / coarse.shape[0]))
         device = next(self.denoiser.parameters()).device
-        dtype = fastest_dtype(device)
+        dtype = dtype or fastest_dtype(device)
         reference = torch.from_numpy(np.ascontiguousarray(coarse / scale, dtype=np.float32))[None, None].to(device)
 
         reference_latent = encode_volume(self.autoencoder, reference, dtype)

@@ -10,6 +10,7 @@ from bmenet.brain import foreground_mask
 from bmenet.config import SamplingConfig
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.diffusion.prediction import CleanPrediction
+from bmenet.errors import TrainingError
 from bmenet.figures import panel
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
 from bmenet.losses.denoising import noise_loss
@@ -93,19 +94,26 @@ class FineValidation:
     setting : Setting
     denoiser : Denoiser
     losses : NoiseValidation
+    dtype : torch.dtype
+        Number format of the training.
     """
 
-    def __init__(self, setting: Setting, denoiser: Denoiser, losses: NoiseValidation) -> None:
+    def __init__(self, setting: Setting, denoiser: Denoiser, losses: NoiseValidation, dtype: torch.dtype) -> None:
         self.setting = setting
         self.denoiser = denoiser
         self.losses = losses
+        self.dtype = dtype
         kinds = ("autoencoder", "edge_autoencoder", "covariates")
         self.others = [load_fine(setting.layout.weights(kind), kind)[0] for kind in kinds]
         self.sampling = _validation_sampling(setting.config.fine.max_timestep)
 
     def __call__(self, network: nn.Module, step: int) -> tuple[float, dict[str, float]]:
-        """Return the mean PSNR inside the brain; the metrics of the coarse and of the fine volumes, and the loss."""
-        _, metrics = self.losses(network, step)
+        """Return the score; the metrics of the coarse and of the fine volumes, and the loss.
+
+        The score is the mean PSNR inside the brain; of the published form, which is sampled in many more steps from
+        noise, minus the loss.
+        """
+        loss_score, metrics = self.losses(network, step)
         setting, config = self.setting, self.setting.config
         device = next(network.parameters()).device
         autoencoder, edge_autoencoder, covariate_encoder = (other.to(device) for other in self.others)
@@ -122,7 +130,7 @@ class FineValidation:
         subjects = setting.validation_subjects
         for subject in subjects:
             coarse, clean = (volume.data for volume in load_pair(setting.layout, subject, VALIDATED_CODE))
-            volumes = {"coarse": coarse, "fine": net.restore(coarse, self.sampling).data}
+            volumes = {"coarse": coarse, "fine": net.restore(coarse, self.sampling, dtype=self.dtype).data}
             brain_mask = foreground_mask(clean)
             for stage, volume in volumes.items():
                 for name, metric in _METRICS.items():
@@ -131,7 +139,7 @@ class FineValidation:
             if subject == subjects[0]:
                 figure = panel({"clean": clean, **volumes}, f"{subject}, code {VALIDATED_CODE}, step {step}")
                 setting.logger.log_figure(figure, f"validation/step-{step:08d}.png")
-        return metrics["val.psnr_brain.fine"], metrics
+        return metrics["val.psnr_brain.fine"] if config.fine.anchored else loss_score, metrics
 
 
 def fine_signature(setting: Setting) -> str:
@@ -171,7 +179,7 @@ def train_fine(setting: Setting, signature: str) -> Trained:
     latents, covariates = case_latents(setting, [*cases, *held_out]), case_covariates(setting, [*cases, *held_out])
     examples, unseen = ([latents[case] | covariates[case] for case in group] for group in (cases, held_out))
     chances = [weights[case.code] for case in cases]
-    variance = _reference_variance(examples, chances) if config.fine.anchored else None
+    variance = _reference_variance(unseen) if config.fine.anchored else None
     denoiser = cast(Denoiser, load_fine(setting.layout.weights("prior"), "prior")[0])
 
     def build() -> HintControl:
@@ -190,22 +198,23 @@ def train_fine(setting: Setting, signature: str) -> Trained:
         timesteps=config.fine.max_timestep + 1,
         build=build,
         objective=lambda dtype: FineObjective(setting, Frozen(denoiser, dtype), variance),
-        validation=lambda losses, _: FineValidation(setting, denoiser, losses),
+        validation=lambda losses, dtype: FineValidation(setting, denoiser, losses, dtype),
     )
 
 
-def _reference_variance(examples: Sequence[Latents], chances: Sequence[float]) -> float:
-    """Return the mean square of E(r) - E(x) inside the head, over examples as often as they are drawn."""
-    squares = [
-        float(
-            (example["hint"].chunk(2)[0] - example["latent"])
-            .square()
-            .mean(dim=0)[example["edges"][0] > _EDGE_FREE]
-            .mean()
+def _reference_variance(unseen: Sequence[Latents]) -> float:
+    """Return the mean square of E(r) - E(x) inside the head, in cases that the Coarse-net was not trained on."""
+    squares = []
+    for example in unseen:
+        error = example["hint"].chunk(2)[0] - example["latent"]
+        squares.append(float(error.square().mean(dim=0)[example["edges"][0] > _EDGE_FREE].mean()))
+    variance = sum(squares) / len(squares)
+    if not variance > 0:  # not a number, where there is no head
+        raise TrainingError(
+            f"fine.anchored: expected coarse results that differ from the clean volumes; got a variance of {variance}"
+            " on validation subjects; look at data/coarse, or set fine.anchored to false"
         )
-        for example in examples
-    ]
-    return sum(chance * square for chance, square in zip(chances, squares, strict=True)) / sum(chances)
+    return variance
 
 
 def _validation_sampling(max_timestep: int) -> SamplingConfig:

@@ -26,8 +26,11 @@ def test_the_volume_of_a_known_cavity(radius):
 
 
 def test_what_is_dark_elsewhere_does_not_count():
-    shallow, below = ((0, -10, 70), 6.0), ((0, -15, -20), 8.0)
-    assert estimate_ventricles_ml(*brain_with_holes(shallow, below)) == 0
+    below = ((0, -15, -20), 8.0)
+    assert estimate_ventricles_ml(*brain_with_holes(below)) == 0
+    # In the box, yet near the surface: a sulcus.
+    shallow = ((0, 33, 28), 3.5)
+    assert estimate_ventricles_ml(*brain_with_holes(shallow)) == 0
 
 
 def test_scale_does_not_matter():

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from bmenet.diffusion.noise_schedule import NoiseSchedule
@@ -68,5 +69,5 @@ class CleanPrediction:
         """Return w."""
         squares = self.schedule.noise_level(timestep, like) ** 2
         if self.reference_variance is None:
-            return squares * 0 + 1
+            return torch.ones_like(squares)
         return self.reference_variance / (squares + self.reference_variance)

@@ -37,11 +37,12 @@ def evaluate_case(
         key = _key(volumes_key, method_fingerprint(method, layout.weights_folder, sampling, seed))
         result = load_result(path, key)
         if result is None:
-            clean = load_unit_volume(clean_path)
             if restorations is None:
+                clean = load_unit_volume(clean_path)
+                brain_mask = foreground_mask(clean.data)
                 restorations = Restorations(load_unit_volume(degraded_path), layout.weights_folder, sampling, seed)
             restored, seconds = restorations(method)
-            metrics = measure(restored, clean, foreground_mask(clean.data))
+            metrics = measure(restored, clean, brain_mask)
             result = Result(subject, code, method, metrics, seconds, shown_slices(restored.data))
             save_result(path, result, key)
         results.append(result)

@@ -14,7 +14,6 @@ from bmenet.figures import PLANES, Tile, draw_tiles
 
 MONTAGE_SUBJECTS = 8
 
-
 _GROUP_WIDTH = 0.7
 """Of the methods side by side, in units of the distance from code to code."""
 
@@ -71,15 +70,14 @@ def metric_by_code(summary: Summary, metric: str) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     codes = list(next(iter(summary.values())))
+    offsets = _GROUP_WIDTH * ((np.arange(len(summary)) + 0.5) / len(summary) - 0.5)
     for number, (method, by_code) in enumerate(summary.items()):
         # The clean volume compared with itself would stretch the axis and say nothing.
         shown = [code for code in codes if code in by_code and (method, code) != (INPUT, CLEAN_CODE)]
         intervals = [by_code[code][metric] for code in shown]
         means = np.array([interval.mean for interval in intervals])
         spread = np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]])
-        places = np.array([codes.index(code) for code in shown]) + _GROUP_WIDTH * (
-            number / max(len(summary) - 1, 1) - 0.5
-        )
+        places = np.array([codes.index(code) for code in shown]) + offsets[number]
         axes.errorbar(places, means, spread.clip(0), fmt="o", ms=4, capsize=2, label=METHOD_LABELS[method])
     for border in np.arange(1, len(codes)) - 0.5:
         axes.axvline(border, color="0.9", lw=0.8, zorder=0)

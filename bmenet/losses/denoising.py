@@ -1,4 +1,4 @@
-"""The loss of the denoiser and its ControlNet: the noise, weighed by where the edges are."""
+"""The loss of the denoiser and its ControlNet: mean squares, weighed by where the edges are."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -27,15 +27,15 @@ def edge_weights(clean: Tensor, downsampling: int, edge_weight: float) -> Tensor
     return 1 + edge_weight * edges / means
 
 
-def noise_loss(predicted: Tensor, noise: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean of ``w (epsilon^ - epsilon)^2``, the weights scaled to a mean of 1.
+def weighted_square_loss(predicted: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the mean of ``w (predicted - target)^2``, the weights scaled to a mean of 1.
 
     Parameters
     ----------
-    predicted, noise : Tensor, shape (B, C, x, y, z)
+    predicted, target : Tensor, shape (B, C, x, y, z)
     weights : Tensor, shape (B, 1, x, y, z), optional
     """
-    squares = (predicted.float() - noise) ** 2
+    squares = (predicted.float() - target) ** 2
     if weights is None:
         return squares.mean()
     return (squares * (weights / weights.mean())).mean()

@@ -1,12 +1,14 @@
 """Train the covariate encoder: on what is known, and through the frozen denoiser's loss."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from bmenet.covariates import COVARIATES, RANGES
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.figures import covariates_figure
-from bmenet.losses.denoising import noise_loss
+from bmenet.losses.denoising import weighted_square_loss
 from bmenet.models.covariate_encoder import CovariateEncoder
 from bmenet.models.denoiser import denoiser_from_spec
 from bmenet.models.weights import Spec, load_weights
@@ -14,7 +16,7 @@ from bmenet.tracking import NullLogger
 from bmenet.training.encode import clean_latents
 from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
-from bmenet.training.known_covariates import subject_covariates
+from bmenet.training.known_covariates import covariates_fingerprint, subject_covariates
 from bmenet.training.loader import Batch
 from bmenet.training.noise_training import train_on_noise
 from bmenet.training.noise_validation import NoiseValidation
@@ -44,7 +46,7 @@ class CovariateObjective:
         if self.config.denoising_weight > 0:
             noisy = self.schedule.add_noise(batch["latent"], batch["noise"], batch["timestep"])
             predicted = self.denoiser(noisy, batch["timestep"], covariates)
-            terms["denoising"] = noise_loss(predicted, batch["noise"])
+            terms["denoising"] = weighted_square_loss(predicted, batch["noise"])
         weights = {"supervised": self.config.supervised_weight, "denoising": self.config.denoising_weight}
         total = sum((weights[name] * term for name, term in terms.items()), start=squares.new_zeros(()))
         return total, {name: term.detach() for name, term in terms.items()}
@@ -86,6 +88,7 @@ def covariates_signature(setting: Setting) -> str:
         *(section.model_dump(mode="json") for section in (config.covariates, config.diffusion, config.prior)),
         case_codes(config.fine),
         setting.split["covariates"],
+        covariates_fingerprint(),
         [setting.weights_digest(kind) for kind in ("autoencoder", "prior")],
         setting.clean_digests(),
         coarse_digests(setting.layout, setting.all_subjects, case_codes(config.fine)),
@@ -97,7 +100,7 @@ def describe_covariates(setting: Setting, network: nn.Module) -> Spec:
     return {
         "reduction": _SEEN_MM // setting.config.grid.spacing_mm,
         "width": setting.config.covariates.width,
-        "informed": _prior(setting)[1]["informed"],
+        "informed": cast(CovariateEncoder, network).informed.tolist(),
         "parents": setting.parents("autoencoder", "prior"),
         "ranges": setting.config.covariates.model_dump(mode="json", include=set(RANGES)),
     }
@@ -108,7 +111,7 @@ def train_covariates(setting: Setting, signature: str) -> Trained:
     setting.require_subjects()
     config = setting.config
     reduction = _SEEN_MM // config.grid.spacing_mm
-    denoiser, spec = _prior(setting)
+    denoiser, spec = load_weights(setting.layout.weights("prior"), "prior", denoiser_from_spec)
     examples = _examples(setting, setting.split["train"], reduction)
     held_out = _examples(setting, setting.validation_subjects, reduction)
     return train_on_noise(
@@ -123,11 +126,6 @@ def train_covariates(setting: Setting, signature: str) -> Trained:
         objective=lambda dtype: CovariateObjective(setting, Frozen(denoiser, dtype)),
         validation=lambda losses, _: CovariateValidation(held_out, losses, setting.logger),
     )
-
-
-def _prior(setting: Setting) -> tuple[nn.Module, Spec]:
-    """Load the prior."""
-    return load_weights(setting.layout.weights("prior"), "prior", denoiser_from_spec)
 
 
 def _examples(setting: Setting, subjects: list[str], reduction: int) -> list[Example]:

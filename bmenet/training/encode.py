@@ -24,8 +24,8 @@ Latents = dict[str, Tensor]
 Item = TypeVar("Item", bound=Hashable)
 
 _METHOD_FILES = (
-    *("grid.py", "inference/latent.py", "intensity.py", "models/autoencoder.py", "models/norm.py", "volume.py"),
-    *("training/encode.py", "training/fine_cases.py"),
+    *("grid.py", "inference/latent.py", "intensity.py", "training/encode.py", "training/fine_cases.py", "volume.py"),
+    *(f"models/{name}.py" for name in ("autocast", "autoencoder", "norm")),
 )
 
 

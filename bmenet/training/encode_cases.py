@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 import torch
+from torch import Tensor
 
 from bmenet.files import sha256
 from bmenet.fingerprint import code_fingerprint
@@ -20,7 +21,7 @@ _AUTOENCODERS = ("autoencoder", "edge_autoencoder")
 _METHOD_FILES = ("losses/denoising.py", "losses/edge.py", "training/encode_cases.py")
 
 
-class Case(NamedTuple):
+class CoarseCase(NamedTuple):
     """A coarse result: whose, of which code, and whether left and right are exchanged."""
 
     subject: str
@@ -31,7 +32,7 @@ class Case(NamedTuple):
         return f"{self.subject}_code-{self.code}{'_mirrored' if self.is_mirrored else ''}"
 
 
-def case_latents(setting: Setting, cases: Iterable[Case]) -> dict[Case, Latents]:
+def case_latents(setting: Setting, cases: Iterable[CoarseCase]) -> dict[CoarseCase, Latents]:
     """Return the latents of cases: they depend on the autoencoders alone.
 
     ``latent`` E(x), shape (C, x, y, z); ``hint`` [E(r), E_edge(4 G(r))], shape (2 C, x, y, z); ``edges``, the weight of
@@ -39,7 +40,7 @@ def case_latents(setting: Setting, cases: Iterable[Case]) -> dict[Case, Latents]
     """
     image_autoencoder, edge_autoencoder = (load_autoencoder(setting, kind) for kind in _AUTOENCODERS)
 
-    def make(case: Case) -> Latents:
+    def make(case: CoarseCase) -> Latents:
         pair = load_pair(setting.layout, case.subject, case.code)
         coarse, clean = (as_batch(volume.data[::-1] if case.is_mirrored else volume.data) for volume in pair)
         return {
@@ -56,12 +57,12 @@ def case_latents(setting: Setting, cases: Iterable[Case]) -> dict[Case, Latents]
     return collect("encode cases", LatentStore(setting.layout.latents), jobs)
 
 
-def case_covariates(setting: Setting, cases: Iterable[Case]) -> dict[Case, Latents]:
+def case_covariates(setting: Setting, cases: Iterable[CoarseCase]) -> dict[CoarseCase, dict[str, Tensor]]:
     """Return ``covariates``, shape (4,), of cases, as the encoder sees them in r."""
     folder = setting.layout.weights("covariates")
     encoder = cast(CovariateEncoder, load_weights(folder, "covariates", covariate_encoder_from_spec)[0])
 
-    def make(case: Case) -> Latents:
+    def make(case: CoarseCase) -> Latents:
         coarse, _ = load_pair(setting.layout, case.subject, case.code)
         with torch.no_grad():
             return {"covariates": encoder.encode(as_batch(coarse.data[::-1] if case.is_mirrored else coarse.data))[0]}
@@ -72,6 +73,6 @@ def case_covariates(setting: Setting, cases: Iterable[Case]) -> dict[Case, Laten
     return collect("read covariates", LatentStore(setting.layout.latents), jobs)
 
 
-def _volume_digests(setting: Setting, case: Case) -> list[str]:
+def _volume_digests(setting: Setting, case: CoarseCase) -> list[str]:
     """Return the SHA-256 of the coarse and of the clean volume of a case."""
     return [sha256(setting.layout.coarse(case.subject, case.code)), sha256(setting.layout.clean(case.subject))]

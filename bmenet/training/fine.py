@@ -13,7 +13,7 @@ from bmenet.diffusion.prediction import CleanPrediction
 from bmenet.errors import TrainingError
 from bmenet.figures import panel
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
-from bmenet.losses.denoising import noise_loss
+from bmenet.losses.denoising import weighted_square_loss
 from bmenet.metrics.fidelity import hfen, psnr, ssim
 from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.control import HintControl
@@ -22,7 +22,7 @@ from bmenet.models.denoiser import Denoiser, Residuals
 from bmenet.models.fine_weights import load_fine
 from bmenet.models.weights import Spec
 from bmenet.training.encode import Latents
-from bmenet.training.encode_cases import Case, case_covariates, case_latents
+from bmenet.training.encode_cases import CoarseCase, case_covariates, case_latents
 from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
 from bmenet.training.loader import Batch
@@ -74,7 +74,7 @@ class FineObjective:
         spread = self.prediction.spread(timestep, noisy)
         pair = predicted / spread, batch["latent"] / spread
         weights = 1 + self.config.edge_weight * (batch["edges"] - 1)
-        return noise_loss(*pair, weights), {"unweighted": noise_loss(*pair).detach()}
+        return weighted_square_loss(*pair, weights), {"unweighted": weighted_square_loss(*pair).detach()}
 
     def _hint(self, batch: Batch) -> Tensor:
         """Return the hint, its edges left out where the batch's die says so."""
@@ -170,12 +170,12 @@ def train_fine(setting: Setting, signature: str) -> Trained:
     config = setting.config
     weights = {code: weight for code, weight in config.fine.code_weights.items() if weight > 0}
     cases = [
-        Case(subject, code, is_mirrored)
+        CoarseCase(subject, code, is_mirrored)
         for subject in setting.split["train"]
         for code in weights
         for is_mirrored in (False, True)
     ]
-    held_out = [Case(subject, VALIDATED_CODE) for subject in setting.validation_subjects]
+    held_out = [CoarseCase(subject, VALIDATED_CODE) for subject in setting.validation_subjects]
     latents, covariates = case_latents(setting, [*cases, *held_out]), case_covariates(setting, [*cases, *held_out])
     examples, unseen = ([latents[case] | covariates[case] for case in group] for group in (cases, held_out))
     chances = [weights[case.code] for case in cases]

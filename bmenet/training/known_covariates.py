@@ -7,6 +7,7 @@ import numpy as np
 from bmenet.brain import foreground_mask
 from bmenet.config import Config
 from bmenet.covariates import ScaledCovariates, scale_covariates
+from bmenet.fingerprint import code_fingerprint
 from bmenet.layout import Layout
 from bmenet.ventricles import estimate_ventricles_ml
 from bmenet.volume import load_unit_volume
@@ -34,6 +35,11 @@ def subject_covariates(config: Config, layout: Layout, known: dict, subject: str
         ventricles_ml=estimate_ventricles_ml(clean, brain_mask),
         brain_ml=brain_ml,
     )
+
+
+def covariates_fingerprint() -> str:
+    """Return a fingerprint of the code that measures covariates: other targets are another training."""
+    return code_fingerprint("brain.py", "covariates.py", "training/known_covariates.py", "ventricles.py")
 
 
 def informed_covariates(known: dict, subjects: Iterable[str]) -> list[bool]:

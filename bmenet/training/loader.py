@@ -5,6 +5,8 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from bmenet.threads import use_one_thread
+
 Batch = dict[str, Tensor]
 
 
@@ -22,4 +24,9 @@ def batch_loader(
         sampler=range(start * ranks + rank, steps * ranks, ranks),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_use_one_thread,
     )
+
+
+def _use_one_thread(_worker: int) -> None:
+    use_one_thread()

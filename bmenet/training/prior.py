@@ -7,13 +7,13 @@ from bmenet.covariates import RANGES
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.figures import panel
 from bmenet.inference.latent import decode_volume
-from bmenet.losses.denoising import noise_loss
+from bmenet.losses.denoising import weighted_square_loss
 from bmenet.models.autocast import autocast
 from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.denoiser import Denoiser
 from bmenet.models.weights import Spec
 from bmenet.training.encode import Latents, clean_latents, load_autoencoder
-from bmenet.training.known_covariates import informed_covariates, subject_covariates
+from bmenet.training.known_covariates import covariates_fingerprint, informed_covariates, subject_covariates
 from bmenet.training.loader import Batch
 from bmenet.training.noise_training import train_on_noise
 from bmenet.training.noise_validation import NoiseValidation
@@ -34,7 +34,7 @@ class PriorObjective:
         """Return the loss, which is its only term."""
         noisy = self.schedule.add_noise(batch["latent"], batch["noise"], batch["timestep"])
         predicted = network(noisy, batch["timestep"], batch["covariates"])
-        return noise_loss(predicted, batch["noise"]), {}
+        return weighted_square_loss(predicted, batch["noise"]), {}
 
 
 class PriorValidation:
@@ -95,6 +95,7 @@ def prior_signature(setting: Setting) -> str:
         *(section.model_dump(mode="json") for section in (config.prior, config.diffusion)),
         config.covariates.model_dump(mode="json", include=set(RANGES)),
         setting.split["covariates"],
+        covariates_fingerprint(),
         setting.weights_digest("autoencoder"),
         setting.clean_digests(),
     )

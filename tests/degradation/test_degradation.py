@@ -106,6 +106,20 @@ def test_bias_field_falls_off_with_the_degree(head):
     assert np.mean(differences) == pytest.approx(np.log(3), abs=0.3)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_motion_is_the_same_in_one_thread_and_in_several(head, monkeypatch, axis):
+    lines = head.data.shape[axis]
+    poses = [
+        {"lines": [first, first + 4], "rotation_deg": [first / 4, 2, -1], "translation_mm": [first / 8, -2, 1]}
+        for first in range(0, lines // 2 - 4, 4)
+    ]
+    images = []
+    for threads in (1, 4):
+        monkeypatch.setattr(motion, "thread_count", lambda threads=threads: threads)
+        images.append(motion.apply(head, 1.0, {"phase_encode_axis": axis, "poses": poses}))
+    np.testing.assert_array_equal(*images)
+
+
 def test_motion_with_a_single_pose_is_no_motion(head):
     image = motion.apply(head, 1.0, {"phase_encode_axis": 1, "poses": []})
     np.testing.assert_array_equal(image, head.data)

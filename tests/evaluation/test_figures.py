@@ -43,6 +43,15 @@ def test_metric_by_code_draws_every_method(results):
     assert axes.get_ylabel() == "PSNR (dB)"
 
 
+def test_metric_by_code_keeps_the_methods_of_a_code_together(results):
+    axes = metric_by_code(summarise(results, 100, 0), "psnr").axes[0]
+    places = np.concatenate([container.lines[0].get_xdata() for container in axes.containers])
+    assert np.abs(places - places.round()).max() < 0.5
+    single = [result for result in results if result.method == results[0].method]
+    alone = metric_by_code(summarise(single, 100, 0), "psnr").axes[0].containers[0].lines[0].get_xdata()
+    np.testing.assert_allclose(alone, np.round(alone))
+
+
 def test_metric_by_code_leaves_out_the_clean_volume_compared_with_itself(results):
     (axes,) = metric_by_code(summarise(results, 100, 1), "psnr").axes
     drawn = [container.lines[0].get_ydata() for container in axes.containers]

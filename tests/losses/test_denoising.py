@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bmenet.losses.denoising import edge_weights, noise_loss
+from bmenet.losses.denoising import edge_weights, weighted_square_loss
 
 
 @pytest.fixture
@@ -20,11 +20,11 @@ def test_edge_weights_have_their_mean_and_their_place(volume):
     assert float(weights.max()) > 5
 
 
-def test_noise_loss_weighs_an_error_by_where_it_is():
+def test_loss_weighs_an_error_by_where_it_is():
     noise = torch.zeros(1, 2, 2, 1, 1)
     predicted = noise.clone()
     predicted[0, :, 0] = 1
     weights = torch.tensor([3.0, 1.0]).view(1, 1, 2, 1, 1)
-    assert float(noise_loss(predicted, noise)) == pytest.approx(0.5)
-    assert float(noise_loss(predicted, noise, weights)) == pytest.approx(0.75)
-    assert float(noise_loss(predicted.flip(2), noise, weights)) == pytest.approx(0.25)
+    assert float(weighted_square_loss(predicted, noise)) == pytest.approx(0.5)
+    assert float(weighted_square_loss(predicted, noise, weights)) == pytest.approx(0.75)
+    assert float(weighted_square_loss(predicted.flip(2), noise, weights)) == pytest.approx(0.25)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bmenet.tracking.lineage import code_tags, dvc_md5, execution_key, input_hashes
+from bmenet.tracking.lineage import code_tags, dvc_md5, execution_key, input_hashes, without_places_and_people
 
 
 @pytest.fixture
@@ -76,3 +76,9 @@ def test_code_is_not_dirty_for_what_the_pipeline_writes(workspace):
     assert code_tags()["git.dirty"] == "false"
     Path("params.yaml").write_text("after")
     assert code_tags()["git.dirty"] == "true"
+
+
+def test_subjects_given_by_name_are_only_counted():
+    shown = without_places_and_people({"data.subjects": ["sub-canary", "sub-02"], "seed": 1})
+    assert shown == {"data.subjects": "2 by name", "seed": 1}
+    assert without_places_and_people({"data.subjects": 5}) == {"data.subjects": 5}

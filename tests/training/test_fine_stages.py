@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,14 @@ import torch
 from torch import nn
 
 from bmenet.config import Config
-from bmenet.errors import WeightsError
+from bmenet.errors import TrainingError, WeightsError
 from bmenet.inference.fine import FineNet
 from bmenet.layout import Layout
 from bmenet.models.weights import save_weights
 from bmenet.tracking import NullLogger
 from bmenet.training import autoencoder, covariates, fine, prior
+from bmenet.training.encode_cases import CoarseCase, case_latents
+from bmenet.training.known_covariates import informed_covariates
 from bmenet.training.setting import Setting
 from bmenet.volume import Volume, load_unit_volume, save_unit_volume
 from tests.training.conftest import SPLIT
@@ -215,3 +218,80 @@ def test_a_damaged_latent_is_encoded_again(setting: Setting) -> None:
     (path,) = Path(setting.layout.latents).glob("sub-01_clean*")
     path.write_bytes(path.read_bytes()[:100])
     assert torch.equal(first, encode.clean_latents(setting, ["sub-01"])["sub-01"]["latent"])
+
+
+def _anchored_objective(setting: Setting, variance: float | None, answer: torch.Tensor) -> fine.FineObjective:
+    section = setting.config.fine.model_copy(update={"edge_weight": 0.0})
+    config = setting.config.model_copy(update={"fine": section})
+    return fine.FineObjective(Setting(config, setting.layout, {}), lambda *_: answer, variance)  # type: ignore
+
+
+def test_the_reference_in_the_hint_is_a_witness(setting: Setting) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape, variance = (1, 3, 16, 16, 16), 0.04
+    latent, noise, error = (torch.randn(shape, generator=generator) for _ in range(3))
+    reference = latent + variance**0.5 * error
+    batch = {"latent": latent, "noise": noise, "edges": torch.ones(1, 1, 16, 16, 16), "covariates": torch.zeros(1, 4)}
+    batch |= {"timestep": torch.tensor([100])}
+    # A denoiser that sees no noise anywhere: what is left is as large as the spread, hence a loss of 1.
+    objective = _anchored_objective(setting, variance, torch.zeros(shape))
+
+    def loss(hint: torch.Tensor) -> float:
+        return float(objective(lambda *_: None, batch | {"hint": hint})[0])  # type: ignore[arg-type]
+
+    assert loss(torch.cat([reference, torch.zeros(shape)], dim=1)) == pytest.approx(1, rel=0.1)
+    assert loss(torch.cat([torch.zeros(shape), reference], dim=1)) > 5
+
+
+def test_variance_of_the_reference_is_measured_inside_the_head() -> None:
+    latent = torch.zeros(3, 4, 4, 4)
+    reference = latent.clone()
+    reference[:, :2] = 0.5
+    edges = torch.ones(1, 4, 4, 4)
+    edges[:, :2] = 2
+    example = {"latent": latent, "hint": torch.cat([reference, latent]), "edges": edges}
+    assert fine._reference_variance([example]) == pytest.approx(0.25)
+    with pytest.raises(TrainingError, match="got a variance of 0"):
+        fine._reference_variance([example | {"hint": torch.cat([latent, latent])}])
+
+
+def test_the_variance_is_kept_with_the_weights_unless_published(setting: Setting) -> None:
+    for kind in TRAININGS:
+        _train(setting, kind)
+    kept = json.loads((setting.layout.weights("fine") / "model.json").read_text())["reference_variance"]
+    assert kept > 0
+    assert FineNet.from_folder(setting.layout.weights_folder).control.reference_variance == kept
+    section = setting.config.fine.model_copy(update={"anchored": False})
+    _train(replace(setting, config=setting.config.model_copy(update={"fine": section})), "fine")
+    assert FineNet.from_folder(setting.layout.weights_folder).control.reference_variance is None
+
+
+def test_mirrored_cases_are_mirror_images(setting: Setting) -> None:
+    _train(setting, "autoencoder")
+    _train(setting, "edge_autoencoder")
+    pair = [CoarseCase("sub-01", "111"), CoarseCase("sub-01", "111", is_mirrored=True)]
+    straight, mirrored = case_latents(setting, pair).values()
+    # The edge weights are computed from the volume itself, voxel by voxel.
+    torch.testing.assert_close(straight["edges"], mirrored["edges"].flip(1))
+    assert not torch.equal(straight["latent"], mirrored["latent"])
+
+
+def test_validation_is_the_mean_over_subjects(setting: Setting) -> None:
+    for kind in TRAININGS:
+        _train(setting, kind)
+    net = FineNet.from_folder(setting.layout.weights_folder)
+    metrics = []
+    for subjects in (["sub-01"], ["sub-03"], ["sub-01", "sub-03"]):
+        these = replace(setting, split=setting.split | {"validation": subjects})
+        validation = fine.FineValidation(these, net.denoiser, lambda *_: (0.0, {}), torch.float32)  # type: ignore
+        score, found = validation(net.control, 1)
+        assert score == found["val.psnr_brain.fine"]
+        metrics.append(found)
+    for name in metrics[0]:
+        assert metrics[2][name] == pytest.approx((metrics[0][name] + metrics[1][name]) / 2)
+
+
+def test_a_covariate_that_nobody_tells_is_not_informed() -> None:
+    people = {"a": {"age": None, "sex": "F"}, "b": {"age": None, "sex": None}}
+    assert informed_covariates(people, ["a", "b", "c"]) == [True, False, True, True]
+    assert informed_covariates(people, ["b"]) == [False, False, True, True]

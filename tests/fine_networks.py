@@ -21,7 +21,7 @@ def smoke_config() -> Config:
     return load_config(SMOKE)
 
 
-def make_fine_net(seed: int = 0, reference_variance: float | None = None) -> FineNet:
+def make_fine_net(seed: int = 0, reference_variance: list[float] | None = None) -> FineNet:
     """Return networks whose denoiser answers something and whose control does not, yet."""
     config = smoke_config()
     torch.manual_seed(seed)

@@ -44,7 +44,7 @@ def test_the_control_takes_a_step(net, tmp_path):
         "covariates": torch.rand(1, 4, generator=generator),
         "timestep": torch.tensor([500]),
     }
-    objective = FineObjective(Setting(CONFIG, None, {}), Frozen(net.denoiser, torch.float32), None)  # type: ignore[arg-type]
+    objective = FineObjective(Setting(CONFIG, None, {}), Frozen(net.denoiser, torch.float32), None, [1.0] * 3)  # type: ignore[arg-type]
     first = net.control.network.controlnet_mid_block.conv.weight
     total, _ = objective(net.control, batch)
     (gradient,) = torch.autograd.grad(total, first)

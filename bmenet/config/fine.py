@@ -124,6 +124,7 @@ class FineConfig(StepsConfig):
     edge_weight: NonNegative
     edge_dropout: Annotated[float, Field(ge=0, lt=1)]
     anchored: bool
+    channel_weights: Literal["decoder", "equal"]
     max_timestep: Count
     code_weights: dict[Code, NonNegative]
 

@@ -1,6 +1,6 @@
 """What every step of the reverse process predicts: the clean latent, from the reference, the prior and the control."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,12 +32,12 @@ class CleanPrediction:
     Parameters
     ----------
     schedule : NoiseSchedule
-    reference_variance : float or None
-        v, of unit-variance latents; None: nothing is known of the reference.
+    reference_variance : sequence of float, (C,), or None
+        v of every latent channel; None: nothing is known of the reference.
     """
 
     schedule: NoiseSchedule
-    reference_variance: float | None
+    reference_variance: Sequence[float] | None
 
     def __call__(
         self, denoise: Denoise, control: Residuals, noisy_latent: Tensor, timestep: Tensor, reference_latent: Tensor
@@ -62,7 +62,7 @@ class CleanPrediction:
         return (1 - share) * reference_latent + share * prior - self.spread(timestep, noisy_latent) * (steered - noise)
 
     def spread(self, timestep: Tensor, like: Tensor) -> Tensor:
-        """Return ``s sqrt(w)``, of the shape (B, 1, 1, 1, 1): how far off ``z_0^`` may well be before training."""
+        """Return ``s sqrt(w)``, of the shape (B, C, 1, 1, 1): how far off ``z_0^`` may well be before training."""
         return self.schedule.noise_level(timestep, like) * self._share(timestep, like) ** 0.5
 
     def _share(self, timestep: Tensor, like: Tensor) -> Tensor:
@@ -70,4 +70,5 @@ class CleanPrediction:
         squares = self.schedule.noise_level(timestep, like) ** 2
         if self.reference_variance is None:
             return torch.ones_like(squares)
-        return self.reference_variance / (squares + self.reference_variance)
+        variance = torch.tensor(self.reference_variance, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1)
+        return variance / (squares + variance)

@@ -37,3 +37,31 @@ def decode_with_gradient(autoencoder: LatentAutoencoder, latent: Tensor, autocas
     """Return D(z) so that a gradient can flow back to z."""
     with autocast(latent.device, autocast_dtype):
         return autoencoder.decode(latent.contiguous(memory_format=torch.channels_last_3d)).float()
+
+
+_PROBE_STD = 0.1
+"""Of the noise that probes a channel, in standard deviations of the latent."""
+
+
+@torch.no_grad()
+def channel_sensitivity(autoencoder: LatentAutoencoder, latent: Tensor, seed: int = 0) -> list[float]:
+    """Return how much each channel changes the image: the mean square change of D(z) for one of z, largest 1.
+
+    Parameters
+    ----------
+    autoencoder : LatentAutoencoder
+    latent : Tensor, shape (C, X, Y, Z)
+        E(x): the middle half of it, along each axis, is probed with noise, a channel at a time.
+    seed : int
+        Of the noise.
+    """
+    middle = tuple(slice(extent // 4, extent - extent // 4) for extent in latent.shape[1:])
+    z = latent[(slice(None), *middle)][None]
+    image = decode_volume(autoencoder, z)
+    noise = _PROBE_STD * torch.randn(z[0, 0].shape, generator=torch.Generator().manual_seed(seed))
+    changes = []
+    for channel in range(z.shape[1]):
+        probed = z.clone()
+        probed[0, channel] += noise
+        changes.append(float((decode_volume(autoencoder, probed) - image).square().mean()))
+    return [change / max(changes) for change in changes]

@@ -33,7 +33,8 @@ def weighted_square_loss(predicted: Tensor, target: Tensor, weights: Tensor | No
     Parameters
     ----------
     predicted, target : Tensor, shape (B, C, x, y, z)
-    weights : Tensor, shape (B, 1, x, y, z), optional
+    weights : Tensor, optional
+        Of a shape that goes with theirs.
     """
     squares = (predicted.float() - target) ** 2
     if weights is None:

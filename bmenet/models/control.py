@@ -1,6 +1,7 @@
 """The ControlNet: a copy of the denoiser's encoder that sees the hint and steers the frozen denoiser."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from monai.networks.nets import ControlNet
@@ -25,7 +26,7 @@ class HintControl(nn.Module):
         The denoiser's.
     latent_channels : int
         Of the image latent and of the edge latent, each.
-    reference_variance : float or None
+    reference_variance : sequence of float, (latent_channels,), or None
         Of E(r) about E(x), as it was trained with: see `CleanPrediction`.
 
     References
@@ -34,7 +35,9 @@ class HintControl(nn.Module):
     doi:10.1109/ICCV51070.2023.00355
     """
 
-    def __init__(self, config: PriorConfig, latent_channels: int, reference_variance: float | None = None) -> None:
+    def __init__(
+        self, config: PriorConfig, latent_channels: int, reference_variance: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
         self.multiple = latent_multiple(config)
         self.reference_variance = reference_variance

@@ -13,6 +13,7 @@ from bmenet.diffusion.prediction import CleanPrediction
 from bmenet.errors import TrainingError
 from bmenet.figures import panel
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
+from bmenet.inference.latent import channel_sensitivity
 from bmenet.losses.denoising import weighted_square_loss
 from bmenet.metrics.fidelity import hfen, psnr, ssim
 from bmenet.models.autoencoder import LatentAutoencoder
@@ -21,7 +22,7 @@ from bmenet.models.covariate_encoder import CovariateEncoder
 from bmenet.models.denoiser import Denoiser, Residuals
 from bmenet.models.fine_weights import load_fine
 from bmenet.models.weights import Spec
-from bmenet.training.encode import Latents
+from bmenet.training.encode import Latents, load_autoencoder
 from bmenet.training.encode_cases import CoarseCase, case_covariates, case_latents
 from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
@@ -40,10 +41,12 @@ _EDGE_FREE = 1.01
 
 
 class FineObjective:
-    """``w(x) |(z_0^ - z_0) / d|^2``, where the frozen denoiser, steered by the control, has its part in ``z_0^``.
+    """``w(x) sum_c q_c (z_0^ - z_0)^2 / sum_c q_c d_c^2``, the frozen denoiser, steered by the control, behind ``z_0^``.
 
     ``d`` is how far off ``z_0^`` may be before training, so that all timesteps have their say: in the published method,
-    where nothing is known of the reference, this is the loss of the noise. ``w = 1 + w_edge G(x) / mean G(x)`` on the
+    where nothing is known of the reference and all ``q_c`` are 1, this is the loss of the noise. ``q_c`` says how much a
+    latent channel changes the image: after scaling to unit variance some channels matter fifty times more than others,
+    and a loss that weighs them equally falls while the image gets worse. ``w = 1 + w_edge G(x) / mean G(x)`` on the
     latent grid makes it edge-sensitive. Now and then the edges are left out of the hint, so that the network works
     without them too and what they bring can be measured.
 
@@ -51,14 +54,23 @@ class FineObjective:
     ----------
     setting : Setting
     denoiser : Frozen
-    reference_variance : float or None
+    reference_variance : sequence of float or None
         Of E(r) about E(x): see `CleanPrediction`.
+    channel_weights : sequence of float, (C,)
+        ``q``.
     """
 
-    def __init__(self, setting: Setting, denoiser: Frozen, reference_variance: float | None) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        denoiser: Frozen,
+        reference_variance: Sequence[float] | None,
+        channel_weights: Sequence[float],
+    ) -> None:
         self.config = setting.config.fine
         self.schedule = NoiseSchedule(setting.config.diffusion)
         self.prediction = CleanPrediction(self.schedule, reference_variance)
+        self.channel_weights = torch.tensor(channel_weights, dtype=torch.float32).view(1, -1, 1, 1, 1)
         self.denoiser = denoiser
 
     def __call__(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -71,8 +83,10 @@ class FineObjective:
 
         control = network(noisy, timestep, covariates, hint)
         predicted = self.prediction(denoise, control, noisy, timestep, hint.chunk(2, dim=1)[0])
+        channels = self.channel_weights.to(noisy.device)
         spread = self.prediction.spread(timestep, noisy)
-        pair = predicted / spread, batch["latent"] / spread
+        unit = ((channels * spread**2).mean(dim=1, keepdim=True) / channels).sqrt()
+        pair = predicted / unit, batch["latent"] / unit
         weights = 1 + self.config.edge_weight * (batch["edges"] - 1)
         return weighted_square_loss(*pair, weights), {"unweighted": weighted_square_loss(*pair).detach()}
 
@@ -181,6 +195,9 @@ def train_fine(setting: Setting, signature: str) -> Trained:
     chances = [weights[case.code] for case in cases]
     variance = _reference_variance(unseen) if config.fine.anchored else None
     denoiser = cast(Denoiser, load_fine(setting.layout.weights("prior"), "prior")[0])
+    channel_weights = [1.0] * config.autoencoder.latent_channels
+    if config.fine.channel_weights == "decoder":
+        channel_weights = channel_sensitivity(load_autoencoder(setting, "autoencoder"), unseen[0]["latent"])
 
     def build() -> HintControl:
         network = HintControl(config.prior, config.autoencoder.latent_channels, variance)
@@ -197,24 +214,24 @@ def train_fine(setting: Setting, signature: str) -> Trained:
         held_out=unseen,
         timesteps=config.fine.max_timestep + 1,
         build=build,
-        objective=lambda dtype: FineObjective(setting, Frozen(denoiser, dtype), variance),
+        objective=lambda dtype: FineObjective(setting, Frozen(denoiser, dtype), variance, channel_weights),
         validation=lambda losses, dtype: FineValidation(setting, denoiser, losses, dtype),
     )
 
 
-def _reference_variance(unseen: Sequence[Latents]) -> float:
-    """Return the mean square of E(r) - E(x) inside the head, in cases that the Coarse-net was not trained on."""
+def _reference_variance(unseen: Sequence[Latents]) -> list[float]:
+    """Return, for each channel, the mean square of E(r) - E(x) inside the head, where the Coarse-net was not trained."""
     squares = []
     for example in unseen:
         error = example["hint"].chunk(2)[0] - example["latent"]
-        squares.append(float(error.square().mean(dim=0)[example["edges"][0] > _EDGE_FREE].mean()))
-    variance = sum(squares) / len(squares)
-    if not variance > 0:  # not a number, where there is no head
+        squares.append(error.square()[:, example["edges"][0] > _EDGE_FREE].mean(dim=1))
+    variance = torch.stack(squares).mean(dim=0)
+    if not bool((variance > 0).all()):  # not a number, where there is no head
         raise TrainingError(
-            f"fine.anchored: expected coarse results that differ from the clean volumes; got a variance of {variance}"
-            " on validation subjects; look at data/coarse, or set fine.anchored to false"
+            "fine.anchored: expected coarse results that differ from the clean volumes; got a variance of"
+            f" {variance.tolist()} on validation subjects; look at data/coarse, or set fine.anchored to false"
         )
-    return variance
+    return variance.tolist()
 
 
 def _validation_sampling(max_timestep: int) -> SamplingConfig:

@@ -28,14 +28,15 @@ def test_nothing_known_of_the_reference_is_the_published_method():
     got = prediction(denoiser(without, steered), CONTROL, noisy, TIMESTEP, draw(3))
     torch.testing.assert_close(got, expected)
     # As does a reference that is as good as unknown; and the loss in units of the spread is that of the noise.
-    vague = CleanPrediction(SCHEDULE, 1e6)(denoiser(without, steered), CONTROL, noisy, TIMESTEP, draw(3))
+    vague = CleanPrediction(SCHEDULE, [1e6] * 3)(denoiser(without, steered), CONTROL, noisy, TIMESTEP, draw(3))
     torch.testing.assert_close(vague, expected, atol=1e-2, rtol=0)
-    torch.testing.assert_close(prediction.spread(TIMESTEP, noisy), SCHEDULE.noise_level(TIMESTEP, noisy))
+    level = SCHEDULE.noise_level(TIMESTEP, noisy)
+    torch.testing.assert_close(prediction.spread(TIMESTEP, noisy), level)
 
 
 def test_a_perfect_reference_is_believed():
     reference = draw(3)
-    got = CleanPrediction(SCHEDULE, 1e-10)(denoiser(draw(1), draw(2)), CONTROL, draw(0), TIMESTEP, reference)
+    got = CleanPrediction(SCHEDULE, [1e-10] * 3)(denoiser(draw(1), draw(2)), CONTROL, draw(0), TIMESTEP, reference)
     torch.testing.assert_close(got, reference, atol=1e-3, rtol=0)
 
 
@@ -46,7 +47,7 @@ def test_two_witnesses_together_are_nearer_the_truth_than_either():
     noisy = SCHEDULE.add_noise(clean, noise, TIMESTEP)
     # A prior that knows nothing: it takes all of z_t for signal.
     blind = torch.zeros(SHAPE)
-    prediction = CleanPrediction(SCHEDULE, variance)
+    prediction = CleanPrediction(SCHEDULE, [variance] * 3)
     got = prediction(denoiser(blind, blind), CONTROL, noisy, TIMESTEP, reference)
     error = (got - clean).square().mean(dim=(1, 2, 3, 4))
     by_noise = SCHEDULE.noise_level(TIMESTEP, clean).flatten() ** 2
@@ -58,7 +59,7 @@ def test_two_witnesses_together_are_nearer_the_truth_than_either():
 
 def test_the_control_corrects_by_the_spread():
     noisy, without, steered, reference = draw(0), draw(1), draw(2), draw(3)
-    prediction = CleanPrediction(SCHEDULE, 0.04)
+    prediction = CleanPrediction(SCHEDULE, [0.04, 0.4, 0.004])
     untrained = prediction(denoiser(without, without), CONTROL, noisy, TIMESTEP, reference)
     corrected = prediction(denoiser(without, steered), CONTROL, noisy, TIMESTEP, reference)
     torch.testing.assert_close(
@@ -66,7 +67,7 @@ def test_the_control_corrects_by_the_spread():
     )
 
 
-@pytest.mark.parametrize("variance", [None, 0.04])
+@pytest.mark.parametrize("variance", [None, [0.04] * 3])
 def test_each_denoiser_pass_is_made_only_where_it_counts(variance):
     asked = []
 

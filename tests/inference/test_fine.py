@@ -47,7 +47,7 @@ def test_no_change_in_the_latent_is_no_change_in_the_image(net, coarse, monkeypa
 
 
 def test_an_untrained_control_leaves_a_good_reference_as_it_is(coarse):
-    anchored, published = make_fine_net(reference_variance=1e-6), make_fine_net()
+    anchored, published = make_fine_net(reference_variance=[1e-6] * 3), make_fine_net()
     free = _with(guidance=SAMPLING.guidance.model_copy(update={"scale": 0.0}))
     change = {
         name: np.abs(net.restore(coarse, free).data - coarse).mean()

@@ -161,7 +161,7 @@ def test_latents_of_other_weights_are_encoded_anew(setting: Setting) -> None:
 
 def test_edges_are_left_out_of_the_hint_as_often_as_told(setting: Setting) -> None:
     config = setting.config.model_copy(update={"fine": setting.config.fine.model_copy(update={"edge_dropout": 0.25})})
-    objective = fine.FineObjective(Setting(config, setting.layout, setting.split), None, None)  # type: ignore[arg-type]
+    objective = fine.FineObjective(Setting(config, setting.layout, setting.split), None, None, [1.0] * 3)  # type: ignore[arg-type]
     hint = torch.ones(4, 6, 2, 2, 2)
     shown = objective._hint({"hint": hint, "die": torch.tensor([0.0, 0.2, 0.25, 0.9])})
     assert shown[:, :3].min() == 1
@@ -203,7 +203,7 @@ def test_the_control_s_loss_weighs_edges(setting: Setting) -> None:
     def loss(edge_weight: float) -> float:
         section = setting.config.fine.model_copy(update={"edge_weight": edge_weight})
         config = setting.config.model_copy(update={"fine": section})
-        objective = fine.FineObjective(Setting(config, setting.layout, {}), lambda *_: wrong_at_edges, None)  # type: ignore
+        objective = fine.FineObjective(Setting(config, setting.layout, {}), lambda *_: wrong_at_edges, None, [1.0] * 3)  # type: ignore
         return float(objective(lambda *_: None, batch)[0])  # type: ignore[arg-type]
 
     assert loss(0.0) == pytest.approx(0.5)
@@ -220,10 +220,10 @@ def test_a_damaged_latent_is_encoded_again(setting: Setting) -> None:
     assert torch.equal(first, encode.clean_latents(setting, ["sub-01"])["sub-01"]["latent"])
 
 
-def _anchored_objective(setting: Setting, variance: float | None, answer: torch.Tensor) -> fine.FineObjective:
+def _anchored_objective(setting: Setting, variance: list[float] | None, answer: torch.Tensor) -> fine.FineObjective:
     section = setting.config.fine.model_copy(update={"edge_weight": 0.0})
     config = setting.config.model_copy(update={"fine": section})
-    return fine.FineObjective(Setting(config, setting.layout, {}), lambda *_: answer, variance)  # type: ignore
+    return fine.FineObjective(Setting(config, setting.layout, {}), lambda *_: answer, variance, [1.0] * 3)  # type: ignore
 
 
 def test_the_reference_in_the_hint_is_a_witness(setting: Setting) -> None:
@@ -234,7 +234,7 @@ def test_the_reference_in_the_hint_is_a_witness(setting: Setting) -> None:
     batch = {"latent": latent, "noise": noise, "edges": torch.ones(1, 1, 16, 16, 16), "covariates": torch.zeros(1, 4)}
     batch |= {"timestep": torch.tensor([100])}
     # A denoiser that sees no noise anywhere: what is left is as large as the spread, hence a loss of 1.
-    objective = _anchored_objective(setting, variance, torch.zeros(shape))
+    objective = _anchored_objective(setting, [variance] * 3, torch.zeros(shape))
 
     def loss(hint: torch.Tensor) -> float:
         return float(objective(lambda *_: None, batch | {"hint": hint})[0])  # type: ignore[arg-type]
@@ -250,8 +250,8 @@ def test_variance_of_the_reference_is_measured_inside_the_head() -> None:
     edges = torch.ones(1, 4, 4, 4)
     edges[:, :2] = 2
     example = {"latent": latent, "hint": torch.cat([reference, latent]), "edges": edges}
-    assert fine._reference_variance([example]) == pytest.approx(0.25)
-    with pytest.raises(TrainingError, match="got a variance of 0"):
+    assert fine._reference_variance([example]) == pytest.approx([0.25] * 3)
+    with pytest.raises(TrainingError, match="got a variance of .0.0"):
         fine._reference_variance([example | {"hint": torch.cat([latent, latent])}])
 
 
@@ -259,7 +259,8 @@ def test_the_variance_is_kept_with_the_weights_unless_published(setting: Setting
     for kind in TRAININGS:
         _train(setting, kind)
     kept = json.loads((setting.layout.weights("fine") / "model.json").read_text())["reference_variance"]
-    assert kept > 0
+    assert len(kept) == 3
+    assert min(kept) > 0
     assert FineNet.from_folder(setting.layout.weights_folder).control.reference_variance == kept
     section = setting.config.fine.model_copy(update={"anchored": False})
     _train(replace(setting, config=setting.config.model_copy(update={"fine": section})), "fine")
@@ -280,9 +281,11 @@ def test_validation_is_the_mean_over_subjects(setting: Setting) -> None:
     for kind in TRAININGS:
         _train(setting, kind)
     net = FineNet.from_folder(setting.layout.weights_folder)
+    two = setting.config.training.model_copy(update={"validation_volumes": 2})
+    config = setting.config.model_copy(update={"training": two})
     metrics = []
     for subjects in (["sub-01"], ["sub-03"], ["sub-01", "sub-03"]):
-        these = replace(setting, split=setting.split | {"validation": subjects})
+        these = replace(setting, config=config, split=setting.split | {"validation": subjects})
         validation = fine.FineValidation(these, net.denoiser, lambda *_: (0.0, {}), torch.float32)  # type: ignore
         score, found = validation(net.control, 1)
         assert score == found["val.psnr_brain.fine"]
@@ -295,3 +298,35 @@ def test_a_covariate_that_nobody_tells_is_not_informed() -> None:
     people = {"a": {"age": None, "sex": "F"}, "b": {"age": None, "sex": None}}
     assert informed_covariates(people, ["a", "b", "c"]) == [True, False, True, True]
     assert informed_covariates(people, ["b"]) == [False, False, True, True]
+
+
+def test_channels_weigh_by_what_they_do_to_the_image(setting: Setting) -> None:
+    shape = (1, 3, 4, 4, 4)
+    batch = {"latent": torch.zeros(shape), "noise": torch.zeros(shape), "hint": torch.zeros(1, 6, 4, 4, 4)}
+    batch |= {"edges": torch.ones(1, 1, 4, 4, 4), "covariates": torch.zeros(1, 4), "timestep": torch.tensor([10])}
+
+    def loss(channel: int, weights: list[float]) -> float:
+        wrong = torch.zeros(shape)
+        wrong[:, channel] = 1
+        objective = fine.FineObjective(setting, lambda *_: wrong, None, weights)  # type: ignore[arg-type]
+        return float(objective(lambda *_: None, batch)[0])  # type: ignore[arg-type]
+
+    assert [loss(channel, [1.0, 1.0, 1.0]) for channel in range(3)] == pytest.approx([1 / 3] * 3)
+    assert [loss(channel, [1.0, 0.5, 0.1]) for channel in range(3)] == pytest.approx([1 / 1.6, 0.5 / 1.6, 0.1 / 1.6])
+
+
+def test_the_covariate_loss_pulls_back_from_the_ends(setting: Setting) -> None:
+    section = setting.config.covariates.model_copy(update={"denoising_weight": 0.0})
+    config = setting.config.model_copy(update={"covariates": section})
+    objective = covariates.CovariateObjective(replace(setting, config=config), None)  # type: ignore[arg-type]
+    batch = {"seen": torch.zeros(1), "covariates": torch.full((1, 4), 0.4), "is_known": torch.tensor([[1.0, 1, 1, 0]])}
+
+    def slope(logit: float) -> torch.Tensor:
+        logits = torch.full((1, 4), logit, requires_grad=True)
+        total, _ = objective(lambda _: torch.sigmoid(logits), batch)  # type: ignore[arg-type]
+        return torch.autograd.grad(total, logits)[0][0]
+
+    # Far from the target the pull does not fade, and what is not known is not pulled.
+    assert slope(-8.0)[:3].tolist() == pytest.approx([-0.4 / 3] * 3, rel=0.01)
+    assert slope(8.0)[:3].tolist() == pytest.approx([0.6 / 3] * 3, rel=0.01)
+    assert float(slope(-8.0)[3]) == 0

@@ -124,13 +124,13 @@ def test_value_out_of_its_range_is_refused(raw, key, value, message):
     [
         ("degradation.codes", ["110"], r"params: evaluate\.codes: expected 000 or codes of .*; got \['111'\] too"),
         ("fine.max_timestep", 1000, r"params: fine\.max_timestep: expected less than .*\(1000\); got 1000"),
-        ("sampling.start_timestep", 151, r"params: sampling\.start_timestep: expected at most .*\(150\).*; got 151"),
+        ("sampling.start_timestep", 401, r"params: sampling\.start_timestep: expected at most .*\(400\).*; got 401"),
         (
             "sampling.start",
             "noise",
-            r"params: sampling\.start: expected 'reference', or fine\.max_timestep 999.*with 150",
+            r"params: sampling\.start: expected 'reference', or fine\.max_timestep 999.*with 400",
         ),
-        ("sampling.steps", 52, r"params: sampling\.steps: expected at most 51, .*; got 52"),
+        ("sampling.steps", 302, r"params: sampling\.steps: expected at most 301, .*; got 302"),
         ("sampling.guidance.start", 1001, r"params: sampling\.guidance\.start: expected at most .*\(1000\); got 1001"),
     ],
 )

@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from bmenet.covariates import COVARIATES, UNKNOWN
 
-_NORM = ("group", {"num_groups": 8})
-"""Batches are small and volumes few: the norm must not depend on who shares the batch."""
+_NORM_GROUPS = 8
 
 
 class CovariateEncoder(nn.Module):
@@ -40,9 +39,8 @@ class CovariateEncoder(nn.Module):
         self.reduction = reduction
         tells = torch.tensor([True] * len(COVARIATES) if informed is None else list(informed))
         self.register_buffer("informed", tells, persistent=False)
-        self.network = resnet18(
-            spatial_dims=3, n_input_channels=1, num_classes=len(COVARIATES), norm=_NORM, widen_factor=width
-        )
+        self.network = resnet18(spatial_dims=3, n_input_channels=1, num_classes=len(COVARIATES), widen_factor=width)
+        _use_group_norms(self.network)
         # Untrained, every covariate is 0.5: unknown.
         self.network.fc = nn.Linear(self.network.in_planes, len(COVARIATES))
         for parameter in self.network.fc.parameters():
@@ -65,3 +63,15 @@ class CovariateEncoder(nn.Module):
 def covariate_encoder_from_spec(spec: dict[str, Any]) -> CovariateEncoder:
     """Build the network that a weights folder's ``model.json`` describes."""
     return CovariateEncoder(spec["reduction"], spec["width"], spec["informed"])
+
+
+def _use_group_norms(network: nn.Module) -> None:
+    """Put a group norm in the place of every batch norm, in place.
+
+    Batches are small and volumes few: the norm must not depend on who shares the batch. MONAI's `resnet18` hands its
+    argument `norm` to the first layer alone (1.6).
+    """
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm3d):
+                setattr(module, name, nn.GroupNorm(_NORM_GROUPS, child.num_features))

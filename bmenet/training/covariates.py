@@ -4,7 +4,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bmenet.covariates import COVARIATES, RANGES
 from bmenet.diffusion.noise_schedule import NoiseSchedule
@@ -27,18 +26,11 @@ from bmenet.training.setting import Setting
 _SEEN_MM = 4
 """The encoder sees volumes averaged to voxels of this edge."""
 
-_LEAST = 1e-6
-"""A covariate is taken to be at least this far from 0 and from 1, where the cross-entropy is infinite."""
-
 Example = dict[str, Tensor]
 
 
 class CovariateObjective:
-    """``w_s H(c, c^)`` where c is known, plus ``w_d |epsilon^(z_t, t, c^) - epsilon|^2``.
-
-    H is the cross-entropy: least where c^ is c, like a square, but steep where c^ is 0 or 1 and c is not. With squares the
-    encoder was driven to 0 in every covariate and stayed there.
-    """
+    """``w_s |c^ - c|^2`` where c is known, plus ``w_d |epsilon^(z_t, t, c^) - epsilon|^2``."""
 
     def __init__(self, setting: Setting, denoiser: Frozen) -> None:
         self.config = setting.config.covariates
@@ -49,16 +41,14 @@ class CovariateObjective:
         """Return the weighted sum and its unweighted terms."""
         covariates = network(batch["seen"])
         is_known = batch["is_known"]
-        entropy = functional.binary_cross_entropy(
-            covariates.float().clamp(_LEAST, 1 - _LEAST), batch["covariates"], reduction="none"
-        )
-        terms = {"supervised": (entropy * is_known).sum() / is_known.sum().clamp_min(1)}
+        squares = (covariates.float() - batch["covariates"]) ** 2 * is_known
+        terms = {"supervised": squares.sum() / is_known.sum().clamp_min(1)}
         if self.config.denoising_weight > 0:
             noisy = self.schedule.add_noise(batch["latent"], batch["noise"], batch["timestep"])
             predicted = self.denoiser(noisy, batch["timestep"], covariates)
             terms["denoising"] = weighted_square_loss(predicted, batch["noise"])
         weights = {"supervised": self.config.supervised_weight, "denoising": self.config.denoising_weight}
-        total = sum((weights[name] * term for name, term in terms.items()), start=entropy.new_zeros(()))
+        total = sum((weights[name] * term for name, term in terms.items()), start=squares.new_zeros(()))
         return total, {name: term.detach() for name, term in terms.items()}
 
 

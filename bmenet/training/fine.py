@@ -41,13 +41,13 @@ _EDGE_FREE = 1.01
 
 
 class FineObjective:
-    """``w(x) sum_c q_c (z_0^ - z_0)^2 / sum_c q_c d_c^2``, the frozen denoiser, steered by the control, behind ``z_0^``.
+    """``w(x) sum_c q_c (z_0^ - z_0)^2 / sum_c q_c d_c^2``, with the frozen denoiser and the control behind ``z_0^``.
 
     ``d`` is how far off ``z_0^`` may be before training, so that all timesteps have their say: in the published method,
-    where nothing is known of the reference and all ``q_c`` are 1, this is the loss of the noise. ``q_c`` says how much a
-    latent channel changes the image: after scaling to unit variance some channels matter fifty times more than others,
-    and a loss that weighs them equally falls while the image gets worse. ``w = 1 + w_edge G(x) / mean G(x)`` on the
-    latent grid makes it edge-sensitive. Now and then the edges are left out of the hint, so that the network works
+    where nothing is known of the reference and all ``q_c`` are 1, this is the loss of the noise. ``q_c`` says how much
+    a latent channel changes the image: after scaling to unit variance some channels matter fifty times more than
+    others, and a loss that weighs them equally falls while the image gets worse. ``w = 1 + w_edge G(x) / mean G(x)`` on
+    the latent grid makes it edge-sensitive. Now and then the edges are left out of the hint, so that the network works
     without them too and what they bring can be measured.
 
     Parameters
@@ -220,7 +220,7 @@ def train_fine(setting: Setting, signature: str) -> Trained:
 
 
 def _reference_variance(unseen: Sequence[Latents]) -> list[float]:
-    """Return, for each channel, the mean square of E(r) - E(x) inside the head, where the Coarse-net was not trained."""
+    """Return the mean square of E(r) - E(x) by channel, inside the head, where the Coarse-net was not trained."""
     squares = []
     for example in unseen:
         error = example["hint"].chunk(2)[0] - example["latent"]

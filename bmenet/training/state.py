@@ -60,8 +60,10 @@ class TrainingState:
         return cls(network, optimiser, averaged, _snapshot(averaged))
 
     def average(self, decay: float) -> None:
-        """Move the averaged weights towards the network's by ``1 - decay``."""
+        """Move the averaged weights towards the network's by ``1 - decay``; buffers are taken over."""
         with torch.no_grad():
+            for averaged, current in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+                averaged.copy_(current)
             torch._foreach_lerp_(list(self.averaged.parameters()), list(self.network.parameters()), 1 - decay)
 
     def rank(self, score: float) -> None:

@@ -107,7 +107,7 @@ def test_progress_covers_all_samples(net, coarse):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"start_timestep": 700}, "start_timestep: expected at most 150.*got 700"),
+        ({"start_timestep": 700}, "start_timestep: expected at most 400.*got 700"),
         ({"start": "noise"}, "got 999"),
         ({"steps": 102}, "steps: expected at most 101.*got 102"),
     ],

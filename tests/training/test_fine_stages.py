@@ -251,7 +251,7 @@ def test_variance_of_the_reference_is_measured_inside_the_head() -> None:
     edges[:, :2] = 2
     example = {"latent": latent, "hint": torch.cat([reference, latent]), "edges": edges}
     assert fine._reference_variance([example]) == pytest.approx([0.25] * 3)
-    with pytest.raises(TrainingError, match="got a variance of .0.0"):
+    with pytest.raises(TrainingError, match=r"got a variance of \[0\.0"):
         fine._reference_variance([example | {"hint": torch.cat([latent, latent])}])
 
 
@@ -313,20 +313,3 @@ def test_channels_weigh_by_what_they_do_to_the_image(setting: Setting) -> None:
 
     assert [loss(channel, [1.0, 1.0, 1.0]) for channel in range(3)] == pytest.approx([1 / 3] * 3)
     assert [loss(channel, [1.0, 0.5, 0.1]) for channel in range(3)] == pytest.approx([1 / 1.6, 0.5 / 1.6, 0.1 / 1.6])
-
-
-def test_the_covariate_loss_pulls_back_from_the_ends(setting: Setting) -> None:
-    section = setting.config.covariates.model_copy(update={"denoising_weight": 0.0})
-    config = setting.config.model_copy(update={"covariates": section})
-    objective = covariates.CovariateObjective(replace(setting, config=config), None)  # type: ignore[arg-type]
-    batch = {"seen": torch.zeros(1), "covariates": torch.full((1, 4), 0.4), "is_known": torch.tensor([[1.0, 1, 1, 0]])}
-
-    def slope(logit: float) -> torch.Tensor:
-        logits = torch.full((1, 4), logit, requires_grad=True)
-        total, _ = objective(lambda _: torch.sigmoid(logits), batch)  # type: ignore[arg-type]
-        return torch.autograd.grad(total, logits)[0][0]
-
-    # Far from the target the pull does not fade, and what is not known is not pulled.
-    assert slope(-8.0)[:3].tolist() == pytest.approx([-0.4 / 3] * 3, rel=0.01)
-    assert slope(8.0)[:3].tolist() == pytest.approx([0.6 / 3] * 3, rel=0.01)
-    assert float(slope(-8.0)[3]) == 0

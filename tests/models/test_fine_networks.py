@@ -120,6 +120,17 @@ def test_covariate_encoder_knows_nothing_before_training(phantom):
 
 
 @torch.no_grad()
+def test_covariate_encoder_sees_a_volume_the_same_in_whatever_company(phantom):
+    volume = torch.from_numpy(phantom.data)[None, None]
+    encoder = CovariateEncoder(1, 0.125).train()
+    torch.nn.init.normal_(encoder.network.fc.weight)
+    alone, together = encoder.encode(volume)[0], encoder.encode(torch.cat([volume, 5 * volume.flip(2) + 1]))[0]
+    torch.testing.assert_close(alone, together, atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone, encoder.eval().encode(volume)[0], atol=1e-5, rtol=0)
+    assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in encoder.modules())
+
+
+@torch.no_grad()
 def test_covariates_that_the_prior_never_learned_stay_unknown(phantom):
     volume = torch.from_numpy(phantom.data)[None, None]
     encoder = CovariateEncoder(1, 0.125, informed=[True, False, False, True]).eval()

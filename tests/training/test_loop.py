@@ -100,6 +100,15 @@ def test_averaged_weights_follow_the_network_slowly(tmp_path: Path) -> None:
     torch.testing.assert_close(training.state.averaged.weight, expected.detach())
 
 
+def test_averaged_weights_have_the_network_s_buffers(tmp_path: Path) -> None:
+    training = Training(tmp_path, steps=1)
+    for network in (training.state.network, training.state.averaged):
+        network.register_buffer("seen", torch.zeros(2))
+    training.state.network.seen += 3
+    training.state.average(0.9)
+    assert training.state.averaged.seen.tolist() == [3, 3]
+
+
 def test_optimiser_follows_the_schedule(tmp_path: Path) -> None:
     training = Training(tmp_path, steps=6)
     training.run()

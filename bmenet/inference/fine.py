@@ -33,10 +33,10 @@ from bmenet.seeding import derive_seed
 
 DEFAULT_SAMPLING = SamplingConfig(
     solver="dpmsolver++",
-    steps=4,
+    steps=1,
     start="reference",
     start_timestep=300,
-    guidance=GuidanceConfig(scale=0.02, start=300, power=1.0, window=9),
+    guidance=GuidanceConfig(scale=0.02, start=400, power=1.0, window=9),
     compose="residual",
     strength=1.0,
     samples=1,

@@ -5,11 +5,13 @@ MNI152 template stands in for a subject, and an untrained network for a trained 
 """
 
 import argparse
+import os
 import resource
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -50,19 +52,19 @@ def main() -> None:
 
 
 def _degradations(table: Table, config: Config, clean: Volume, runs: int) -> Volume:
-    """Time every code, and motion against the textbook's whole volumes; return the `111` volume."""
+    """Time every code, and motion against the textbook's whole volumes and FFTs; return the `111` volume."""
     preset = config.degradation.presets["moderate"]
     for code in config.degradation.codes:
         seeds = iter(range(runs + 1))
         _row(table, f"degrade {code}", lambda code=code, seeds=seeds: _degrade(preset, code, clean, next(seeds)), runs)
     parameters = motion.draw(preset.motion, clean, generator(0))
-    _row(
-        table,
-        "motion: the box that the head touches",
-        lambda: motion.apply(clean, 1.0, parameters),
-        runs,
-        lambda: _motion_by_fft(clean, parameters),
-    )
+
+    def in_one_thread() -> np.ndarray:
+        with patch.dict(os.environ, OMP_NUM_THREADS="1"):
+            return motion.apply(clean, 1.0, parameters)
+
+    _row(table, "motion, one thread: only the head", in_one_thread, runs, lambda: _motion_by_fft(clean, parameters))
+    _row(table, "motion, all threads", lambda: motion.apply(clean, 1.0, parameters), runs, in_one_thread)
     return _degrade(preset, "111", clean, 0)
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from bmenet.config import Config, load_config
 from bmenet.diffusion.guidance import ProgressiveConstraint
 from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.diffusion.prediction import CleanPrediction
 from bmenet.grid import standard_grid
 from bmenet.inference.fine import FineNet
 from bmenet.inference.latent import decode_volume, decode_with_gradient, encode_volume
@@ -47,10 +48,19 @@ def main() -> None:
         config.sampling.guidance, lambda z: decode_with_gradient(net.autoencoder, z, dtype), volume
     )
 
+    prediction = CleanPrediction(net.schedule, net.control.reference_variance)
+
     @torch.no_grad()
     def step() -> None:
         with autocast("cpu", dtype):
-            net.denoiser(latent, timestep, covariates, net.control(latent, timestep, covariates, hint))
+            control = net.control(latent, timestep, covariates, hint)
+            prediction(
+                lambda residuals: net.denoiser(latent, timestep, covariates, residuals),
+                control,
+                latent,
+                timestep,
+                latent,
+            )
 
     guided = sum(t < config.sampling.guidance.start for t in _timesteps(config, net))
     table = Table(

@@ -51,7 +51,7 @@ class NoiseSchedule:
         return (noisy_latent - (1 - power).sqrt() * noise) / power.sqrt()
 
     def noise_level(self, timestep: Tensor, like: Tensor) -> Tensor:
-        """Return ``s = sqrt((1 - abar_t) / abar_t)``, the noise in ``z_t / sqrt(abar_t)``.
+        """Return ``sigma = sqrt((1 - abar_t) / abar_t)``, the noise in ``z_t / sqrt(abar_t)``.
 
         Its shape, (B, 1, 1, 1, 1), its device and its number format are those that go with `like`.
         """

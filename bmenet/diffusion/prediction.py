@@ -18,16 +18,19 @@ class CleanPrediction:
     """Predict ``z_0`` from two witnesses and what the control learnt to add.
 
     Of a clean latent the reference says ``E(r) = z_0 + e`` with an error of variance v, and the noisy latent
-    ``z_t / alpha = z_0 + s n``. With ``w = v / (s^2 + v)``, the share that the noisy latent's word deserves,
+    ``z_t / sqrt(abar_t) = z_0 + sigma n``, the two errors independent. With ``w = v / (sigma^2 + v)``, the share that
+    the noisy latent's word deserves,
 
-        z_0^ = (1 - w) E(r) + w z_0(epsilon) - s sqrt(w) (epsilon_h - epsilon),
+        z_0^ = (1 - w) E(r) + w z_0(epsilon) - sigma sqrt(w) (epsilon_h - epsilon),
 
     where ``epsilon`` is the frozen denoiser's noise, ``epsilon_h`` that of the denoiser steered by the control, and
-    ``z_0(epsilon)`` the clean latent that goes with it. ``s sqrt(w)`` is the deviation of what the two witnesses
+    ``z_0(epsilon)`` the clean latent that goes with it. ``sigma sqrt(w)`` is the deviation of what the two witnesses
     leave open, so that the control has something of the size of 1 to learn at every timestep; an untrained control
     leaves them as they are. A reference of which nothing is known (v infinite) gives the published method back,
     ``z_0^ = z_0(epsilon_h)``. After Karras et al. (2022), "Elucidating the design space of diffusion-based generative
     models", section 5, arXiv:2206.00364, who weigh the noisy image so.
+
+    A reverse process that starts from the reference, noised, counts it twice: start where w is small.
 
     Parameters
     ----------
@@ -62,7 +65,7 @@ class CleanPrediction:
         return (1 - share) * reference_latent + share * prior - self.spread(timestep, noisy_latent) * (steered - noise)
 
     def spread(self, timestep: Tensor, like: Tensor) -> Tensor:
-        """Return ``s sqrt(w)``, of the shape (B, C, 1, 1, 1): how far off ``z_0^`` may well be before training."""
+        """Return ``sigma sqrt(w)``, of the shape (B, C, 1, 1, 1): how far off ``z_0^`` may well be before training."""
         return self.schedule.noise_level(timestep, like) * self._share(timestep, like) ** 0.5
 
     def _share(self, timestep: Tensor, like: Tensor) -> Tensor:

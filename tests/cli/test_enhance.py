@@ -156,7 +156,7 @@ def test_enhance_refuses_a_start_that_was_not_trained(bmenet, scan_path):
     out = scan_path.with_name("out.nii.gz")
     result = bmenet("enhance", scan_path, out, "--stage", "fine", "--start", 900)
     assert result.exit_code == 1
-    assert "start_timestep: expected at most 150" in result.stderr
+    assert "start_timestep: expected at most 400" in result.stderr
     assert not out.exists()
 
 

@@ -53,7 +53,7 @@ def test_two_witnesses_together_are_nearer_the_truth_than_either():
     by_noise = SCHEDULE.noise_level(TIMESTEP, clean).flatten() ** 2
     assert (error < 0.9 * torch.minimum(by_noise, torch.tensor(variance))).all()
     # What is left is as large as `spread` says, so that a control learns something of the size of 1.
-    spread = prediction.spread(TIMESTEP, clean).flatten() ** 2
+    spread = prediction.spread(TIMESTEP, clean)[:, 0].flatten() ** 2
     torch.testing.assert_close(error, spread, rtol=0.1, atol=0)
 
 

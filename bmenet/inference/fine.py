@@ -38,7 +38,7 @@ DEFAULT_SAMPLING = SamplingConfig(
     start_timestep=300,
     guidance=GuidanceConfig(scale=0.02, start=400, power=1.0, window=9),
     compose="residual",
-    strength=1.0,
+    strength=0.75,
     samples=1,
 )
 """What is done where no params.yaml says otherwise."""

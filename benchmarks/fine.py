@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bmenet.config import Config, load_config
+from bmenet.config import Config, SamplingConfig, load_config
 from bmenet.diffusion.guidance import ProgressiveConstraint
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.diffusion.prediction import CleanPrediction
@@ -62,6 +62,10 @@ def main() -> None:
                 latent,
             )
 
+    def one_sample(steps: int) -> SamplingConfig:
+        return config.sampling.model_copy(update={"steps": steps, "samples": 1})
+
+    samples = config.sampling.samples
     guided = sum(t < config.sampling.guidance.start for t in _timesteps(config, net))
     table = Table(
         title=f"{config.grid.spacing_mm} mm, latent {tuple(latent.shape[2:])}, {torch.get_num_threads()} threads"
@@ -75,10 +79,14 @@ def main() -> None:
             lambda: encode_volume(net.autoencoder, volume, dtype),
             lambda: encode_volume(net.autoencoder, volume),
         ),
-        ("decode", "2", lambda: decode_volume(net.autoencoder, latent, dtype), None),
-        ("denoiser and ControlNet, a step", str(config.sampling.steps), step, None),
-        ("constraint, a step", str(guided), lambda: constraint.gradient(latent), None),
+        ("decode", str(1 + samples), lambda: decode_volume(net.autoencoder, latent, dtype), None),
+        ("denoiser twice and ControlNet, a step", str(config.sampling.steps * samples), step, None),
+        ("constraint, a step", str(guided * samples), lambda: constraint.gradient(latent), None),
         ("whole second stage", "", lambda: net.restore(clean, config.sampling), None),
+        *(
+            (f"whole, one sample of {steps} steps", "", lambda steps=steps: net.restore(clean, one_sample(steps)), None)
+            for steps in (1, 5, 9)
+        ),
     ]
     for name, times, function, base_line in rows:
         base = f"{_median(base_line, arguments.runs):.2f}" if base_line else ""

@@ -1,12 +1,15 @@
 """`bmenet enhance`: same grid out as in, clear refusals, nothing half-written, nobody's name."""
 
+import base64
 import gzip
 import os
+import re
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from bmenet.quality import MEASURES
 from tests.fine_networks import make_fine_net, save_fine_net
 
 CANARY = "JaneDoe19"
@@ -172,3 +175,86 @@ def test_enhance_without_the_second_stage_s_networks_says_what_to_do(bmenet, sca
 def test_enhance_takes_values_out_of_range_for_wrong_use(bmenet, scan_path, options):
     out = scan_path.with_name("out.nii.gz")
     assert bmenet("enhance", scan_path, out, "--stage", "fine", *options).exit_code == 2
+
+
+@pytest.fixture
+def quality(monkeypatch):
+    """Let every measure be the number of voxels above 0: the phantom's tissues are too few to be segmented."""
+    from bmenet.quality import scans
+    from bmenet.quality.measure import Quality
+
+    def measure_scan(path, device, on_step):
+        count = float(np.count_nonzero(np.asarray(nib.load(path).dataobj) > 0))
+        values = dict.fromkeys(MEASURES, count) | {"efc": None}
+        return scans.ScanQuality(Quality(values, {"efc": "no air here"}), True, 1.0, (f"{path}: a note",))
+
+    monkeypatch.setattr(scans, "measure_scan", measure_scan)
+
+
+def embedded_volumes(page: str) -> list[bytes]:
+    return [
+        gzip.decompress(base64.b64decode(found)) for found in re.findall(r'id="volume-\d+">([A-Za-z0-9+/=]+)<', page)
+    ]
+
+
+@pytest.mark.usefixtures("lone_brain", "weights", "quality")
+def test_enhance_writes_a_report_beside_its_output(bmenet, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    result = bmenet("enhance", scan_path, out, "--report")
+    assert (result.exit_code, result.stdout) == (0, f"{out}\n")
+    report = scan_path.with_name("out.html")
+    assert re.search(rf"report: {report} \(\d+\.\d MB\)", result.stderr)
+    page = report.read_text(encoding="utf-8")
+    before, after, difference = (nib.Nifti1Image.from_bytes(packed) for packed in embedded_volumes(page))
+    change = after.get_fdata() - before.get_fdata()
+    assert np.corrcoef(change.ravel(), difference.get_fdata().ravel())[0, 1] > 0.95
+    assert "similarity 0.90" in page
+    assert "no air here." in page
+    count = np.count_nonzero(np.asarray(nib.load(scan_path).dataobj))
+    assert f"<td>{count}.000</td>" in page
+    assert '"name": "before"' in page
+
+
+@pytest.mark.usefixtures("lone_brain", "both_stages", "quality")
+def test_a_report_passes_on_nothing_that_tells_whose_scan_it_is(bmenet, scan_path):
+    out = scan_path.with_name(f"{CANARY}_out.nii.gz")
+    options = ("--stage", "fine", "--samples", 2, "--steps", 2, "--start", 100, "--guidance", 0, "--report")
+    assert bmenet("enhance", scan_path, out, *options).exit_code == 0
+    page = scan_path.with_name(f"{CANARY}_out.html").read_text(encoding="utf-8")
+    pictures = [base64.b64decode(found) for found in re.findall(r'src="data:image/png;base64,([A-Za-z0-9+/=]+)', page)]
+    volumes = embedded_volumes(page)
+    assert (len(volumes), len(pictures)) == (4, 1)
+    for told in (page.encode(), *volumes, *pictures):
+        assert CANARY.encode() not in told
+        assert str(scan_path.parent).encode() not in told
+
+
+@pytest.mark.usefixtures("lone_brain", "both_stages", "quality")
+def test_a_report_tells_how_the_second_stage_was_run_and_from_which_weights(bmenet, scan_path, weights):
+    out = scan_path.with_name("out.nii")
+    options = ("--stage", "fine", "--samples", 2, "--steps", 2, "--start", 100, "--seed", 7, "--space", "template")
+    assert bmenet("enhance", scan_path, out, *options, "--report").exit_code == 0
+    page = scan_path.with_name("out.html").read_text(encoding="utf-8")
+    for name, value in (("seed", "7"), ("sampling.start_timestep", "100"), ("space", "template")):
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in page
+    for kind in ("coarse", "fine"):
+        spec = (weights.parent / kind / "model.json").read_text(encoding="utf-8")
+        assert re.search(rf"<dt>{kind}: weights SHA-256</dt><dd>([0-9a-f]+)</dd>", page).group(1) in spec
+    assert '"kind": "uncertainty"' in page
+    assert {nib.Nifti1Image.from_bytes(packed).affine[0, 0] for packed in embedded_volumes(page)} == {4.0}
+
+
+@pytest.mark.parametrize(("name", "options"), [("out.html", ["--report"]), ("out_std.nii.gz", ["--stage", "fine"])])
+def test_enhance_never_writes_a_second_output_over_its_input(bmenet, scan_path, name, options):
+    scan = scan_path.rename(scan_path.with_name(name))
+    before = scan.read_bytes()
+    result = bmenet("enhance", scan, scan.with_name("out.nii.gz"), *options)
+    assert result.exit_code == 2
+    assert "Invalid value for OUT" in result.stderr
+    assert scan.read_bytes() == before
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_report_is_no_folder(bmenet, scan_path):
+    scan_path.with_name("out.html").mkdir()
+    assert bmenet("enhance", scan_path, scan_path.with_name("out.nii"), "--report").exit_code == 2

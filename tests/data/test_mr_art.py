@@ -1,0 +1,127 @@
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bmenet.data.mr_art import MR_ART_BUCKET, MatchedPair, MrArt
+from bmenet.errors import SourceError
+
+LABELS = ("standard", "headmotion1", "headmotion2")
+
+
+def location(subject, label):
+    return f"{subject}/anat/{subject}_acq-{label}_T1w.nii.gz"
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    """Three people: one with everything, one without headmotion1, one without a still scan."""
+    root = tmp_path / "mirror"
+    for number, (subject, labels) in enumerate(
+        {"sub-000103": LABELS, "sub-000148": (LABELS[0], LABELS[2]), "sub-000149": LABELS[1:]}.items()
+    ):
+        for label in labels:
+            path = root / location(subject, label)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            random = np.random.default_rng([number, *label.encode()])
+            counts = random.integers(0, 900, (12, 13, 14), dtype=np.int16)
+            nib.save(nib.Nifti1Image(counts, np.diag([2.0, 2, 2, 1])), path)
+    (root / "participants.tsv").write_text(
+        "participant_id\tsex\tage\nsub-000103\tM\t24.45\nsub-000148\tF\t25.01\nsub-000149\tF\t44.32\n"
+    )
+    scores = "".join(f"anat/sub-000103_acq-{label}_T1w.nii.gz\t{score}\n" for score, label in enumerate(LABELS, 1))
+    (root / "sub-000103" / "sub-000103_scans.tsv").write_text(f"filename\tscore\n{scores}")
+    return root
+
+
+@pytest.fixture
+def remote(mirror, server, tmp_path):
+    server.is_s3 = True
+    for path in (path for path in mirror.rglob("*") if path.is_file()):
+        server.files[f"ds004173/{path.relative_to(mirror)}"] = path.read_bytes()
+    return MrArt.at(f"{server.url}/ds004173/", tmp_path / "downloads")
+
+
+@pytest.fixture(params=["folder", "url"])
+def source(request, mirror, remote, tmp_path):
+    return remote if request.param == "url" else MrArt.at(str(mirror), tmp_path / "downloads")
+
+
+def test_subjects_are_those_of_the_table(source):
+    assert source.subjects() == ["sub-000103", "sub-000148", "sub-000149"]
+
+
+def test_find_pairs_matches_every_moved_scan_with_the_still_one(source):
+    found = source.find_pairs("sub-000103")
+    assert found.missing == ()
+    still = location("sub-000103", "standard")
+    assert found.pairs == tuple(
+        MatchedPair("sub-000103", still, location("sub-000103", label), label, score)
+        for score, label in ((2, "headmotion1"), (3, "headmotion2"))
+    )
+
+
+def test_find_pairs_tells_which_moved_scan_is_missing(source):
+    found = source.find_pairs("sub-000148")
+    assert [pair.acquisition for pair in found.pairs] == ["headmotion2"]
+    assert found.missing == ("headmotion1",)
+
+
+def test_find_pairs_without_scores_gives_none(source):
+    assert [pair.score for pair in source.find_pairs("sub-000148").pairs] == [None]
+
+
+def test_find_pairs_without_a_still_scan_has_none_and_says_so(source):
+    found = source.find_pairs("sub-000149")
+    assert found.pairs == ()
+    assert found.missing == ("standard",)
+
+
+def test_read_gives_the_same_scan_from_a_folder_and_a_url(source, mirror):
+    place = location("sub-000103", "headmotion1")
+    expected = np.asarray(nib.load(mirror / place).dataobj)
+    np.testing.assert_array_equal(source.read(place, print).volume.data, expected)
+
+
+def test_fingerprint_tells_the_scans_apart(source):
+    prints = {source.fingerprint(location("sub-000103", label)) for label in LABELS}
+    assert len(prints) == 3
+
+
+def test_fingerprint_of_a_file_changes_with_its_content(mirror, tmp_path):
+    source, place = MrArt.at(str(mirror), tmp_path), location("sub-000103", "standard")
+    before = source.fingerprint(place)
+    (mirror / place).write_bytes((mirror / location("sub-000103", "headmotion1")).read_bytes())
+    assert source.fingerprint(place) != before
+
+
+def test_a_download_that_was_cut_goes_on(remote, server):
+    place = location("sub-000103", "standard")
+    server.faults[f"ds004173/{place}"] = ["cut", "404"]
+    with pytest.raises(SourceError, match="404"):
+        remote.read(place, print)
+    remote.read(place, print)
+    assert server.requests[-1][1] is not None, "the second call asks for the rest"
+    assert list(remote.bucket.downloads.glob("*_T1w*")) == []
+
+
+@pytest.mark.parametrize("table", ["filename\tscore\nanat/x.nii.gz\tbad\n", "score\n1\n"])
+def test_a_table_of_scans_that_cannot_be_read_is_an_error(mirror, tmp_path, table):
+    (mirror / "sub-000103" / "sub-000103_scans.tsv").write_text(table)
+    with pytest.raises(SourceError, match=r"sub-000103_scans\.tsv: expected the columns filename and score"):
+        MrArt.at(str(mirror), tmp_path).find_pairs("sub-000103")
+
+
+@pytest.mark.parametrize("table", ["filename\nanat/x.nii.gz\n", "filename\tscore\nanat/x.nii.gz\tn/a\n"])
+def test_a_table_of_scans_without_scores_gives_none(mirror, tmp_path, table):
+    (mirror / "sub-000103" / "sub-000103_scans.tsv").write_text(table)
+    pairs = MrArt.at(str(mirror), tmp_path).find_pairs("sub-000103").pairs
+    assert [pair.score for pair in pairs] == [None, None]
+
+
+def test_the_public_bucket_is_the_default(tmp_path):
+    assert MrArt.at(None, tmp_path).bucket.base == MR_ART_BUCKET
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(SourceError, match=r"expected a folder or a URL with participants\.tsv .*; got 'nowhere'"):
+        MrArt.at("nowhere", tmp_path)

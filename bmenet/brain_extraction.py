@@ -1,16 +1,19 @@
 """Where the brain is in a scan, and whether anything else is left of the head."""
 
 import warnings
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution
-from typing import Any
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from bmenet.brain import foreground_mask
 from bmenet.errors import VolumeError, WeightsError
 from bmenet.files import sha256
+from bmenet.intensity import normalise
 from bmenet.volume import Volume
 
 _WEIGHTS = {
@@ -24,6 +27,62 @@ _SHELL_MM = (6.0, 24.0)
 _BLOCK_MM = 4.0
 _STRIPPED_BELOW = 0.6
 """Brightness around the brain: stripped scans reach 0.31 under severe degradation, whole heads begin at 1.16."""
+
+_SCALE_PERCENTILE = 99.5
+_RIM_VOXELS = 2
+_BLANK_BELOW = 1e-3
+_BLANK_SHARE = 0.99
+
+
+@dataclass(frozen=True)
+class Brain:
+    """The brain of a scan.
+
+    Parameters
+    ----------
+    brain_mask : ndarray of bool, shape (X, Y, Z)
+        One component without holes, on the scan's grid.
+    is_skull_stripped : bool
+        Whether the scan holds a brain alone; otherwise it is a whole head, defaced or not.
+    source : {"deepbet", "background"}
+        What drew the mask: the network, or the blank background of a stripped scan.
+    """
+
+    brain_mask: np.ndarray
+    is_skull_stripped: bool
+    source: Literal["deepbet", "background"]
+
+
+def find_brain(volume: Volume, device: str = "cpu") -> Brain:
+    """Find the brain of a T1-weighted scan, whole head or skull-stripped, clean or degraded.
+
+    The network tells where the brain is, and the brightness around it whether it stands alone; the background cannot
+    tell, for that of a whole head may be blank as well. Where a stripped scan's background is blank, the mask is then
+    all that the stripping left; where noise or ghosts fill it, and in a whole head, it is the network's.
+
+    Parameters
+    ----------
+    volume : Volume
+        Any intensity scale and orientation; what is below 0 counts as 0.
+    device : str
+        ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    VolumeError
+        If no brain of a plausible size is found.
+    WeightsError
+        If the network is not the one that was reviewed.
+    """
+    positive = volume.with_data(np.maximum(volume.data, 0))
+    brain_mask = extract_brain(positive, device)
+    if not is_skull_stripped(positive, brain_mask):
+        return Brain(brain_mask, False, "deepbet")
+    unit_data, _ = normalise(positive.data, _SCALE_PERCENTILE)
+    foreground = foreground_mask(unit_data)
+    if not _is_background_blank(unit_data, foreground):
+        return Brain(brain_mask, True, "deepbet")
+    return Brain(foreground, True, "background")
 
 
 def extract_brain(volume: Volume, device: str = "cpu") -> np.ndarray:
@@ -87,6 +146,12 @@ def is_skull_stripped(volume: Volume, brain_mask: np.ndarray) -> bool:
     distance_mm = ndimage.distance_transform_edt(~inside, sampling=steps * widths_mm)
     shell = smooth[(distance_mm > _SHELL_MM[0]) & (distance_mm <= _SHELL_MM[1])]
     return shell.size == 0 or bool(np.percentile(shell, 90) < _STRIPPED_BELOW * np.median(smooth[inside]))
+
+
+def _is_background_blank(unit_data: np.ndarray, brain_mask: np.ndarray) -> bool:
+    """Tell whether a unit volume holds nothing, not even noise, beyond the rim of its brain."""
+    background = unit_data[~ndimage.binary_dilation(brain_mask, iterations=_RIM_VOXELS)]
+    return background.size > 0 and bool(np.mean(background < _BLANK_BELOW) >= _BLANK_SHARE)
 
 
 @cache

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmenet.brain_extraction import extract_brain, is_skull_stripped
+from bmenet.brain_extraction import find_brain
 from bmenet.errors import VolumeError
 from bmenet.intensity import normalise
 from bmenet.metrics.measure import measure
@@ -35,8 +35,7 @@ def measure_scans(enhanced_path: Path, clean_path: Path, brain_mask_path: Path |
     enhanced_path, clean_path : Path
         NIfTI files or DICOM series.
     brain_mask_path : Path, optional
-        NIfTI file, positive inside the brain; without it the foreground of a skull-stripped clean scan, or the brain
-        that is found in a whole head.
+        NIfTI file, positive inside the brain; without it the brain that is found in the clean scan.
 
     Raises
     ------
@@ -48,7 +47,7 @@ def measure_scans(enhanced_path: Path, clean_path: Path, brain_mask_path: Path |
     scans = {path: load_scan(path) for path in (enhanced_path, clean_path)}
     enhanced, clean = (scans[path].volume for path in (enhanced_path, clean_path))
     brain_mask, brain_notes = (
-        _find_brain(clean) if brain_mask_path is None else (load_brain_mask(brain_mask_path, clean.grid), ())
+        _find_brain_mask(clean) if brain_mask_path is None else (load_brain_mask(brain_mask_path, clean.grid), ())
     )
     scale = 1.0 if clean.data.max() <= 1 else normalise(clean.data, SCALE_PERCENTILE)[1]
     metrics = measure(enhanced.with_data(enhanced.data / scale), clean.with_data(clean.data / scale), brain_mask)
@@ -56,13 +55,14 @@ def measure_scans(enhanced_path: Path, clean_path: Path, brain_mask_path: Path |
     return ScanMetrics(metrics, scale, (*notes, *(f"{clean_path}: {note}" for note in brain_notes)))
 
 
-def _find_brain(clean: Volume) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Return the brain of a whole head, None for the foreground of a lone brain; and what to tell about it."""
-    positive = clean.with_data(np.maximum(clean.data, 0))
+def _find_brain_mask(clean: Volume) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return the brain of the clean scan, None where none was found; and what to tell about it."""
     try:
-        brain_mask = extract_brain(positive)
+        brain = find_brain(clean)
     except VolumeError as error:
         return None, (f"{error}: the _brain metrics cover its whole foreground; give a mask (--mask) if that is wrong",)
-    if is_skull_stripped(positive, brain_mask):
-        return None, ()
-    return brain_mask, ("a whole head: the _brain metrics cover the brain that was found in it (--mask gives another)",)
+    if brain.is_skull_stripped:
+        return brain.brain_mask, ()
+    return brain.brain_mask, (
+        "a whole head: the _brain metrics cover the brain that was found in it (--mask gives another)",
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from bmenet.brain_extraction import extract_brain, is_skull_stripped
+from bmenet.brain_extraction import find_brain
 from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
 from bmenet.errors import BMENetError, GridMismatchError, WeightsError
 from bmenet.grid import Grid, standard_grid
@@ -173,8 +173,8 @@ class Enhancer:
         native = scan.volume.with_data(np.maximum(scan.volume.data, 0))
 
         with steps("find the brain"):
-            brain_mask = extract_brain(native, self.device.type)
-            is_stripped = is_skull_stripped(native, brain_mask)
+            brain = find_brain(native, self.device.type)
+            brain_mask, is_stripped = brain.brain_mask, brain.is_skull_stripped
         with steps("register"):
             alignment = self._align(native.with_data(native.data * brain_mask))
             moving2fixed = alignment.moving2fixed

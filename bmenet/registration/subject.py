@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bmenet.brain_extraction import extract_brain, is_skull_stripped
+from bmenet.brain_extraction import find_brain
 from bmenet.config import Config
 from bmenet.data.table import FetchedScan
 from bmenet.files import atomic_path, read_json, write_json
@@ -42,22 +42,20 @@ def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> fl
     """
     scan = load_scan(layout.raw / subject.file).volume
     grid = standard_grid(config.grid.spacing_mm)
-    positive = scan.with_data(np.maximum(scan.data, 0))
-    brain_mask = extract_brain(positive)
-    is_stripped = is_skull_stripped(positive, brain_mask)
-    brain = scan if is_stripped else positive.with_data(positive.data * brain_mask)
+    brain = find_brain(scan)
+    moving = scan if brain.is_skull_stripped else scan.with_data(np.maximum(scan.data, 0) * brain.brain_mask)
     try:
-        registration = register(brain, config.registration)
+        registration = register(moving, config.registration)
     except AlignmentError as error:
-        figure = alignment_figure(resample(brain, grid, error.moving2fixed), title=f"{subject.id}: {error}")
+        figure = alignment_figure(resample(moving, grid, error.moving2fixed), title=f"{subject.id}: {error}")
         with atomic_path(failure_picture(subject.id, layout)) as path:
             figure.savefig(path, dpi=100)
         raise
     # The cubic spline undershoots at the edge of a stripped brain; no signal is negative.
     standard = np.maximum(resample(scan, grid, registration.moving2fixed).data, 0)
-    if not is_stripped:
+    if not brain.is_skull_stripped:
         # Cut after the interpolation: a spline across an edge cut before would ring.
-        cover = resample(scan.with_data(brain_mask), grid, registration.moving2fixed, order=1).data
+        cover = resample(scan.with_data(brain.brain_mask), grid, registration.moving2fixed, order=1).data
         standard = np.where(cover > 0.5, standard, 0)
     unit_data, scale = normalise(standard, config.intensity.percentile)
     save_unit_volume(layout.clean(subject.id), Volume(unit_data, grid.affine))
@@ -67,7 +65,7 @@ def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> fl
         "sex": subject.sex,
         "backend": registration.backend,
         "similarity": registration.similarity,
-        "is_skull_stripped": is_stripped,
+        "is_skull_stripped": brain.is_skull_stripped,
         "moving2fixed": registration.moving2fixed.tolist(),
         "intensity_scale": scale,
         "spacing_mm": config.grid.spacing_mm,

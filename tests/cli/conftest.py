@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 from typer.testing import CliRunner, Result
 
+from bmenet.brain_extraction import Brain
 from bmenet.cli import app
 from bmenet.config import load_config
 from bmenet.inference import enhancer
@@ -69,6 +70,6 @@ def weights(workspace: Path) -> Path:
 def lone_brain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every scan be a lone brain that lies in the standard space already."""
     alignment = enhancer.Registration(np.eye(4), 0.9, "stub")
-    monkeypatch.setattr(enhancer, "extract_brain", lambda volume, device: volume.data > 0)
+    monkeypatch.setattr(enhancer, "find_brain", lambda volume, device: Brain(volume.data > 0, True, "background"))
     monkeypatch.setattr(enhancer, "register", lambda volume, config: alignment)
     monkeypatch.setattr(enhancer, "check_aligned", lambda volume, config: alignment)

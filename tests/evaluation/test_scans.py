@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from bmenet.brain_extraction import Brain
 from bmenet.errors import GridMismatchError, VolumeError
 from bmenet.evaluation import scans
 from bmenet.evaluation.scans import measure_scans
@@ -19,7 +20,7 @@ def textured(phantom, generator):
 @pytest.fixture(autouse=True)
 def lone_brain(monkeypatch):
     """Spare the brain extraction: all that is bright is brain."""
-    monkeypatch.setattr(scans, "extract_brain", lambda volume: volume.data > 0)
+    monkeypatch.setattr(scans, "find_brain", lambda volume: Brain(volume.data > 0, True, "background"))
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_measure_scans_looks_into_the_brain_of_a_whole_head(save, textured, monk
     spoiled = np.where(textured > 0, head, head / 2)
     enhanced, clean = save("enhanced.nii", spoiled), save("clean.nii", head)
     whole_head = measure_scans(enhanced, clean, save("mask.nii", (head > 0).astype(np.uint8)))
-    monkeypatch.setattr(scans, "extract_brain", lambda volume: brain_mask)
+    monkeypatch.setattr(scans, "find_brain", lambda volume: Brain(brain_mask, False, "deepbet"))
     result = measure_scans(enhanced, clean)
     assert whole_head.metrics["psnr_brain"] < 20
     assert result.metrics["psnr_brain"] == 100
@@ -97,7 +98,7 @@ def test_measure_scans_looks_into_the_brain_of_a_whole_head(save, textured, monk
 
 
 def test_measure_scans_with_a_mask_looks_for_no_brain(save, textured, monkeypatch):
-    monkeypatch.setattr(scans, "extract_brain", None)
+    monkeypatch.setattr(scans, "find_brain", None)
     paths = save("enhanced.nii", textured), save("clean.nii", textured), save("mask.nii", (textured > 0).astype("u1"))
     assert measure_scans(*paths).notes == ()
 
@@ -108,7 +109,7 @@ def test_measure_scans_tells_when_no_brain_was_found(save, textured, monkeypatch
 
     paths = save("enhanced.nii", textured), save("clean.nii", textured)
     expected = measure_scans(*paths).metrics
-    monkeypatch.setattr(scans, "extract_brain", fail)
+    monkeypatch.setattr(scans, "find_brain", fail)
     result = measure_scans(*paths)
     assert result.metrics == expected
     assert "found none: the _brain metrics cover its whole foreground" in result.notes[0]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from bmenet.brain_extraction import Brain
 from bmenet.config import load_config
 from bmenet.inference import enhancer as module
 from bmenet.inference.enhancer import Enhancer
@@ -53,8 +54,7 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
 
         transform = np.eye(4) if moving2fixed is None else moving2fixed
         monkeypatch.setattr(module, "restore_volume", restore_volume)
-        monkeypatch.setattr(module, "extract_brain", lambda volume, device: brain(volume))
-        monkeypatch.setattr(module, "is_skull_stripped", lambda volume, brain_mask: is_stripped)
+        monkeypatch.setattr(module, "find_brain", lambda volume, device: Brain(brain(volume), is_stripped, "deepbet"))
         monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
         monkeypatch.setattr(module, "check_aligned", lambda volume, config: Registration(np.eye(4), 0.8, "none"))
         config = load_config(Path(__file__).parents[2] / "params" / "smoke.yaml").coarse

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bmenet.brain_extraction import extract_brain
+from bmenet.brain_extraction import Brain, find_brain
 from bmenet.config import load_config
 from bmenet.data.table import FetchedScan
 from bmenet.errors import VolumeError
@@ -35,7 +35,7 @@ def fetched(layout, moved_head) -> FetchedScan:
 @pytest.fixture(autouse=True)
 def lone_brain(monkeypatch) -> None:
     """Spare the brain extraction: all that is bright is brain."""
-    monkeypatch.setattr(subject, "extract_brain", lambda volume: volume.data > 0)
+    monkeypatch.setattr(subject, "find_brain", lambda volume: Brain(volume.data > 0, True, "background"))
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_register_subject_registers_and_keeps_only_the_brain_of_a_whole_head(
     seen = []
     brain_mask = moved_head.volume.data > 20
     spy = Registration(moved_head.moving2fixed, 0.8, "ants")
-    monkeypatch.setattr(subject, "extract_brain", lambda volume: brain_mask)
+    monkeypatch.setattr(subject, "find_brain", lambda volume: Brain(brain_mask, False, "deepbet"))
     monkeypatch.setattr(subject, "register", lambda moving, config: seen.append(moving) or spy)
     register_subject(fetched, load_config(), layout)
     np.testing.assert_array_equal(seen[0].data, head.data * brain_mask)
@@ -131,7 +131,7 @@ def test_register_subject_registers_and_keeps_only_the_brain_of_a_whole_head(
 
 @pytest.mark.usefixtures("head")
 def test_register_subject_aligns_a_whole_head(layout, fetched, moved_head, assert_close, grid, monkeypatch):
-    monkeypatch.setattr(subject, "extract_brain", extract_brain)
+    monkeypatch.setattr(subject, "find_brain", find_brain)
     register_subject(fetched, load_config(), layout)
     sidecar = read_json(layout.transform("sub-01"))
     assert sidecar["is_skull_stripped"] is False
@@ -144,7 +144,7 @@ def test_register_subject_without_a_brain_leaves_no_result(layout, fetched, monk
     def fail(volume):
         raise VolumeError("found none")
 
-    monkeypatch.setattr(subject, "extract_brain", fail)
+    monkeypatch.setattr(subject, "find_brain", fail)
     with pytest.raises(VolumeError, match="found none"):
         register_subject(fetched, load_config(), layout)
     assert not layout.registered.exists()

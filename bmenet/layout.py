@@ -109,6 +109,28 @@ class Layout:
         """Return the kept result of a method on a case; not a pipeline output, so that it outlives a repeated stage."""
         return self.root / "data" / "evaluated" / f"{subject}_code-{code}_method-{method}.npz"
 
+    def restored(self, subject: str, code: str, method: str) -> Path:
+        """Return the restored volume that is kept beside a result, in unit intensities."""
+        return self.evaluated(subject, code, method).with_suffix(".nii.gz")
+
+    def segmented(self, subject: str, code: str, method: str, segmenter: str) -> Path:
+        """Return the kept comparison of a restored volume's tissues with the clean one's."""
+        return self.evaluated(subject, code, f"{method}_segmenter-{segmenter}").with_suffix(".json")
+
+    @property
+    def segmentations(self) -> Path:
+        """Label volumes of clean volumes, and what segmenters keep for themselves; not a pipeline output."""
+        return self.root / "data" / "segmented"
+
+    def matched(self, subject: str, acquisition: str) -> Path:
+        """Return a scan of a matched pair, prepared; not a pipeline output."""
+        return self.root / "data" / "matched" / f"{subject}_acq-{acquisition}_T1w.npz"
+
     def report(self, stage: str) -> Path:
         """Metrics, tables and figures of a stage."""
-        return self.root / "reports" / stage
+        return self.reports / stage
+
+    @property
+    def reports(self) -> Path:
+        """All reports, a folder a stage."""
+        return self.root / "reports"

@@ -1,44 +1,84 @@
 """Stage `evaluate`: the test subjects under every code, both stages against the input and the baselines."""
 
+from dataclasses import replace
+
+from bmenet.segmentation import SEGMENTERS
+
 from bmenet.baselines.bm4d import require_package
 from bmenet.cli.stage import run_stage
-from bmenet.config import EvaluateConfig, load_config
+from bmenet.config import Config, EvaluateConfig, flatten, load_config
 from bmenet.errors import ConfigError, VolumeError
 from bmenet.evaluation.case import evaluate_case
 from bmenet.evaluation.methods import method_names
 from bmenet.evaluation.report import write_report
+from bmenet.evaluation.result import Result
+from bmenet.evaluation.tissue import compare_tissues
 from bmenet.files import read_json
 from bmenet.layout import Layout
 from bmenet.models.fine_weights import KINDS
 from bmenet.parallel import require_all, run_parallel
 from bmenet.tracking import track_stage
+from bmenet.tracking.lineage import code_tags, input_hashes, without_places_and_people
 
 
 def main() -> None:
-    """Evaluate the cases that are not done, then write the report."""
+    """Restore and measure the cases that are not done, segment what was restored, then write the report."""
     config, layout = load_config(), Layout()
     if "n4_bm4d" in config.evaluate.baselines:
         require_package()
+    SEGMENTERS[config.evaluate.segmenter].require()
     subjects = read_json(layout.split)["test"]
     _require_cases(subjects, config.evaluate.codes, layout)
-    items = [
-        (f"{subject} {code}", (subject, code, _methods(config.evaluate, code), layout, config.sampling, config.seed))
-        for subject in subjects
-        for code in config.evaluate.codes
-    ]
     weights = [layout.weights(kind) for kind in ("coarse", *KINDS)]
     inputs = [layout.registered, layout.degraded_folder, layout.split, *weights]
     with track_stage(config, "evaluate", inputs) as run:
-        results, failures = run_parallel(evaluate_case, items, description="evaluate")
-        require_all("evaluate", failures, len(items))
-        flat = [result for of_case in results.values() for result in of_case]
-        run.log_metrics(write_report(flat, config.evaluate, config.seed, layout))
+        results = _restore(subjects, config, layout)
+        tissues = _segment(subjects, config.evaluate, layout)
+        complete = [
+            replace(result, metrics=result.metrics | tissues.get((result.subject, result.code, result.method), {}))
+            for result in results
+        ]
+        facts = (without_places_and_people(flatten(config)), code_tags() | input_hashes(inputs))
+        run.log_metrics(write_report(complete, config, facts, layout))
         run.log_artifact(layout.report("evaluate"), "evaluate")
+        for picture in layout.report("degrade").glob("*.png"):
+            run.log_artifact(picture, "degrade")
+
+
+def _restore(subjects: list[str], config: Config, layout: Layout) -> list[Result]:
+    """Return the results of every case."""
+    evaluate = config.evaluate
+    items = [
+        (
+            f"{subject} {code}",
+            (
+                *(subject, code, _methods(evaluate, code), layout, config.sampling, config.seed),
+                code in evaluate.segmented_codes,
+            ),
+        )
+        for subject in subjects
+        for code in evaluate.codes
+    ]
+    results, failures = run_parallel(evaluate_case, items, description="restore, measure")
+    require_all("evaluate", failures, len(items))
+    return [result for of_case in results.values() for result in of_case]
+
+
+def _segment(
+    subjects: list[str], evaluate: EvaluateConfig, layout: Layout
+) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Return subject, code and method to Dice overlap and change of volume; a subject is one item: its clean labels."""
+    codes = evaluate.segmented_codes
+    cases = [(code, method) for code in codes for method in _methods(evaluate, code)]
+    items = [(subject, (subject, cases, evaluate.segmenter, layout)) for subject in subjects]
+    found, failures = run_parallel(compare_tissues, items, description="segment")
+    require_all("evaluate", failures, len(items))
+    return {(subject, *case): metrics for subject, of_subject in found.items() for case, metrics in of_subject.items()}
 
 
 def _methods(evaluate: EvaluateConfig, code: str) -> list[str]:
     """Return the methods that are run under a code."""
-    return method_names(evaluate.baselines, evaluate.fine if code in evaluate.fine_codes else [])
+    return method_names(evaluate.baselines_under(code), evaluate.fine_under(code))
 
 
 def _require_cases(subjects: list[str], codes: list[str], layout: Layout) -> None:

@@ -5,11 +5,14 @@ from collections.abc import Callable
 import typer
 
 from bmenet.cli.degrade import degrade
+from bmenet.cli.dice import dice
 from bmenet.cli.enhance import enhance
 from bmenet.cli.errors import EXIT_CODES
 from bmenet.cli.evaluate import evaluate
 from bmenet.cli.import_brainldm import import_brainldm
+from bmenet.cli.mr_art import mr_art
 from bmenet.cli.profile import profile
+from bmenet.cli.qc import qc
 from bmenet.cli.start import start
 from bmenet.cli.tracking import sync_tracking
 
@@ -17,6 +20,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "enhance": enhance,
     "degrade": degrade,
     "evaluate": evaluate,
+    "dice": dice,
+    "qc": qc,
+    "mr-art": mr_art,
     "profile": profile,
     "import-brainldm": import_brainldm,
     "sync-tracking": sync_tracking,

@@ -1,5 +1,6 @@
 """What every section of params.yaml is made of."""
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -8,7 +9,8 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 CountOrZero = Annotated[int, Field(ge=0)]
-Code = Annotated[str, Field(pattern="^[01]{3}$")]
+CODE = re.compile("[01]{3}")
+Code = Annotated[str, Field(pattern=f"^{CODE.pattern}$")]
 Plane = Literal["axial", "coronal", "sagittal"]
 
 T = TypeVar("T")

@@ -1,21 +1,16 @@
-"""The evaluation as pictures: a montage of the test subjects, a before and after, metrics by code."""
+"""The evaluation as pictures: a montage of the test subjects, a before and after."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bmenet.evaluation.methods import FINE, FINE_VARIANTS, INPUT
-from bmenet.evaluation.result import CLEAN_CODE, Result
-from bmenet.evaluation.summary import Summary
-from bmenet.evaluation.table import METHOD_LABELS, metric_label
+from bmenet.evaluation.labels import METHOD_LABELS
+from bmenet.evaluation.methods import FINE, FINE_VARIANTS
+from bmenet.evaluation.result import Result
 from bmenet.figures import PLANES, Tile, draw_tiles
 
 MONTAGE_SUBJECTS = 8
-
-_GROUP_WIDTH = 0.7
-"""Of the methods side by side, in units of the distance from code to code."""
 
 
 def montage(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequence[Result], code: str) -> Figure:
@@ -46,16 +41,9 @@ def montage(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequence[Res
 
 
 def before_after(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequence[Result], code: str) -> Figure:
-    """Show the methods in three planes on the subject whose last method's PSNR is the median: no lucky pick.
-
-    Of the second stage the ablations are left out.
-    """
-    hidden = set(FINE_VARIANTS) - {FINE}
-    of_code = [result for result in results if result.code == code and result.method not in hidden]
-    methods = list(dict.fromkeys(result.method for result in of_code))
-    ranked = sorted((r for r in of_code if r.method == methods[-1]), key=lambda result: result.metrics["psnr"])
-    subject = ranked[(len(ranked) - 1) // 2].subject
-    shown = [result for result in of_code if result.subject == subject]
+    """Show the methods in three planes on the subject of `median_subject`. Of the second stage no ablations."""
+    subject = median_subject(results, code)
+    shown = [result for result in without_ablations(results, code) if result.subject == subject]
     rows = [
         [Tile(result.shown_slices[plane], _caption(result) if plane == list(PLANES)[-1] else "") for result in shown]
         + [Tile(clean[subject][plane])]
@@ -64,29 +52,17 @@ def before_after(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequenc
     return draw_tiles(rows, [*(METHOD_LABELS[result.method] for result in shown), "clean"])
 
 
-def metric_by_code(summary: Summary, metric: str) -> Figure:
-    """Plot the mean and its interval of every method, code by code."""
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    codes = list(next(iter(summary.values())))
-    offsets = _GROUP_WIDTH * ((np.arange(len(summary)) + 0.5) / len(summary) - 0.5)
-    for number, (method, by_code) in enumerate(summary.items()):
-        # The clean volume compared with itself would stretch the axis and say nothing.
-        shown = [code for code in codes if code in by_code and (method, code) != (INPUT, CLEAN_CODE)]
-        intervals = [by_code[code][metric] for code in shown]
-        means = np.array([interval.mean for interval in intervals])
-        spread = np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]])
-        places = np.array([codes.index(code) for code in shown]) + offsets[number]
-        axes.errorbar(places, means, spread.clip(0), fmt="o", ms=4, capsize=2, label=METHOD_LABELS[method])
-    for border in np.arange(1, len(codes)) - 0.5:
-        axes.axvline(border, color="0.9", lw=0.8, zorder=0)
-    axes.set_xticks(range(len(codes)), codes)
-    axes.set_xlabel("code (motion, noise, bias)")
-    axes.set_ylabel(metric_label(metric))
-    axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
+def median_subject(results: Sequence[Result], code: str) -> str:
+    """Return the subject on which the last method's PSNR is the median: no lucky pick."""
+    shown = without_ablations(results, code)
+    ranked = sorted((r for r in shown if r.method == shown[-1].method), key=lambda result: result.metrics["psnr"])
+    return ranked[(len(ranked) - 1) // 2].subject
+
+
+def without_ablations(results: Sequence[Result], code: str) -> list[Result]:
+    """Return the results under a code; of the second stage only as it is sampled."""
+    hidden = set(FINE_VARIANTS) - {FINE}
+    return [result for result in results if result.code == code and result.method not in hidden]
 
 
 def _caption(result: Result) -> str:

@@ -40,7 +40,10 @@ FINE_VARIANTS: dict[str, Variant] = {
 }
 """Name to what is changed about the second stage: the ablation."""
 
-_METRIC_SOURCES = ("metrics", "brain.py", "grid.py", "volume.py")
+_METRIC_SOURCES = (
+    *("metrics/__init__.py", "metrics/base.py", "metrics/fidelity.py", "metrics/measure.py"),
+    *("brain.py", "grid.py", "volume.py"),
+)
 _COARSE_SOURCES = (
     *(*_METRIC_SOURCES, "inference/enhancer.py", "inference/slices.py", "intensity.py"),
     *(f"models/{name}.py" for name in ("coarse", "precision", "slab", "swinir", "unet")),

@@ -5,7 +5,6 @@ import numpy as np
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
 from bmenet.evaluation.methods import COARSE
 from bmenet.evaluation.result import CLEAN_CODE, Result
-from bmenet.metrics import METRICS
 from bmenet.seeding import generator
 
 ALL_CODES = "all"
@@ -35,13 +34,26 @@ def summarise_gains(results: list[Result], resamples: int, seed: int, method: st
     return {
         other: {
             code: {
-                name: _interval(table[method][code][name] - by_code[code][name], resamples, seed) for name in METRICS
+                name: _interval(table[method][code][name] - values, resamples, seed)
+                for name, values in by_code[code].items()
+                if name in table[method][code]
             }
             for code in by_code
             if code in table[method]
         }
         for other, by_code in table.items()
         if other != method
+    }
+
+
+def as_numbers(summary: Summary) -> dict:
+    """Return a summary as dicts of numbers, for JSON."""
+    return {
+        method: {
+            code: {name: interval.as_dict() for name, interval in intervals.items()}
+            for code, intervals in by_code.items()
+        }
+        for method, by_code in summary.items()
     }
 
 
@@ -53,7 +65,8 @@ def _interval(values: np.ndarray, resamples: int, seed: int) -> Interval:
 def _tabulate(results: list[Result]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Return method to code to metric to one value a subject, subjects in one order throughout.
 
-    A method that was not run under every code has fewer codes, and no mean over all.
+    A method that was not run under every code has fewer codes, and no mean over all. A metric that not every subject
+    has, or that was not taken under every code, is left out there: such a mean would compare different people.
     """
     subjects = sorted({result.subject for result in results})
     codes = list(dict.fromkeys(result.code for result in results))
@@ -62,13 +75,21 @@ def _tabulate(results: list[Result]) -> dict[str, dict[str, dict[str, np.ndarray
     table: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for method in dict.fromkeys(result.method for result in results):
         by_code = {
-            code: {name: np.array([found[method, code, subject][name] for subject in subjects]) for name in METRICS}
+            code: _gather([found[method, code, subject] for subject in subjects])
             for code in codes
             if (method, code, subjects[0]) in found
         }
         if degraded_codes and set(degraded_codes) <= set(by_code):
             by_code[ALL_CODES] = {
-                name: np.mean([by_code[code][name] for code in degraded_codes], axis=0) for name in METRICS
+                name: np.mean([by_code[code][name] for code in degraded_codes], axis=0)
+                for name in by_code[degraded_codes[0]]
+                if all(name in by_code[code] for code in degraded_codes)
             }
         table[method] = by_code
     return table
+
+
+def _gather(metrics: list[dict[str, float]]) -> dict[str, np.ndarray]:
+    """Turn one dict a subject into one array a metric that all of them have."""
+    names = [name for name in metrics[0] if all(name in of_subject for of_subject in metrics)]
+    return {name: np.array([of_subject[name] for of_subject in metrics]) for name in names}

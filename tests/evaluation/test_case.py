@@ -5,7 +5,7 @@ import pytest
 
 from bmenet.baselines import BASELINES
 from bmenet.evaluation import methods as methods_module
-from bmenet.evaluation.case import evaluate_case
+from bmenet.evaluation.case import evaluate_case, load_restored
 from bmenet.evaluation.methods import Restorations
 from bmenet.files import write_text
 from bmenet.layout import Layout
@@ -108,3 +108,23 @@ def test_all_rows_of_the_second_stage_start_from_one_coarse_result(layout, monke
     assert ClippingEnhancer.runs == 1
     seconds = {result.method: result.seconds for result in results}
     assert seconds == {"coarse": 1} | dict.fromkeys(methods_module.FINE_VARIANTS, 2)
+
+
+def test_restored_volumes_are_kept_on_demand(layout, restored):
+    evaluate_case("sub-01", "010", METHODS, layout)
+    assert not layout.restored("sub-01", "010", "n4").exists()
+    evaluate_case("sub-01", "010", METHODS, layout, is_kept=True)
+    assert restored == [*METHODS, "n4", "coarse"]
+    degraded = load_restored("sub-01", "010", "degraded", layout)
+    kept = load_restored("sub-01", "010", "n4", layout)
+    np.testing.assert_allclose(kept.data, 0.9 * degraded.data, atol=1e-4)
+    evaluate_case("sub-01", "010", METHODS, layout, is_kept=True)
+    assert len(restored) == 5
+
+
+def test_a_kept_volume_never_outlives_its_result(layout):
+    evaluate_case("sub-01", "010", METHODS, layout, is_kept=True)
+    write_text(layout.weights("coarse") / "model.json", "weights, second version")
+    evaluate_case("sub-01", "010", METHODS, layout)
+    assert layout.restored("sub-01", "010", "n4").exists()
+    assert not layout.restored("sub-01", "010", "coarse").exists()

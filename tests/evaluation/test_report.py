@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
-from bmenet.config import EvaluateConfig
+from bmenet.config import Config, load_config
 from bmenet.evaluation.report import write_report
+from bmenet.figures import shown_slices
 from bmenet.layout import Layout
 from bmenet.volume import save_unit_volume
 
@@ -13,35 +15,55 @@ def layout(tmp_path, phantom) -> Layout:
     layout = Layout(tmp_path)
     for subject in ("sub-01", "sub-02", "sub-03"):
         save_unit_volume(layout.clean(subject), phantom)
+        for path in (layout.degraded(subject, "111"), *(layout.restored(subject, "111", m) for m in ("n4", "coarse"))):
+            save_unit_volume(path, phantom)
     return layout
 
 
 @pytest.fixture
-def results_on_the_grid(results, phantom):
-    from dataclasses import replace
+def segmented(results, phantom):
+    return [
+        replace(
+            result,
+            shown_slices=shown_slices(phantom.data),
+            metrics=result.metrics | ({"dice.csf": 0.8, "volume_change.csf": 2.0} if result.code == "111" else {}),
+        )
+        for result in results
+    ]
 
-    from bmenet.figures import shown_slices
 
-    return [replace(result, shown_slices=shown_slices(phantom.data)) for result in results]
+@pytest.fixture
+def config(smoke_config) -> Config:
+    evaluate = smoke_config.evaluate.model_copy(update={"codes": ["000", "010", "111"], "segmented_codes": ["111"]})
+    return smoke_config.model_copy(update={"evaluate": evaluate, "seed": 1})
 
 
-def test_write_report_writes_every_table_and_figure(results_on_the_grid, layout):
-    config = EvaluateConfig(codes=["000", "010", "111"], baselines=["n4"], fine=[], fine_codes=[], bootstrap=100)
-    tracked = write_report(results_on_the_grid, config, 1, layout)
+@pytest.fixture
+def smoke_config(request) -> Config:
+    return load_config(request.config.rootpath / "params" / "smoke.yaml")
+
+
+FIGURES = ("montage", "before_after", "subjects", "dice")
+FIGURES += tuple(f"{metric}_by_code" for metric in ("psnr", "psnr_brain", "ssim", "ssim_brain"))
+
+
+def test_write_report_writes_every_table_figure_and_the_page(segmented, config, layout):
+    tracked = write_report(segmented, config, ({"seed": "1"}, {"git commit": "abc"}), layout)
     folder = layout.report("evaluate")
     written = {path.name: path.stat().st_size for path in folder.iterdir()}
     assert set(written) == {
-        *("metrics.json", "gains.json", "volumes.csv", "psnr_by_code.csv", "results.md", "montage.png"),
-        *(
-            "before_after.png",
-            "psnr_by_code.png",
-            "psnr_brain_by_code.png",
-            "ssim_by_code.png",
-            "ssim_brain_by_code.png",
-        ),
+        *("metrics.json", "summary.json", "gains.json", "volumes.csv", "psnr_by_code.csv", "report.html"),
+        *(f"{name}.png" for name in FIGURES),
     }
     assert min(written.values()) > 0
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["coarse"]["111"]["psnr"]["mean"] == pytest.approx(27)
-    assert metrics["coarse"]["all"]["psnr"]["low"] <= metrics["coarse"]["all"]["psnr"]["high"]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["coarse"]["111"]["psnr"]["mean"] == pytest.approx(27)
+    assert summary["coarse"]["all"]["psnr"]["low"] <= summary["coarse"]["all"]["psnr"]["high"]
+    assert json.loads((folder / "metrics.json").read_text())["coarse"]["dice.csf"] == pytest.approx(0.8)
     assert tracked["test.coarse.111.psnr"] == pytest.approx(27)
+    text = (layout.reports / "results.md").read_text()
+    assert "source `sample`" in text
+    assert "| BMENet, coarse | 27.00 [26.00, 28.00]" in text
+    page = (folder / "report.html").read_text()
+    assert "git commit" in page
+    assert "27.00 [26.00, 28.00]" in page

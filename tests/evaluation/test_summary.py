@@ -32,3 +32,15 @@ def test_summarise_depends_on_the_seed_only_in_the_interval(results):
     one, two = (summarise(results, 100, seed)["n4"]["111"]["psnr"] for seed in (1, 2))
     assert one.mean == two.mean
     assert summarise(results, 100, 1)["n4"]["111"]["psnr"] == one
+
+
+def test_a_metric_that_not_every_subject_has_is_left_out(results):
+    for result in results:
+        if result.subject != "sub-02" or result.code != "111":
+            result.metrics["dice.csf"] = 0.5
+    summary = summarise(results, 100, 1)["coarse"]
+    assert "dice.csf" in summary["010"]
+    assert "dice.csf" not in summary["111"]
+    # Nor is there a mean over codes of which one lacks it.
+    assert "dice.csf" not in summary["all"]
+    assert "dice.csf" not in summarise_gains(results, 100, 1)["n4"]["111"]

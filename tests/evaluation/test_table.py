@@ -1,8 +1,8 @@
 import csv
 import io
 
-from bmenet.evaluation.summary import summarise, summarise_gains
-from bmenet.evaluation.table import markdown, metric_label, plot_csv, volumes_csv
+from bmenet.evaluation.summary import summarise
+from bmenet.evaluation.table import plot_csv, volumes_csv
 from bmenet.metrics import METRICS
 
 
@@ -19,16 +19,7 @@ def test_plot_csv_has_a_row_per_code_and_method(results):
     assert next(row["psnr"] for row in rows if (row["code"], row["method"]) == ("111", "coarse")) == "27.0000"
 
 
-def test_markdown_shows_means_intervals_gains_and_times(results):
-    text = markdown(summarise(results, 500, 1), {"coarse": summarise_gains(results, 500, 1)}, results)
-    assert "### code 111" in text
-    assert "### all codes" in text
-    row = next(line for line in text.splitlines() if line.startswith("| BMENet, coarse | 27.00 ["))
-    assert row.endswith("| 2.0 |")
-    assert "| N4 | +5.00 [+5.00, +5.00] |" in text
-    assert "3 unseen test subjects" in text
-
-
-def test_metric_label_names_the_brain():
-    assert metric_label("ssim_brain") == "brain SSIM"
-    assert metric_label("hfen") == "HFEN"
+def test_volumes_csv_has_a_column_for_what_only_some_volumes_were_measured_for(results):
+    results[0].metrics["dice.csf"] = 0.75
+    rows = list(csv.DictReader(io.StringIO(volumes_csv(results))))
+    assert [row["dice.csf"] for row in rows[:2]] == ["0.75", ""]

@@ -1,0 +1,155 @@
+"""Compare two label volumes on disk: Dice's overlap per label and, for FreeSurfer's labels, per region."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from bmenet.errors import GridMismatchError, VolumeError
+from bmenet.grid import Grid
+from bmenet.metrics.dice import label_dice, label_sizes, mean_label_dice, region_dice
+from bmenet.resample import resample
+from bmenet.segmentation.freesurfer import freesurfer_names, freesurfer_regions
+from bmenet.segmentation.label_volume import LabelVolume, load_labels
+from bmenet.volume import Volume
+
+LEAST_COVERAGE = 0.9
+"""Share of the labelled voxels of each that must lie in the field of view of the other."""
+
+_LEAST_FREESURFER_LABEL = 10
+"""Maps of tissues number them from 1: labels that all lie below this say nothing of FreeSurfer."""
+
+_CORNER_SLACK = 0.5
+
+
+class Labelling(StrEnum):
+    """Whose numbers the labels are."""
+
+    AUTO = "auto"
+    FREESURFER = "freesurfer"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class LabelOverlap:
+    """How far a segmentation overlaps with a reference.
+
+    Parameters
+    ----------
+    mean_label_dice : float
+        Mean of `labels`.
+    regions : dict
+        FreeSurfer's regions that the reference has to their Dice overlap; empty for labels of another kind.
+    labels : dict
+        Labels above 0 that the reference has to their Dice overlap, in [0, 1].
+    names : dict
+        Label to FreeSurfer's name of it, where it has one.
+    volumes_ml : dict
+        Label to its volume in the segmentation, and in the reference.
+    missing_in_reference : tuple of int
+        Labels that only the segmentation has: they have no overlap and are not in the mean.
+    notes : tuple of str
+        What had to be assumed about the files.
+    """
+
+    mean_label_dice: float
+    regions: dict[str, float]
+    labels: dict[int, float]
+    names: dict[int, str]
+    volumes_ml: dict[int, tuple[float, float]]
+    missing_in_reference: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def compare_label_files(path: Path, reference_path: Path, labelling: Labelling = Labelling.AUTO) -> LabelOverlap:
+    """Compare two label volumes, the first brought to the grid of the second where they differ.
+
+    Parameters
+    ----------
+    path, reference_path : Path
+        NIfTI, .mgz or .mgh.
+    labelling : Labelling
+        ``auto`` takes the labels for FreeSurfer's if its table has every one that the reference has, and one of them
+        is at least 10: maps of tissues, and other atlases, then have no regions.
+
+    Raises
+    ------
+    VolumeError
+        If a file is not one readable volume of labels, or the reference has none above 0.
+    GridMismatchError
+        If either leaves over a tenth of its labelled voxels outside the field of view of the other.
+    """
+    loaded = {name: load_labels(name) for name in (path, reference_path)}
+    notes = [f"{name}: {note}" for name, volume in loaded.items() for note in volume.notes]
+    moving, reference = loaded[path], loaded[reference_path]
+    if not reference.labels.any():
+        raise VolumeError(f"{reference_path}: expected labels above 0 in the reference; got background alone")
+    if not moving.labels.any():
+        notes.append(f"{path}: background alone: every label scores 0")
+    if not moving.grid.same_as(reference.grid):
+        moving = _bring(moving, reference, path, reference_path)
+        notes.append(f"{path}: on another grid than {reference_path}: taken there by nearest neighbours")
+    sizes, reference_sizes = label_sizes(moving.labels), label_sizes(reference.labels)
+    is_freesurfer, reason = _is_freesurfer(reference_sizes, labelling)
+    notes += [f"{reference_path}: {reason}"] if reason else []
+    voxel_ml = abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000
+    return LabelOverlap(
+        mean_label_dice(moving.labels, reference.labels),
+        region_dice(moving.labels, reference.labels, freesurfer_regions()) if is_freesurfer else {},
+        label_dice(moving.labels, reference.labels),
+        {
+            label: freesurfer_names()[label]
+            for label in reference_sizes
+            if is_freesurfer and label in freesurfer_names()
+        },
+        {label: (sizes.get(label, 0) * voxel_ml, size * voxel_ml) for label, size in reference_sizes.items()},
+        tuple(sorted(sizes.keys() - reference_sizes.keys())),
+        tuple(notes),
+    )
+
+
+def _is_freesurfer(labels: Iterable[int], labelling: Labelling) -> tuple[bool, str]:
+    """Tell whether the labels are FreeSurfer's, and what to tell the user about that."""
+    labels = set(labels)
+    unknown = sorted(labels - freesurfer_names().keys())
+    if labelling is Labelling.NONE:
+        return False, ""
+    if labelling is Labelling.FREESURFER:
+        return True, f"labels {_listed(unknown)} are in no region" if unknown else ""
+    if unknown:
+        return False, f"labels {_listed(unknown)} are not FreeSurfer's: no regions"
+    if max(labels) < _LEAST_FREESURFER_LABEL:
+        return False, f"labels {_listed(sorted(labels))} could be anything: no regions"
+    return True, ""
+
+
+def _listed(labels: list[int], most: int = 8) -> str:
+    shown = ", ".join(map(str, labels[:most]))
+    return f"{shown} and {len(labels) - most} more" if len(labels) > most else shown
+
+
+def _bring(moving: LabelVolume, reference: LabelVolume, path: Path, reference_path: Path) -> LabelVolume:
+    """Return the labels on the grid of the reference, if that shows the same part of the body."""
+    coverage = {path: _coverage(moving, reference.grid), reference_path: _coverage(reference, moving.grid)}
+    least = min(coverage, key=lambda name: coverage[name])
+    if coverage[least] < LEAST_COVERAGE:
+        raise GridMismatchError(
+            f"{path} and {reference_path}: expected one space, with at least {LEAST_COVERAGE:.0%} of the labelled "
+            f"voxels of each in the field of view of the other; got {coverage[least]:.0%} of {least}; register them "
+            "first"
+        )
+    brought = resample(Volume(moving.labels.astype(np.float32), moving.affine), reference.grid, order=0)
+    return replace(moving, labels=np.rint(brought.data).astype(np.int32), affine=reference.affine)
+
+
+def _coverage(volume: LabelVolume, grid: Grid) -> float:
+    """Return the share of the labelled voxels whose centre lies within a grid; 1 if there are none."""
+    labelled = np.argwhere(volume.labels)
+    if not labelled.size:
+        return 1.0
+    to_index = np.linalg.inv(grid.affine) @ volume.affine
+    index = labelled @ to_index[:3, :3].T + to_index[:3, 3]
+    inside = (index >= -_CORNER_SLACK) & (index <= np.asarray(grid.shape) - 1 + _CORNER_SLACK)
+    return float(np.mean(inside.all(axis=1)))

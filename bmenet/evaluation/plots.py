@@ -1,0 +1,120 @@
+"""The evaluation as plots: a metric by degradation, Dice bars by region, subjects as paired lines."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bmenet.evaluation.bootstrap import Interval
+from bmenet.evaluation.labels import METHOD_LABELS, is_dice, metric_arrow, metric_label
+from bmenet.evaluation.methods import INPUT
+from bmenet.evaluation.result import CLEAN_CODE, Result
+from bmenet.evaluation.summary import Summary
+
+_GROUP_WIDTH = 0.7
+"""Of what stands side by side, in units of the distance from group to group."""
+
+_BAR_GROUP_WIDTH = 0.82
+
+
+def metric_by_code(summary: Summary, metric: str) -> Figure:
+    """Plot the mean and its interval of every method, code by code."""
+    figure, axes = _axes(8, 4)
+    codes = list(next(iter(summary.values())))
+    offsets = _offsets(len(summary), _GROUP_WIDTH)
+    for number, (method, by_code) in enumerate(summary.items()):
+        # The clean volume compared with itself would stretch the axis and say nothing.
+        shown = [code for code in codes if code in by_code and (method, code) != (INPUT, CLEAN_CODE)]
+        intervals = [by_code[code][metric] for code in shown]
+        places = np.array([codes.index(code) for code in shown]) + offsets[number]
+        means = [interval.mean for interval in intervals]
+        axes.errorbar(places, means, _reach(intervals), fmt="o", ms=4, capsize=2, label=METHOD_LABELS[method])
+    for border in np.arange(1, len(codes)) - 0.5:
+        axes.axvline(border, color="0.9", lw=0.8, zorder=0)
+    axes.set_xticks(range(len(codes)), codes)
+    axes.set_xlabel("code (motion, noise, bias)")
+    axes.set_ylabel(metric_label(metric))
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def dice_bars(summary: Summary, code: str) -> Figure:
+    """Plot the Dice overlap of every region with the clean scan's segmentation, a bar a method, with intervals.
+
+    Parameters
+    ----------
+    summary : Summary
+        With ``dice.*`` metrics of at least one method under `code`.
+    code : str
+    """
+    shown = {
+        method: {name: interval for name, interval in by_code[code].items() if is_dice(name)}
+        for method, by_code in summary.items()
+        if code in by_code and any(map(is_dice, by_code[code]))
+    }
+    regions = list(dict.fromkeys(name for by_region in shown.values() for name in by_region))
+    figure, axes = _axes(max(6, 1.4 * len(regions)), 3.8)
+    offsets, width = _offsets(len(shown), _BAR_GROUP_WIDTH), _BAR_GROUP_WIDTH / len(shown)
+    for number, (method, by_region) in enumerate(shown.items()):
+        places = np.array([regions.index(name) for name in by_region]) + offsets[number]
+        intervals = list(by_region.values())
+        axes.bar(
+            places,
+            [interval.mean for interval in intervals],
+            0.92 * width,
+            yerr=_reach(intervals),
+            error_kw={"elinewidth": 0.8},
+            label=METHOD_LABELS[method],
+        )
+    lows = [interval.low for by_region in shown.values() for interval in by_region.values()]
+    # Bars begin at zero unless all of them are long: then the axis is cut, and says so by its first tick.
+    axes.set_ylim(max(0, np.floor(10 * min(lows) - 0.5) / 10), 1)
+    axes.set_xticks(range(len(regions)), [metric_label(name).replace(" ", "\n") for name in regions])
+    axes.set_ylabel("Dice overlap")
+    axes.set_title(f"Segmentation of the restored against the clean scan, code {code}", fontsize=10)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def subject_lines(results: Sequence[Result], metric: str, code: str) -> Figure:
+    """Plot a metric method by method, a line a subject: whether everybody gains, or a few for all.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    metric : str
+    code : str
+    """
+    of_code = [result for result in results if result.code == code]
+    methods = list(dict.fromkeys(result.method for result in of_code))
+    figure, axes = _axes(max(5, 1.1 * len(methods)), 4)
+    for subject in sorted({result.subject for result in of_code}):
+        values = {result.method: result.metrics[metric] for result in of_code if result.subject == subject}
+        axes.plot(range(len(methods)), [values[method] for method in methods], "o-", ms=3, lw=1, label=subject)
+    axes.set_xticks(range(len(methods)), [METHOD_LABELS[method].replace(" + ", " +\n") for method in methods])
+    axes.tick_params("x", labelrotation=30, labelsize=8)
+    axes.set_ylabel(f"{metric_label(metric)} {metric_arrow(metric)}")
+    axes.set_title(f"A line a test subject, code {code}", fontsize=10)
+    axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure, inches, with one pair of axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _offsets(count: int, width: float) -> np.ndarray:
+    """Return where `count` things side by side stand, relative to the middle of their group."""
+    return width * ((np.arange(count) + 0.5) / count - 0.5)
+
+
+def _reach(intervals: Sequence[Interval]) -> np.ndarray:
+    """Return how far intervals reach below and above their means, shape (2, N)."""
+    return np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]]).clip(0)

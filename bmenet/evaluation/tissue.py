@@ -1,0 +1,101 @@
+"""What a restoration does to the tissues: Dice overlap with the clean scan's segmentation, and change of volume."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from bmenet.brain import foreground_mask
+from bmenet.evaluation.case import join_keys, load_restored
+from bmenet.evaluation.labels import dice_metric, volume_metric
+from bmenet.evaluation.methods import INPUT
+from bmenet.files import read_json, sha256, write_json
+from bmenet.fingerprint import code_fingerprint
+from bmenet.layout import Layout
+from bmenet.metrics.dice import label_sizes, region_dice
+from bmenet.segmentation import SEGMENTERS, Segmentation, Segmenter
+from bmenet.volume import Volume, load_unit_volume
+
+_METHOD = code_fingerprint("brain.py", "evaluation/tissue.py", "metrics/dice.py")
+
+
+def compare_tissues(
+    subject: str, cases: Sequence[tuple[str, str]], segmenter: str, layout: Layout
+) -> dict[tuple[str, str], dict[str, float]]:
+    """Segment the clean volume and what was restored, all by one segmenter within one brain mask, and compare.
+
+    What was compared before and has not changed is read, not segmented again.
+
+    Parameters
+    ----------
+    subject : str
+    cases : sequence of (str, str)
+        Code and method; `evaluate_case` must have kept their volumes.
+    segmenter : str
+        A name of `SEGMENTERS`.
+    layout : Layout
+
+    Returns
+    -------
+    dict
+        Code and method to metrics: the Dice overlap of each region that the clean volume has (``dice.*``), their mean
+        (``dice.mean``), and each region's change of volume in per cent (``volume_change.*``).
+    """
+    clean = _Clean(layout.clean(subject), SEGMENTERS[segmenter](layout.segmentations))
+    found = {}
+    for code, method in cases:
+        source = layout.case_input(subject, code) if method == INPUT else layout.restored(subject, code, method)
+        path = layout.segmented(subject, code, method, segmenter)
+        is_clean = source == clean.path
+        key = join_keys(sha256(clean.path), sha256(source), clean.segmenter.fingerprint(), _METHOD)
+        metrics = _load(path, key)
+        if metrics is None:
+            metrics = clean.compare(None if is_clean else load_restored(subject, code, method, layout))
+            write_json(path, {"key": key, "metrics": metrics})
+        found[code, method] = metrics
+    return found
+
+
+class _Clean:
+    """The clean volume of a subject, segmented when it is first needed."""
+
+    def __init__(self, path: Path, segmenter: Segmenter) -> None:
+        self.path, self.segmenter = path, segmenter
+
+    @cached_property
+    def _volume(self) -> Volume:
+        return load_unit_volume(self.path)
+
+    @cached_property
+    def _brain_mask(self) -> np.ndarray:
+        return foreground_mask(self._volume.data)
+
+    @cached_property
+    def _segmentation(self) -> Segmentation:
+        return self.segmenter.segment(self._volume, self._brain_mask)
+
+    def compare(self, restored: Volume | None) -> dict[str, float]:
+        """Return the metrics of a restored volume; None stands for the clean volume itself."""
+        reference = self._segmentation
+        found = reference if restored is None else self.segmenter.segment(restored, self._brain_mask)
+        overlaps = region_dice(found.labels, reference.labels, reference.regions)
+        sizes, found_sizes = label_sizes(reference.labels), label_sizes(found.labels)
+        metrics = {dice_metric(region): overlap for region, overlap in overlaps.items()}
+        metrics[dice_metric("mean")] = float(np.mean(list(overlaps.values())))
+        for region in overlaps:
+            before, after = (
+                sum(of_label.get(label, 0) for label in reference.regions[region]) for of_label in (sizes, found_sizes)
+            )
+            metrics[volume_metric(region)] = 100 * (after - before) / before
+        return metrics
+
+
+def _load(path: Path, key: str) -> dict[str, float] | None:
+    """Return the metrics that were kept with this key; None if there are none."""
+    try:
+        kept = read_json(path)
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return kept["metrics"] if kept["key"] == key else None

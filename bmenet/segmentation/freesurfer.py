@@ -1,0 +1,52 @@
+"""FreeSurfer's labels: their names, and the nine regions that Dice overlaps are published for.
+
+The publication names its regions but not the labels in them: the assignment in ``freesurfer_labels.csv`` is this
+project's own. Names are those of FreeSurfer's colour table; the table covers aseg, the cortical areas of the
+Desikan-Killiany and DKT atlases, and all that FastSurfer finds. The choices that could be made otherwise:
+
+- the cerebral cortex has all of the ribbon, cingulate, entorhinal and parahippocampal areas too; the limbic system has
+  hippocampus and amygdala;
+- white-matter hypointensities are cerebral white matter; the corpus callosum is not;
+- thalamus and ventral diencephalon are neither basal ganglia nor brain stem: they are with the others, as are the CSF
+  outside the ventricles, choroid plexus, vessels and the optic chiasm.
+"""
+
+import csv
+from functools import cache
+from importlib.resources import files
+
+TABLE = "freesurfer_labels.csv"
+
+REGIONS = (
+    "cerebral cortex",
+    "cerebral white matter",
+    "ventricles",
+    "cerebellum",
+    "basal ganglia",
+    "limbic system",
+    "brain stem",
+    "corpus callosum",
+    "others",
+)
+"""In the order of the publication."""
+
+
+@cache
+def freesurfer_names() -> dict[int, str]:
+    """Return the name of every label."""
+    return {label: name for label, name, _ in _rows()}
+
+
+@cache
+def freesurfer_regions() -> dict[str, tuple[int, ...]]:
+    """Return the labels of every region; each label is in exactly one."""
+    regions: dict[str, list[int]] = {}
+    for label, _, region in _rows():
+        regions.setdefault(region, []).append(label)
+    return {region: tuple(regions[region]) for region in REGIONS}
+
+
+@cache
+def _rows() -> list[tuple[int, str, str]]:
+    lines = files(__package__).joinpath(TABLE).read_text(encoding="utf-8").splitlines()
+    return [(int(row["label"]), row["name"], row["region"]) for row in csv.DictReader(lines)]

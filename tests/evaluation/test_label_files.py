@@ -1,0 +1,142 @@
+"""Two label volumes are compared where they lie, and regions are named only where the numbers are FreeSurfer's."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bmenet.errors import GridMismatchError, VolumeError
+from bmenet.evaluation.label_files import Labelling, compare_label_files
+
+AFFINE = np.diag([2.0, 2, 2, 1])
+AFFINE[:3, 3] = -20, -30, -10
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    """Two hippocampi, two areas of the cortex and some white matter, (24, 26, 28)."""
+    values = np.zeros((24, 26, 28), np.int16)
+    values[2:22, 2:24, 2:26] = 1002
+    values[4:20, 4:22, 4:24] = 1003
+    values[6:18, 6:20, 6:22] = 2
+    values[7:10, 9:14, 9:13] = 17
+    values[14:17, 9:14, 9:13] = 53
+    return values
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(name: str, values: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+        kind = nib.MGHImage if name.endswith((".mgz", ".mgh")) else nib.Nifti1Image
+        nib.save(kind(values, affine), tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+def _reoriented(values: np.ndarray, affine: np.ndarray, codes: str) -> tuple[np.ndarray, np.ndarray]:
+    image = nib.Nifti1Image(values, affine)
+    change = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt(codes)
+    )
+    image = image.as_reoriented(change)
+    return np.asarray(image.dataobj), image.affine
+
+
+@pytest.mark.parametrize("suffix", ["mgz", "nii.gz"])
+def test_a_file_overlaps_with_itself_wholly(save, labels, suffix):
+    path = save(f"a.{suffix}", labels)
+    overlap = compare_label_files(path, path)
+    assert overlap.mean_label_dice == 1
+    assert overlap.labels == dict.fromkeys((2, 17, 53, 1002, 1003), 1.0)
+    assert overlap.regions == dict.fromkeys(("cerebral cortex", "cerebral white matter", "limbic system"), 1.0)
+    assert overlap.names[53] == "Right-Hippocampus"
+    assert overlap.volumes_ml[17] == pytest.approx((0.48, 0.48))  # 60 voxels of 8 mm^3
+    assert overlap.notes == ()
+
+
+def test_a_region_is_the_union_of_its_labels(save, labels):
+    swapped = np.select([labels == 1002, labels == 1003], [1003, 1002], labels).astype(np.int16)
+    overlap = compare_label_files(save("a.nii", swapped), save("b.nii", labels))
+    assert overlap.regions["cerebral cortex"] == 1
+    assert overlap.labels[1002] == overlap.labels[1003] == 0
+    assert overlap.mean_label_dice == pytest.approx(3 / 5)
+
+
+def test_what_only_one_of_the_two_has(save, labels):
+    less = np.where(labels == 53, 10, labels).astype(np.int16)
+    overlap = compare_label_files(save("a.nii", less), save("b.nii", labels))
+    assert overlap.labels[53] == 0
+    assert overlap.volumes_ml[53] == (0, pytest.approx(0.48))
+    assert overlap.missing_in_reference == (10,)
+    assert 10 not in overlap.labels
+    assert "others" not in overlap.regions
+    assert overlap.mean_label_dice == pytest.approx(4 / 5)
+
+
+@pytest.mark.parametrize("codes", ["LPS", "ASR", "LIA"])
+def test_orientation_on_disk_does_not_count(save, labels, codes):
+    turned = save("a.mgz", *_reoriented(labels, AFFINE, codes))
+    overlap = compare_label_files(turned, save("b.nii", labels))
+    assert overlap.mean_label_dice == 1
+    assert "nearest neighbours" in overlap.notes[0]
+
+
+def test_arrays_that_agree_index_by_index_but_lie_elsewhere_do_not_overlap_wholly(save, labels):
+    shifted = AFFINE.copy()
+    shifted[0, 3] += 2
+    overlap = compare_label_files(save("a.nii", labels, shifted), save("b.nii", labels))
+    assert overlap.labels[17] == pytest.approx(2 / 3)  # one voxel of three along x
+
+
+def test_a_finer_grid_of_the_same_space_overlaps_wholly(save, labels):
+    fine = np.kron(labels, np.ones((2, 2, 2), np.int16))
+    affine = AFFINE @ np.diag([0.5, 0.5, 0.5, 1])
+    affine[:3, 3] = AFFINE[:3, 3] - 0.5
+    assert compare_label_files(save("a.nii", fine, affine), save("b.nii", labels)).mean_label_dice == 1
+
+
+def test_a_grid_a_hair_off_is_the_same(save, labels):
+    off = AFFINE.copy()
+    off[:3, 3] += 5e-4
+    assert compare_label_files(save("a.nii", labels, off), save("b.nii", labels)).notes == ()
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_fields_of_view_apart_are_refused(save, labels, swap):
+    shifted = AFFINE.copy()
+    shifted[1, 3] += 20
+    paths = [save("a.nii", labels, shifted), save("b.nii", labels)]
+    with pytest.raises(GridMismatchError, match=r"at least 90% of the labelled voxels.*got \d+% of .*register them"):
+        compare_label_files(*(paths[::-1] if swap else paths))
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (2, 3, 4), (4, 11, 35), (1,)])
+def test_labels_of_another_kind_have_no_regions(save, labels, numbers):
+    values = np.zeros_like(labels)
+    for depth, number in enumerate(numbers, start=2):
+        values[depth:-depth, depth:-depth, depth:-depth] = number
+    path = save("a.nii", values)
+    overlap = compare_label_files(path, path)
+    assert (overlap.regions, overlap.names, overlap.mean_label_dice) == ({}, {}, 1.0)
+    assert "no regions" in overlap.notes[0]
+    assert compare_label_files(path, path, Labelling.NONE).notes == ()
+
+
+def test_labelling_freesurfer_names_what_the_table_has(save, labels):
+    values = np.where(labels == 2, 14175, labels).astype(np.int16)
+    path = save("a.nii", values)
+    assert compare_label_files(path, path).regions == {}
+    overlap = compare_label_files(path, path, Labelling.FREESURFER)
+    assert set(overlap.regions) == {"cerebral cortex", "limbic system"}
+    assert "14175 are in no region" in overlap.notes[0]
+
+
+def test_background_alone_scores_0_and_is_no_reference(save, labels):
+    nothing, something = save("a.nii", labels * 0), save("b.nii", labels)
+    overlap = compare_label_files(nothing, something)
+    assert overlap.mean_label_dice == 0
+    assert "background alone" in overlap.notes[0]
+    with pytest.raises(VolumeError, match=r"a\.nii: expected labels above 0 in the reference"):
+        compare_label_files(something, nothing)

@@ -17,8 +17,8 @@ def evaluate(
         Path | None,
         typer.Option(
             "--mask",
-            help="Brain mask (NIfTI, positive inside); by default the foreground of a skull-stripped clean scan, "
-            "the brain found in a whole head.",
+            help="Brain mask (NIfTI, positive inside); by default what skull-stripping left of the clean scan, or "
+            "the brain found where there is a head or noise around it.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -60,6 +60,13 @@ def segment_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     N4, then a mixture of three Gaussians with a Markov random field (weight 0.1, neighbourhood 3 x 3 x 3), started
     from Otsu's thresholds. One ITK thread: the same input gives the same labels.
 
+    N4 is here so that a method is not judged by the bias it left, which FAST and FastSurfer see through. Mean Dice of a
+    degraded volume with the clean one, two subjects of ds002748 at 1 mm, moderate: bias alone 0.97 and 0.93 (without N4
+    0.81 and 0.77), noise alone 0.95 and 0.93 (0.96 and 0.93), all three 0.89 and 0.85 (0.72 and 0.71); 10 s of CPU
+    time a volume (7 s). On the first of them, N4 on 4 mm took 6 s more and gained nothing, with 20 iterations a level
+    it lost 0.03 (bias) and 0.10 (all three); three iterations of the mixture, and k-means to start it, took 3 and 6 s
+    more and changed no Dice by 0.01.
+
     Parameters
     ----------
     volume : Volume

@@ -1,7 +1,9 @@
 """Pictures of volumes, and the calibration plot; drawn off screen, with no global state."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from bmenet.config import CalibrationConfig
 from bmenet.degradation.calibration import CALIBRATED_CODE
+from bmenet.files import atomic_path
 from bmenet.metrics.fidelity import psnr
 
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
@@ -21,6 +24,7 @@ SHOWN_FRACTIONS = (0.575, 0.5, 0.5)
 
 DIFFERENCE_LIMIT = 0.3
 TILE_INCHES = 1.7
+_FILE_DPI, _PAGE_DPI = 150, 110
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,19 @@ def draw_tiles(rows: Sequence[Sequence[Tile]], columns: Sequence[str], title: st
     for axis, name in zip(axes[0], columns, strict=True):
         axis.set_title(name, color="white", fontsize=8)
     return figure
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG, atomically."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=_FILE_DPI, facecolor=figure.get_facecolor())
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """Return a figure as PNG, for a page; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_PAGE_DPI, facecolor=figure.get_facecolor(), metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def calibration_figure(rows: Sequence[Mapping], calibration: CalibrationConfig) -> Figure:

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-from bmenet.segmentation import SEGMENTERS
-
 from bmenet.baselines.bm4d import require_package
 from bmenet.cli.stage import run_stage
 from bmenet.config import Config, EvaluateConfig, flatten, load_config
 from bmenet.errors import ConfigError, VolumeError
 from bmenet.evaluation.case import evaluate_case
-from bmenet.evaluation.methods import method_names
+from bmenet.evaluation.methods import ABLATIONS, method_names
 from bmenet.evaluation.report import write_report
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.tissue import compare_tissues
@@ -17,6 +15,8 @@ from bmenet.files import read_json
 from bmenet.layout import Layout
 from bmenet.models.fine_weights import KINDS
 from bmenet.parallel import require_all, run_parallel
+from bmenet.report.lineage import flat
+from bmenet.segmentation import SEGMENTERS
 from bmenet.tracking import track_stage
 from bmenet.tracking.lineage import code_tags, input_hashes, without_places_and_people
 
@@ -38,11 +38,10 @@ def main() -> None:
             replace(result, metrics=result.metrics | tissues.get((result.subject, result.code, result.method), {}))
             for result in results
         ]
-        facts = (without_places_and_people(flatten(config)), code_tags() | input_hashes(inputs))
+        facts = (flat(without_places_and_people(flatten(config))), code_tags() | input_hashes(inputs))
         run.log_metrics(write_report(complete, config, facts, layout))
         run.log_artifact(layout.report("evaluate"), "evaluate")
-        for picture in layout.report("degrade").glob("*.png"):
-            run.log_artifact(picture, "degrade")
+        run.log_artifact(layout.report("degrade") / "calibration.png", "degrade")
 
 
 def _restore(subjects: list[str], config: Config, layout: Layout) -> list[Result]:
@@ -69,7 +68,7 @@ def _segment(
 ) -> dict[tuple[str, str, str], dict[str, float]]:
     """Return subject, code and method to Dice overlap and change of volume; a subject is one item: its clean labels."""
     codes = evaluate.segmented_codes
-    cases = [(code, method) for code in codes for method in _methods(evaluate, code)]
+    cases = [(code, method) for code in codes for method in _methods(evaluate, code) if method not in ABLATIONS]
     items = [(subject, (subject, cases, evaluate.segmenter, layout)) for subject in subjects]
     found, failures = run_parallel(compare_tissues, items, description="segment")
     require_all("evaluate", failures, len(items))

@@ -18,7 +18,7 @@ def dice(
         typer.Option(
             "--labels",
             help="Whose numbers the labels are: only FreeSurfer's have names and regions. **auto** takes them for "
-            "FreeSurfer's if its table has every label of B and one is at least 10.",
+            "FreeSurfer's if its table has the labels of nine tenths of B's voxels, and one is at least 10.",
         ),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -148,6 +148,7 @@ def _page(
     lineage: dict[str, str],
 ) -> "Page":
     """Return the report's page: on the grid of OUT, and without a name or a path."""
+    from bmenet.errors import VolumeError
     from bmenet.report.lineage import flat, software_versions
     from bmenet.report.scan_report import Course, scan_page
     from bmenet.resample import resample
@@ -156,6 +157,13 @@ def _page(
     before, after = degraded.volume, enhanced.scan.volume
     if settings["space"] == "template":
         before = resample(before, after.grid, enhanced.registration.moving2fixed)
+    tables: list[Table] = []
+    notes = degraded.notes
+    try:
+        tables.append(_quality(scan, out, enhancer.device.type))
+    except VolumeError:
+        # The result is there and can be looked at; what cannot be measured in it must not cost the report.
+        notes += ("The quality could not be measured: brain or tissues were not found in one of the scans.",)
     settings = settings | {"device": enhancer.device.type, "grid of the network": f"{enhancer.spacing_mm} mm"}
     if enhancer.fine is not None:
         settings |= {"seed": str(enhancer.seed)} | flat(enhancer.sampling.model_dump(mode="json"), "sampling.")
@@ -172,8 +180,8 @@ def _page(
         ),
         settings,
         lineage | {"input: SHA-256": scan_sha256(scan)} | software_versions(),
-        [_quality(scan, out, enhancer.device.type)],
-        degraded.notes,
+        tables,
+        notes,
     )
 
 

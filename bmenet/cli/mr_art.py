@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.cli.sampling import sampling_with
+from bmenet.config.evaluate import Baseline
+from bmenet.layout import Layout
 
-_BASELINES = ("n4", "n4_nlm", "n4_bm4d")
+_BASELINES = get_args(Baseline)
+_REPORT = Layout().report("mr_art")
 
 
 def mr_art(
@@ -21,7 +24,7 @@ def mr_art(
             "By default OpenNeuro's public bucket, from which each scan is downloaded when its turn comes.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the report goes.")] = Path("reports/mr_art"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the report goes.")] = _REPORT,
     subjects: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only the first N people.", show_default="all")
     ] = None,
@@ -64,7 +67,6 @@ def mr_art(
         from bmenet.errors import BMENetError
         from bmenet.evaluation.methods import method_names
         from bmenet.inference.model_source import find_weights
-        from bmenet.layout import Layout
         from bmenet.matched.person import MatchedEvaluation
         from bmenet.matched.run import evaluate_people
 

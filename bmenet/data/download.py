@@ -76,7 +76,7 @@ def download(
                 kind = UnreachableError if isinstance(error.__cause__, requests.ConnectionError) else SourceError
                 raise kind(
                     f"{url}: expected the whole file; gave up after {attempts} tries: {error}. Check the network and "
-                    "run again (what has arrived is kept), or set data.mirror in params.yaml to a copy of the data set"
+                    "run again (what has arrived is kept), or use a copy of the data (data.mirror; --root of mr-art)"
                 ) from error
             time.sleep(backoff_s * 2 ** (failed - 1))
         except _Damaged as error:

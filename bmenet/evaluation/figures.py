@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bmenet.evaluation.labels import METHOD_LABELS
-from bmenet.evaluation.methods import FINE, FINE_VARIANTS
+from bmenet.evaluation.methods import ABLATIONS
 from bmenet.evaluation.result import Result
 from bmenet.figures import PLANES, Tile, draw_tiles
 
@@ -61,8 +61,7 @@ def median_subject(results: Sequence[Result], code: str) -> str:
 
 def without_ablations(results: Sequence[Result], code: str) -> list[Result]:
     """Return the results under a code; of the second stage only as it is sampled."""
-    hidden = set(FINE_VARIANTS) - {FINE}
-    return [result for result in results if result.code == code and result.method not in hidden]
+    return [result for result in results if result.code == code and result.method not in ABLATIONS]
 
 
 def _caption(result: Result) -> str:

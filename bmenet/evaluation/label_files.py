@@ -1,6 +1,6 @@
 """Compare two label volumes on disk: Dice's overlap per label and, for FreeSurfer's labels, per region."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,9 @@ LEAST_COVERAGE = 0.9
 
 _LEAST_FREESURFER_LABEL = 10
 """Maps of tissues number them from 1: labels that all lie below this say nothing of FreeSurfer."""
+
+MOST_UNKNOWN = 0.1
+"""Share of the labelled voxels that may have numbers which are not in the table of FreeSurfer's."""
 
 _CORNER_SLACK = 0.5
 
@@ -110,19 +113,21 @@ def compare_label_files(path: Path, reference_path: Path, labelling: Labelling =
     )
 
 
-def _is_freesurfer(labels: Iterable[int], labelling: Labelling) -> tuple[bool, str]:
-    """Tell whether the labels are FreeSurfer's, and what to tell the user about that."""
-    labels = set(labels)
+def _is_freesurfer(sizes: Mapping[int, int], labelling: Labelling) -> tuple[bool, str]:
+    """Tell whether labels, with their voxel counts, are FreeSurfer's, and what to tell the user about that."""
+    labels = sizes.keys()
     unknown = sorted(labels - freesurfer_names().keys())
+    unknown_share = sum(sizes[label] for label in unknown) / sum(sizes.values())
     if labelling is Labelling.NONE:
         return False, ""
+    in_no_region = f"labels {_listed(unknown)} ({unknown_share:.1%} of the voxels) are in no region" if unknown else ""
     if labelling is Labelling.FREESURFER:
-        return True, f"labels {_listed(unknown)} are in no region" if unknown else ""
-    if unknown:
-        return False, f"labels {_listed(unknown)} are not FreeSurfer's: no regions"
+        return True, in_no_region
+    if unknown_share > MOST_UNKNOWN:
+        return False, f"labels {_listed(unknown)} are not in the table of FreeSurfer's labels: no regions"
     if max(labels) < _LEAST_FREESURFER_LABEL:
         return False, f"labels {_listed(sorted(labels))} could be anything: no regions"
-    return True, ""
+    return True, in_no_region
 
 
 def _listed(labels: list[int], most: int = 8) -> str:

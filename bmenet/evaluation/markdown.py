@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from bmenet.evaluation.bootstrap import Interval
 from bmenet.evaluation.labels import (
     METHOD_LABELS,
+    SHOWN_CODE,
     code_label,
     is_dice,
     is_volume_change,
+    is_volume_error,
     metric_arrow,
     metric_format,
     metric_label,
@@ -15,13 +17,16 @@ from bmenet.evaluation.labels import (
 from bmenet.evaluation.methods import INPUT
 from bmenet.evaluation.result import CLEAN_CODE, Result
 from bmenet.evaluation.summary import ALL_CODES, Summary
+from bmenet.metrics.fidelity import PSNR_CAP_DB
 from bmenet.report.page import Table
 
 REPORTED_METRICS = ("psnr", "ssim", "ncc", "hfen", "psnr_brain", "ssim_brain", "hfen_brain")
-_FIRST_CODE = "111"
 _GAIN_METRICS = ("psnr_brain", "ssim_brain", "hfen_brain")
-_DICE_TITLE = "Dice overlap with the clean scan's segmentation"
-_VOLUME_TITLE = "Change of volume against the clean scan (%)"
+_TISSUE_TITLES = {
+    is_dice: "Dice overlap with the clean scan's segmentation",
+    is_volume_change: "Change of volume against the clean scan (%)",
+    is_volume_error: "Size of that change, whatever its sign (%)",
+}
 
 
 def results_text(data: str, summary: Summary, gains: dict[str, Summary], results: Sequence[Result]) -> str:
@@ -50,7 +55,7 @@ def tables(summary: Summary, gains: dict[str, Summary], results: Sequence[Result
     """Return every table of the report: metrics, Dice, volumes, by code, and paired differences."""
     codes = next(iter(summary.values()))
     found: list[Table] = []
-    for code in (code for code in (_FIRST_CODE, ALL_CODES) if code in codes):
+    for code in (code for code in (SHOWN_CODE, ALL_CODES) if code in codes):
         found.append(_metric_table(summary, code, results))
         found += [
             _gain_table(method, over_others, code)
@@ -112,7 +117,7 @@ def _gain_table(method: str, over_others: Summary, code: str) -> Table:
 def _tissue_tables(summary: Summary) -> list[Table]:
     """Return Dice overlap and change of volume by region, for every code whose volumes were segmented."""
     found = []
-    for is_shown, title in ((is_dice, _DICE_TITLE), (is_volume_change, _VOLUME_TITLE)):
+    for is_shown, title in _TISSUE_TITLES.items():
         codes = dict.fromkeys(
             code for by_code in summary.values() for code, m in by_code.items() if any(map(is_shown, m))
         )
@@ -133,19 +138,24 @@ def _code_table(summary: Summary) -> Table:
     rows = [
         [
             METHOD_LABELS[method],
-            *(
-                f"{by_code[c]['psnr'].mean:.2f} / {by_code[c]['psnr_brain'].mean:.2f}" if c in by_code else ""
-                for c in codes
-            ),
+            *(_psnr_pair(by_code[code]) if code in by_code else "" for code in codes),
         ]
         for method, by_code in summary.items()
     ]
     return Table("PSNR by degradation, whole grid / brain (dB)", ["method", *codes], rows)
 
 
+def _psnr_pair(intervals: dict[str, Interval]) -> str:
+    """Return the mean PSNR over the grid and inside the brain."""
+    if intervals["psnr"].mean >= PSNR_CAP_DB:
+        return "identical"
+    return f"{intervals['psnr'].mean:.2f} / {intervals['psnr_brain'].mean:.2f}"
+
+
 def _gain_by_code_table(method: str, over_others: Summary, metric: str) -> Table:
     """Return the paired difference to each other method, degradations across."""
-    codes = list(dict.fromkeys(code for by_code in over_others.values() for code in by_code))
+    found = dict.fromkeys(code for by_code in over_others.values() for code in by_code)
+    codes = sorted(found, key=lambda code: code != CLEAN_CODE)
     rows = [
         [METHOD_LABELS[other], *(cell(by_code.get(code, {}).get(metric), metric, "+") for code in codes)]
         for other, by_code in over_others.items()
@@ -171,6 +181,6 @@ def _seconds(results: Sequence[Result], code: str) -> dict[str, str]:
     """Return the mean time of each method, under one code or all."""
     times: dict[str, list[float]] = {}
     for result in results:
-        if code in (ALL_CODES, result.code):
+        if code == result.code or (code == ALL_CODES and result.code != CLEAN_CODE):
             times.setdefault(result.method, []).append(result.seconds)
     return {method: f"{sum(values) / len(values):.1f}" for method, values in times.items()}

@@ -40,6 +40,9 @@ FINE_VARIANTS: dict[str, Variant] = {
 }
 """Name to what is changed about the second stage: the ablation."""
 
+ABLATIONS = frozenset(FINE_VARIANTS) - {FINE}
+"""Rows that explain the second stage; pictures and segmentations leave them out."""
+
 _METRIC_SOURCES = (
     *("metrics/__init__.py", "metrics/base.py", "metrics/fidelity.py", "metrics/measure.py"),
     *("brain.py", "grid.py", "volume.py"),

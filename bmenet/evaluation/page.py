@@ -1,19 +1,22 @@
 """The evaluation as a page for the browser: one test subject to look at, every table and every plot."""
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
+from scipy import ndimage
 
 from bmenet.evaluation.case import load_restored
 from bmenet.evaluation.figures import median_subject, without_ablations
 from bmenet.evaluation.labels import METHOD_LABELS
 from bmenet.evaluation.methods import INPUT
 from bmenet.evaluation.result import Result
+from bmenet.figures import png_bytes
 from bmenet.layout import Layout
 from bmenet.report.page import Layer, Page, Picture, Table
-from bmenet.volume import load_unit_volume
+from bmenet.volume import Volume, load_unit_volume
 
+_MARGIN_VOXELS = 4
 _UNIT = "of the clean scan's [0, 1]"
 
 
@@ -48,7 +51,7 @@ def evaluation_page(
         " where the last method's PSNR is the median.",
         layers=_layers(subject, code, without_ablations(results, code), layout),
         tables=tables,
-        pictures=[Picture(title, _png(figure)) for title, figure in figures.items()],
+        pictures=[Picture(title, png_bytes(figure)) for title, figure in figures.items()],
         settings=settings,
         lineage=lineage,
     )
@@ -60,17 +63,22 @@ def _layers(subject: str, code: str, results: Sequence[Result], layout: Layout) 
     methods = list(dict.fromkeys(result.method for result in results))
     volumes = {method: load_restored(subject, code, method, layout) for method in methods}
     order = [INPUT, methods[-1], *(method for method in methods if method not in (INPUT, methods[-1]))]
-    images = [Layer(METHOD_LABELS[method], volumes[method], "image", _UNIT) for method in order]
+    shown = _around(clean)
+    images = [Layer(METHOD_LABELS[method], shown(volumes[method].data), "image", _UNIT) for method in order]
     errors = [
-        Layer(
-            f"{METHOD_LABELS[method]} - clean", clean.with_data(volumes[method].data - clean.data), "difference", _UNIT
-        )
+        Layer(f"{METHOD_LABELS[method]} - clean", shown(volumes[method].data - clean.data), "difference", _UNIT)
         for method in order
     ]
-    return [*images[:2], Layer("clean", clean, "image", _UNIT), *images[2:], *errors]
+    return [*images[:2], Layer("clean", shown(clean.data), "image", _UNIT), *images[2:], *errors]
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, facecolor=figure.get_facecolor())
-    return buffer.getvalue()
+def _around(clean: Volume) -> Callable[[np.ndarray], Volume]:
+    """Return what cuts data to the box of the clean brain with a margin: noise beyond it would fill the page."""
+    found = ndimage.find_objects((clean.data > 0).astype(np.uint8))[0]
+    box = tuple(
+        slice(max(side.start - _MARGIN_VOXELS, 0), min(side.stop + _MARGIN_VOXELS, extent))
+        for side, extent in zip(found, clean.data.shape, strict=True)
+    )
+    affine = clean.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+    return lambda data: Volume(np.ascontiguousarray(data[box]), affine)

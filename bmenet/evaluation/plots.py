@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bmenet.evaluation.bootstrap import Interval
+from bmenet.evaluation.figures import without_ablations
 from bmenet.evaluation.labels import METHOD_LABELS, is_dice, metric_arrow, metric_label
 from bmenet.evaluation.methods import INPUT
 from bmenet.evaluation.result import CLEAN_CODE, Result
@@ -87,7 +88,7 @@ def subject_lines(results: Sequence[Result], metric: str, code: str) -> Figure:
     metric : str
     code : str
     """
-    of_code = [result for result in results if result.code == code]
+    of_code = without_ablations(results, code)
     methods = list(dict.fromkeys(result.method for result in of_code))
     figure, axes = _axes(max(5, 1.1 * len(methods)), 4)
     for subject in sorted({result.subject for result in of_code}):

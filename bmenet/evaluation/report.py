@@ -1,27 +1,25 @@
 """Write everything the stage `evaluate` reports."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from bmenet.config import Config
 from bmenet.evaluation.figures import before_after, montage
-from bmenet.evaluation.labels import is_dice, metric_label
+from bmenet.evaluation.labels import SHOWN_CODE, is_dice, metric_label
 from bmenet.evaluation.markdown import REPORTED_METRICS, results_text, tables
 from bmenet.evaluation.methods import COARSE, FINE
 from bmenet.evaluation.page import evaluation_page
 from bmenet.evaluation.plots import dice_bars, metric_by_code, subject_lines
-from bmenet.evaluation.result import Result
+from bmenet.evaluation.result import CLEAN_CODE, Result
 from bmenet.evaluation.summary import ALL_CODES, Summary, as_numbers, summarise, summarise_gains
-from bmenet.evaluation.table import plot_csv, volumes_csv
-from bmenet.figures import shown_slices
-from bmenet.files import atomic_path, write_json, write_text
+from bmenet.evaluation.table import dice_csv, psnr_csv, volumes_csv
+from bmenet.figures import save_figure, shown_slices
+from bmenet.files import write_json, write_text
 from bmenet.layout import Layout
 from bmenet.report.page import write_page
 from bmenet.volume import load_unit_volume
 
-SHOWN_CODE = "111"
 RESULTS_FILE = "results.md"
 _PLOTTED = ("psnr", "psnr_brain", "ssim", "ssim_brain")
 
@@ -52,13 +50,14 @@ def write_report(
     gains = {
         method: summarise_gains(results, resamples, seed, method) for method in (COARSE, FINE) if method in methods
     }
-    segmented = config.evaluate.segmented_codes
-    code = SHOWN_CODE if SHOWN_CODE in segmented else segmented[-1]
+    degraded = [code for code in config.evaluate.segmented_codes if code != CLEAN_CODE]
+    code = SHOWN_CODE if SHOWN_CODE in degraded else degraded[-1]
     write_json(folder / "summary.json", as_numbers(summary))
     write_json(folder / "gains.json", {method: as_numbers(over_others) for method, over_others in gains.items()})
     write_json(folder / "metrics.json", _means(summary, code))
     write_text(folder / "volumes.csv", volumes_csv(results))
-    write_text(folder / "psnr_by_code.csv", plot_csv(summary))
+    write_text(folder / "psnr_by_code.csv", psnr_csv(summary))
+    write_text(folder / "dice.csv", dice_csv(summary, code))
     write_text(layout.reports / RESULTS_FILE, results_text(_describe(config), summary, gains, results))
 
     subjects = {result.subject for result in results}
@@ -67,10 +66,10 @@ def write_report(
         "montage": montage(clean, results, code),
         "before_after": before_after(clean, results, code),
     }.items():
-        _save_figure(folder / f"{name}.png", figure)
+        save_figure(folder / f"{name}.png", figure)
     plots = _plots(results, summary, code)
     for name, (_, figure) in plots.items():
-        _save_figure(folder / f"{name}.png", figure)
+        save_figure(folder / f"{name}.png", figure)
     page = evaluation_page(results, code, tables(summary, gains, results), dict(plots.values()), facts, layout)
     write_page(folder / "report.html", page)
     return {
@@ -110,8 +109,3 @@ def _means(summary: Summary, code: str) -> dict[str, dict[str, float]]:
         for method, by_code in summary.items()
         if code in by_code
     }
-
-
-def _save_figure(path: Path, figure: Figure) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150, facecolor=figure.get_facecolor())

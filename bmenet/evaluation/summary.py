@@ -3,7 +3,7 @@
 import numpy as np
 
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
-from bmenet.evaluation.methods import COARSE
+from bmenet.evaluation.methods import COARSE, INPUT
 from bmenet.evaluation.result import CLEAN_CODE, Result
 from bmenet.seeding import generator
 
@@ -39,7 +39,8 @@ def summarise_gains(results: list[Result], resamples: int, seed: int, method: st
                 if name in table[method][code]
             }
             for code in by_code
-            if code in table[method]
+            # Nothing can gain on the clean volume itself: its PSNR is a cap, not a measurement.
+            if code in table[method] and (other, code) != (INPUT, CLEAN_CODE)
         }
         for other, by_code in table.items()
         if other != method

@@ -9,7 +9,7 @@ import numpy as np
 
 from bmenet.brain import foreground_mask
 from bmenet.evaluation.case import join_keys, load_restored
-from bmenet.evaluation.labels import dice_metric, volume_metric
+from bmenet.evaluation.labels import dice_metric, volume_error_metric, volume_metric
 from bmenet.evaluation.methods import INPUT
 from bmenet.files import read_json, sha256, write_json
 from bmenet.fingerprint import code_fingerprint
@@ -41,7 +41,8 @@ def compare_tissues(
     -------
     dict
         Code and method to metrics: the Dice overlap of each region that the clean volume has (``dice.*``), their mean
-        (``dice.mean``), and each region's change of volume in per cent (``volume_change.*``).
+        (``dice.mean``), each region's change of volume in per cent (``volume_change.*``), and its size
+        (``volume_error.*``): over subjects, gains and losses cancel in the first and add up in the second.
     """
     clean = _Clean(layout.clean(subject), SEGMENTERS[segmenter](layout.segmentations))
     found = {}
@@ -88,7 +89,8 @@ class _Clean:
             before, after = (
                 sum(of_label.get(label, 0) for label in reference.regions[region]) for of_label in (sizes, found_sizes)
             )
-            metrics[volume_metric(region)] = 100 * (after - before) / before
+            change = 100 * (after - before) / before
+            metrics |= {volume_metric(region): change, volume_error_metric(region): abs(change)}
         return metrics
 
 

@@ -12,7 +12,8 @@ from bmenet.evaluation.methods import COARSE, FINE, INPUT
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.summary import Summary, as_numbers
 from bmenet.evaluation.table import volumes_csv
-from bmenet.files import atomic_path, write_json, write_text
+from bmenet.figures import save_figure
+from bmenet.files import write_json, write_text
 from bmenet.matched.person import PersonOutcome
 from bmenet.matched.summary import (
     MOVED_CODE,
@@ -82,9 +83,7 @@ def write_matched_report(
     write_text(folder / "results.md", _markdown(groups, summary, gains, record))
     code = next(code for code in reversed(MOVED) if code in groups)
     still = {r.subject: r.shown_slices for r in results if (r.code, r.method) == (STILL, INPUT)}
-    figure = before_after(still, results, code)
-    with atomic_path(folder / "before_after.png") as temporary:
-        figure.savefig(temporary, dpi=150, facecolor=figure.get_facecolor())
+    save_figure(folder / "before_after.png", before_after(still, results, code))
     return record
 
 

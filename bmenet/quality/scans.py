@@ -14,6 +14,7 @@ from bmenet.scan import load_scan
 STEPS = ("load", "find the brain", "segment the tissues", "measure")
 
 _ALIKE = 0.9
+_SAME_SPACING = 0.01
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class ScanQuality:
     quality : Quality
     is_skull_stripped : bool
     brain_litres : float
+    spacing_mm : tuple of float
+        Voxel edges, sorted.
     notes : tuple of str
         What the reader had to assume, one sentence each, to be shown to the user.
     """
@@ -32,6 +35,7 @@ class ScanQuality:
     quality: Quality
     is_skull_stripped: bool
     brain_litres: float
+    spacing_mm: tuple[float, ...]
     notes: tuple[str, ...]
 
 
@@ -65,7 +69,8 @@ def measure_scan(path: Path, device: str = "cpu", on_step: Callable[[str], None]
     quality = measure_quality(scan.volume, brain, tissues)
     litres = np.count_nonzero(brain.brain_mask) * abs(np.linalg.det(scan.volume.affine[:3, :3])) / 1e6
     notes = tuple(f"{path}: {note}" for note in scan.notes)
-    return ScanQuality(quality, brain.is_skull_stripped, float(litres), notes)
+    spacing_mm = tuple(sorted(scan.volume.grid.spacing_mm))
+    return ScanQuality(quality, brain.is_skull_stripped, float(litres), spacing_mm, notes)
 
 
 def compare(before: ScanQuality, after: ScanQuality) -> tuple[dict[str, float | None], tuple[str, ...]]:
@@ -75,6 +80,8 @@ def compare(before: ScanQuality, after: ScanQuality) -> tuple[dict[str, float | 
     notes = []
     if before.is_skull_stripped != after.is_skull_stripped:
         notes.append("one scan is a whole head and the other skull-stripped: their differences may come from that")
+    if not np.allclose(before.spacing_mm, after.spacing_mm, rtol=_SAME_SPACING):
+        notes.append("the voxels differ in size: a coarser grid averages noise, and differences may come from that")
     smaller, larger = sorted((before.brain_litres, after.brain_litres))
     if smaller < _ALIKE * larger:
         notes.append(

@@ -27,7 +27,7 @@ def find_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     volume : Volume
-        Native space, of any intensity scale.
+        Native space, of any intensity scale; values below 0 count as 0.
     brain_mask : ndarray of bool, shape (X, Y, Z)
 
     Returns
@@ -48,7 +48,7 @@ def find_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     if not boxes:
         return segment_tissues(volume, brain_mask)  # refuses an empty mask in its own words
     box = boxes[0]
-    data, inside = volume.data[box], brain_mask[box]
+    data, inside = np.maximum(volume.data[box], 0), brain_mask[box]
     unit = data / max(float(np.percentile(data[inside], _BRIGHTEST_PERCENTILE)), np.finfo(np.float32).tiny)
     smooth = np.zeros_like(volume.data)
     smooth[box] = denoise_tv_chambolle(unit, weight=_estimate_noise(unit, inside), max_num_iter=_ITERATIONS)

@@ -1,19 +1,15 @@
 """A still before and after in three planes, for paper and for browsers without WebGL 2."""
 
-import io
-
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from bmenet.figures import DIFFERENCE_LIMIT, PLANES, Tile, draw_tiles
+from bmenet.figures import DIFFERENCE_LIMIT, PLANES, Tile, draw_tiles, png_bytes
 from bmenet.report.layers import centre_index
 from bmenet.volume import Volume
 
 WINDOW_PERCENTILE = 99.5
 """Of the input's intensities above 0: what is drawn white."""
-
-_DPI = 110
 
 
 def before_after_picture(before: Volume, after: Volume, std: Volume | None = None) -> bytes:
@@ -38,10 +34,7 @@ def before_after_picture(before: Volume, after: Volume, std: Volume | None = Non
         [Tile(cut[plane], is_difference=number > 1) for number, cut in enumerate(cuts)]
         for plane in ("axial", "coronal", "sagittal")
     ]
-    buffer = io.BytesIO()
-    figure = draw_tiles(rows, list(columns))
-    figure.savefig(buffer, format="png", dpi=_DPI, facecolor="black", metadata={"Software": None})
-    return buffer.getvalue()
+    return png_bytes(draw_tiles(rows, list(columns)))
 
 
 def picture_caption() -> str:

@@ -16,8 +16,9 @@ import numpy as np
 
 from bmenet.errors import VolumeError
 from bmenet.files import atomic_path, sha256
+from bmenet.fingerprint import code_fingerprint
 from bmenet.segmentation.base import Segmentation, SegmentationError
-from bmenet.segmentation.freesurfer import freesurfer_names, freesurfer_regions
+from bmenet.segmentation.freesurfer import freesurfer_names, freesurfer_regions, table_sha256
 from bmenet.segmentation.label_volume import LabelVolume, load_labels
 from bmenet.threads import thread_count
 from bmenet.volume import Volume
@@ -28,6 +29,8 @@ HOME_VARIABLE = "FASTSURFER_HOME"
 RESULTS = ("mri/aparc.DKTatlas+aseg.deep.withCC.mgz", "mri/aparc.DKTatlas+aseg.deep.mgz")
 """The first of them that is there is taken: versions that segment the corpus callosum write it to a file of its own."""
 
+_OPTIONS = ("--seg_only", "--device", "cpu")
+_GROUPED_BY = code_fingerprint(*(f"segmentation/{name}.py" for name in ("fastsurfer", "freesurfer", "label_volume")))
 _SUBJECT = "subject"
 _LAST_LINES = 5
 _VERSION_TIMEOUT_S = 60
@@ -61,8 +64,8 @@ class FastSurferSegmenter:
         find_fastsurfer()
 
     def fingerprint(self) -> str:
-        """Return the version of FastSurfer."""
-        return f"fastsurfer {_version(find_fastsurfer())}"
+        """Return the version of FastSurfer with what decides how its labels are read and grouped."""
+        return f"{_program()} {_GROUPED_BY} {table_sha256()}"
 
     def segment(self, volume: Volume, brain_mask: np.ndarray) -> Segmentation:
         """Segment a volume, or read what was segmented before; FastSurfer finds the brain itself.
@@ -77,7 +80,7 @@ class FastSurferSegmenter:
         del brain_mask
         if not np.isfinite(volume.data).all():
             raise VolumeError("`volume`: expected finite intensities; got NaN or infinite ones")
-        path = self.folder / f"{_key(volume, self.fingerprint())}.mgz"
+        path = self.folder / f"{_key(volume)}.mgz"
         labels = _load_kept(path) or _run(volume, path)
         return Segmentation(labels.labels, labels.affine, freesurfer_names(), freesurfer_regions())
 
@@ -110,7 +113,7 @@ def build_command(program: str, scan: Path, folder: Path, threads: int) -> list[
     run_fastsurfer.sh --t1 t1.nii --sid subject --sd out --seg_only --device cpu --threads 2
     """
     paths = ["--t1", str(scan), "--sid", _SUBJECT, "--sd", str(folder)]
-    return [program, *paths, "--seg_only", "--device", "cpu", "--threads", str(threads)]
+    return [program, *paths, *_OPTIONS, "--threads", str(threads)]
 
 
 @cache
@@ -126,9 +129,14 @@ def _version(program: str) -> str:
     return lines[0].strip() if said.returncode == 0 and lines[0].strip() else sha256(program)
 
 
-def _key(volume: Volume, fingerprint: str) -> str:
-    """Return the name of what FastSurfer makes of a volume: the SHA-256 of voxels, grid and version."""
-    digest = hashlib.sha256(f"{fingerprint} {RESULTS} {volume.data.shape} {volume.affine.tolist()}".encode())
+def _program() -> str:
+    """Return the version of FastSurfer and the options it is run with."""
+    return f"fastsurfer {_version(find_fastsurfer())} {_OPTIONS}"
+
+
+def _key(volume: Volume) -> str:
+    """Return the name of what FastSurfer makes of a volume: the SHA-256 of voxels, grid, version and options."""
+    digest = hashlib.sha256(f"{_program()} {RESULTS} {volume.data.shape} {volume.affine.tolist()}".encode())
     digest.update(np.ascontiguousarray(volume.data, np.float32).data)
     return digest.hexdigest()
 

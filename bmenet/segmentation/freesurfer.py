@@ -12,6 +12,7 @@ Desikan-Killiany and DKT atlases, and all that FastSurfer finds. The choices tha
 """
 
 import csv
+import hashlib
 from functools import cache
 from importlib.resources import files
 
@@ -44,6 +45,11 @@ def freesurfer_regions() -> dict[str, tuple[int, ...]]:
     for label, _, region in _rows():
         regions.setdefault(region, []).append(label)
     return {region: tuple(regions[region]) for region in REGIONS}
+
+
+def table_sha256() -> str:
+    """Return the checksum of the table that names and groups the labels."""
+    return hashlib.sha256(files(__package__).joinpath(TABLE).read_bytes()).hexdigest()
 
 
 @cache

@@ -130,7 +130,16 @@ def test_labelling_freesurfer_names_what_the_table_has(save, labels):
     assert compare_label_files(path, path).regions == {}
     overlap = compare_label_files(path, path, Labelling.FREESURFER)
     assert set(overlap.regions) == {"cerebral cortex", "limbic system"}
-    assert "14175 are in no region" in overlap.notes[0]
+    assert "labels 14175 (" in overlap.notes[0]
+
+
+def test_a_few_labels_beside_the_table_do_not_cost_the_regions(save, labels):
+    values = labels.astype(np.int16)
+    values[tuple(np.argwhere(labels > 0)[0])] = 14175
+    path = save("a.nii", values)
+    overlap = compare_label_files(path, path)
+    assert overlap.regions
+    assert "14175 (" in overlap.notes[0]
 
 
 def test_background_alone_scores_0_and_is_no_reference(save, labels):

@@ -1,4 +1,11 @@
-from bmenet.evaluation.labels import dice_metric, is_dice, metric_arrow, metric_label, volume_metric
+from bmenet.evaluation.labels import (
+    dice_metric,
+    is_dice,
+    metric_arrow,
+    metric_label,
+    volume_error_metric,
+    volume_metric,
+)
 
 
 def test_metric_label_names_the_brain():
@@ -19,3 +26,4 @@ def test_metric_arrow_points_to_where_it_is_better():
     assert metric_arrow("hfen_brain") == "↓"
     assert metric_arrow("psnr") == metric_arrow(dice_metric("csf")) == "↑"
     assert metric_arrow(volume_metric("csf")) == ""
+    assert metric_arrow(volume_error_metric("csf")) == "↓"

@@ -28,9 +28,16 @@ def test_evaluation_page_shows_the_median_subject_before_after_clean_and_every_e
     assert names[:4] == ["degraded input", "BMENet, coarse", "clean", "N4"]
     errors = {layer.name: layer for layer in page.layers if layer.kind == "difference"}
     assert list(errors) == ["degraded input - clean", "BMENet, coarse - clean", "N4 - clean"]
-    inside = phantom.data > 0
+    clean = page.layers[2].volume
+    inside = clean.data > 0
     assert errors["degraded input - clean"].volume.data[inside] == pytest.approx(0.1, abs=1e-3)
     assert errors["BMENet, coarse - clean"].volume.data[inside] == pytest.approx(0.01, abs=1e-3)
+    # Cut to the brain, and each voxel where it was.
+    assert np.count_nonzero(inside) == np.count_nonzero(phantom.data > 0)
+    assert clean.data.size < phantom.data.size
+    first = np.argwhere(phantom.data > 0)[0], np.argwhere(inside)[0]
+    places = [v.affine @ [*index, 1] for v, index in zip((phantom, clean), first, strict=True)]
+    np.testing.assert_allclose(*places)
     assert page.pictures[0].png.startswith(b"\x89PNG")
     assert (page.settings, page.lineage) == ({"seed": "1"}, {"commit": "abc"})
 

@@ -38,7 +38,7 @@ def test_dice_bars_has_a_bar_for_each_method_and_region(results):
     (axes,) = dice_bars(summarise(segmented, 100, 0), "111").axes
     heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in axes.containers if len(bars) == 2}
     np.testing.assert_allclose(heights["BMENet, coarse"], [0.8, 0.85])
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["csf", "grey\nmatter"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["CSF", "grey\nmatter"]
     # No bar hides below the axis, and none begins in the air.
     assert axes.get_ylim()[0] < 0.6
     assert len(heights) == 3
@@ -56,3 +56,9 @@ def test_subject_lines_draws_a_line_a_subject_in_the_order_of_the_methods(result
     (axes,) = subject_lines(results, "psnr", "111").axes
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
     assert lines == {"sub-01": [20, 21, 26], "sub-02": [21, 22, 27], "sub-03": [22, 23, 28]}
+
+
+def test_subject_lines_leaves_out_ablations(results):
+    ablations = [replace(result, method="fine_decode") for result in results if result.method == "coarse"]
+    (axes,) = subject_lines([*results, *ablations], "psnr", "111").axes
+    assert len(axes.get_lines()[0].get_ydata()) == 3

@@ -52,7 +52,7 @@ def test_write_report_writes_every_table_figure_and_the_page(segmented, config, 
     folder = layout.report("evaluate")
     written = {path.name: path.stat().st_size for path in folder.iterdir()}
     assert set(written) == {
-        *("metrics.json", "summary.json", "gains.json", "volumes.csv", "psnr_by_code.csv", "report.html"),
+        *("metrics.json", "summary.json", "gains.json", "volumes.csv", "psnr_by_code.csv", "dice.csv", "report.html"),
         *(f"{name}.png" for name in FIGURES),
     }
     assert min(written.values()) > 0

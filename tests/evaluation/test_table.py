@@ -2,7 +2,7 @@ import csv
 import io
 
 from bmenet.evaluation.summary import summarise
-from bmenet.evaluation.table import plot_csv, volumes_csv
+from bmenet.evaluation.table import dice_csv, psnr_csv, volumes_csv
 from bmenet.metrics import METRICS
 
 
@@ -13,10 +13,21 @@ def test_volumes_csv_has_a_row_per_volume(results):
     assert float(rows[0]["psnr"]) == 20
 
 
-def test_plot_csv_has_a_row_per_code_and_method(results):
-    rows = list(csv.DictReader(io.StringIO(plot_csv(summarise(results, 100, 1)))))
-    assert {(row["code"], row["method"]) for row in rows} >= {("111", "coarse"), ("all", "n4"), ("000", "degraded")}
-    assert next(row["psnr"] for row in rows if (row["code"], row["method"]) == ("111", "coarse")) == "27.0000"
+def test_psnr_csv_has_a_row_a_code_and_a_column_a_method(results):
+    for result in results:
+        result.metrics["psnr_brain"] = result.metrics["psnr"] - 3
+    rows = {row["code"]: row for row in csv.DictReader(io.StringIO(psnr_csv(summarise(results, 100, 1))))}
+    assert set(rows) == {"000", "010", "111"}
+    assert (rows["111"]["degraded"], rows["111"]["coarse"]) == ("18.0000", "24.0000")
+    assert rows["000"]["degraded"] == ""
+
+
+def test_dice_csv_has_a_row_a_region_and_a_column_a_segmented_method(results):
+    for result in results:
+        if result.code == "111" and result.method != "n4":
+            result.metrics["dice.csf"] = 0.75
+    text = dice_csv(summarise(results, 100, 1), "111")
+    assert text.splitlines() == ["region,degraded,coarse", "CSF,0.7500,0.7500"]
 
 
 def test_volumes_csv_has_a_column_for_what_only_some_volumes_were_measured_for(results):

@@ -61,7 +61,11 @@ def compare(layout):
 def test_the_clean_volume_agrees_with_itself(layout):
     assert set(compare(layout)["000", "degraded"].items()) == {
         *((f"dice.{region}", 1.0) for region in ("dark", "grey_matter", "bright", "mean")),
-        *((f"volume_change.{region}", 0.0) for region in ("dark", "grey_matter", "bright")),
+        *(
+            (f"volume_{kind}.{region}", 0.0)
+            for kind in ("change", "error")
+            for region in ("dark", "grey_matter", "bright")
+        ),
     }
 
 
@@ -72,7 +76,7 @@ def test_a_tissue_that_is_taken_for_another_costs_overlap_and_volume(layout):
     assert degraded["volume_change.grey_matter"] == -100
     assert degraded["volume_change.dark"] == pytest.approx(100, abs=1)
     assert coarse["dice.grey_matter"] == pytest.approx(2 / 3, abs=0.01)
-    assert coarse["volume_change.grey_matter"] == pytest.approx(-50, abs=1)
+    assert coarse["volume_change.grey_matter"] == -coarse["volume_error.grey_matter"] == pytest.approx(-50, abs=1)
     assert degraded["dice.bright"] == coarse["dice.bright"] == 1
     assert coarse["dice.mean"] == pytest.approx((0.8 + 2 / 3 + 1) / 3, abs=0.01)
 

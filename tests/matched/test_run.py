@@ -7,8 +7,8 @@ from bmenet.matched import run
 from bmenet.matched.person import PersonOutcome
 from bmenet.matched.run import evaluate_people
 
-EVALUATION = SimpleNamespace(seed=0)
-DONE = ["a result"]
+EVALUATION = SimpleNamespace(seed=0, source=SimpleNamespace(bucket=SimpleNamespace(base="/home/alice/ds004173")))
+DONE = [SimpleNamespace(code="standard"), SimpleNamespace(code="headmotion1")]
 
 
 @pytest.fixture
@@ -45,6 +45,19 @@ def test_a_failed_pair_is_named_with_its_person(report, answers, tmp_path):
     answers["sub-01"] = PersonOutcome(DONE, failures={"headmotion2": "resembles nobody"})
     evaluate_people(["sub-01"], EVALUATION, tmp_path)
     assert report == [{"sub-01 headmotion2": "resembles nobody"}]
+
+
+def test_the_report_does_not_say_where_the_data_set_lies(report, answers, tmp_path):
+    answers |= {"sub-01": VolumeError("/home/alice/ds004173/sub-01/x.nii: cut"), "sub-02": PersonOutcome(DONE)}
+    evaluate_people(list(answers), EVALUATION, tmp_path)
+    assert report == [{"sub-01": "VolumeError: sub-01/x.nii: cut"}]
+
+
+def test_with_every_moved_scan_failed_there_is_no_report(report, answers, tmp_path):
+    answers["sub-01"] = PersonOutcome(DONE[:1], failures={"headmotion1": "resembles nobody"})
+    with pytest.raises(BMENetError, match=r"got none of 1: sub-01 headmotion1 \(resembles nobody\)"):
+        evaluate_people(["sub-01"], EVALUATION, tmp_path)
+    assert report == []
 
 
 def test_who_is_skipped_is_told_with_the_reason(report, answers, tmp_path, capsys):

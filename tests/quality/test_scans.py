@@ -21,8 +21,8 @@ def known_regions(monkeypatch, head):
     monkeypatch.setattr(scans, "find_tissues", lambda volume, brain_mask: head.tissues)
 
 
-def _result(cjv=0.5, litres=1.2, is_stripped=False):
-    return ScanQuality(Quality(dict.fromkeys(MEASURES) | {"cjv": cjv}, {}), is_stripped, litres, ())
+def _result(cjv=0.5, litres=1.2, is_stripped=False, spacing_mm=(1.0, 1.0, 1.0)):
+    return ScanQuality(Quality(dict.fromkeys(MEASURES) | {"cjv": cjv}, {}), is_stripped, litres, spacing_mm, ())
 
 
 def test_measure_scan_measures_the_file_step_by_step(head_path, head):
@@ -57,3 +57,4 @@ def test_compare_subtracts_where_both_are_defined():
 def test_compare_tells_what_makes_two_scans_hard_to_compare():
     assert "the other skull-stripped" in compare(_result(), _result(is_stripped=True))[1][0]
     assert "1.20 l before, 1.00 l after" in compare(_result(), _result(litres=1.0))[1][0]
+    assert "the voxels differ in size" in compare(_result(), _result(spacing_mm=(2.0, 2.0, 2.0)))[1][0]

@@ -1,0 +1,53 @@
+"""The section `evaluate` of params.yaml: what is measured, by which methods, under which codes."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from bmenet.config.base import CODE, Code, Section, SomeDistinct
+
+CLEAN = "000"
+Baseline = Literal["n4", "n4_nlm", "n4_bm4d"]
+FineVariant = Literal["fine", "fine_decode", "fine_no_edges", "fine_no_constraint"]
+
+
+def _all_or_codes(value: Any) -> Any:
+    """Refuse what is neither ``all`` nor a list of codes, in one sentence: a union of types would answer in two."""
+    are_codes = isinstance(value, list) and all(isinstance(code, str) and CODE.fullmatch(code) for code in value)
+    if value != "all" and not (are_codes and len(set(value)) == len(value)):
+        raise ValueError(f"expected 'all' or a list of distinct codes such as ['111']; got {value!r}")
+    return value
+
+
+RunUnder = Annotated[Literal["all"] | list[str], BeforeValidator(_all_or_codes)]
+"""The codes that a method is run under."""
+
+
+class EvaluateConfig(Section):
+    """What is measured, against which baselines."""
+
+    codes: SomeDistinct[Code]
+    baselines: dict[Baseline, RunUnder]
+    fine: dict[FineVariant, RunUnder]
+    segmenter: Literal["atropos", "fastsurfer"]
+    segmented_codes: SomeDistinct[Code]
+    bootstrap: Annotated[int, Field(ge=100)]
+
+    @model_validator(mode="after")
+    def _codes_are_evaluated(self) -> "EvaluateConfig":
+        named: dict[str, str | list[str]] = {f"baselines.{name}": under for name, under in self.baselines.items()}
+        named |= {f"fine.{name}": under for name, under in self.fine.items()}
+        for key, under in (named | {"segmented_codes": self.segmented_codes}).items():
+            if under != "all" and (odd := sorted(set(under) - set(self.codes))):
+                raise ValueError(f"{key}: expected codes of evaluate.codes {self.codes}; got {odd} too")
+        if set(self.segmented_codes) == {CLEAN}:
+            raise ValueError(f"segmented_codes: expected at least one degraded code; got {self.segmented_codes}")
+        return self
+
+    def baselines_under(self, code: str) -> list[str]:
+        """Return the baselines that are run under a code."""
+        return [name for name, under in self.baselines.items() if under == "all" or code in under]
+
+    def fine_under(self, code: str) -> list[str]:
+        """Return the rows of the second stage that are run under a code."""
+        return [name for name, under in self.fine.items() if under == "all" or code in under]

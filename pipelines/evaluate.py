@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _restore(subjects: list[str], config: Config, layout: Layout) -> list[Result]:
-    """Return the results of every case."""
+    """Return the results of every case, in the order of the methods."""
     evaluate = config.evaluate
     items = [
         (
@@ -60,7 +60,8 @@ def _restore(subjects: list[str], config: Config, layout: Layout) -> list[Result
     ]
     results, failures = run_parallel(evaluate_case, items, description="restore, measure")
     require_all("evaluate", failures, len(items))
-    return [result for of_case in results.values() for result in of_case]
+    order = method_names(list(evaluate.baselines), list(evaluate.fine))
+    return sorted((result for of_case in results.values() for result in of_case), key=lambda r: order.index(r.method))
 
 
 def _segment(

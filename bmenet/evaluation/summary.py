@@ -66,8 +66,9 @@ def _interval(values: np.ndarray, resamples: int, seed: int) -> Interval:
 def _tabulate(results: list[Result]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Return method to code to metric to one value a subject, subjects in one order throughout.
 
-    A method that was not run under every code has fewer codes, and no mean over all. A metric that not every subject
-    has, or that was not taken under every code, is left out there: such a mean would compare different people.
+    A method that was not run under every code has fewer codes, and no mean over all; of one code there is none either.
+    A metric that not every subject has, or that was not taken under every code, is left out there: such a mean would
+    compare different people.
     """
     subjects = sorted({result.subject for result in results})
     codes = list(dict.fromkeys(result.code for result in results))
@@ -80,7 +81,7 @@ def _tabulate(results: list[Result]) -> dict[str, dict[str, dict[str, np.ndarray
             for code in codes
             if (method, code, subjects[0]) in found
         }
-        if degraded_codes and set(degraded_codes) <= set(by_code):
+        if len(degraded_codes) > 1 and set(degraded_codes) <= set(by_code):
             by_code[ALL_CODES] = {
                 name: np.mean([by_code[code][name] for code in degraded_codes], axis=0)
                 for name in by_code[degraded_codes[0]]

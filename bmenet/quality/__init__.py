@@ -12,7 +12,7 @@ MEASURES: dict[str, Measure] = {
     "cjv": Measure(
         "spread of grey and white matter over their distance: noise and bias field raise it", "tissue", True
     ),
-    "efc": Measure("entropy of the whole image: ghosts and blur of motion raise it", "air", True),
+    "efc": Measure("entropy of all that was measured: ghosts and blur of motion raise it", "air", True),
 }
 
 __all__ = ["MEASURES", "Measure"]

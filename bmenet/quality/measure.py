@@ -44,9 +44,10 @@ class Quality:
 def measure_quality(volume: Volume, brain: Brain, tissues: np.ndarray | None = None) -> Quality:
     """Measure one scan by MRIQC's definitions, on the intensities as they are.
 
-    Two things differ from MRIQC. The bias field is not corrected first: whether a scan has one is part of the
-    question. And a voxel counts for one tissue, as a whole, where MRIQC weights by FAST's partial volumes. Neither
-    erodes the tissues.
+    The formulas are MRIQC's; what they are applied to differs. The bias field is not corrected first: whether a scan
+    has one is part of the question. A voxel counts for one tissue, as a whole, where MRIQC weights by FAST's partial
+    volumes. The air begins 10 mm from the head and at the height of the brain's centre, its noise is a standard
+    deviation, and voxels that hold no measurement are left out of it and of the EFC. Neither erodes the tissues.
 
     Parameters
     ----------

@@ -30,6 +30,9 @@ _MEANINGS = {
 _ENDS_A_SCRIPT = re.compile(r"<(?=/script|script|!--)", re.IGNORECASE)
 
 
+_WITH_INTERVAL = re.compile(r"(\S+) (\[.+\])")
+
+
 def inline_script(source: str) -> str:
     r"""Return JavaScript or JSON that an HTML parser does not end early.
 
@@ -63,7 +66,7 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], note
     """Return a table; the first column names the rows."""
     head = "".join(f'<th scope="col">{text(cell)}</th>' for cell in header)
     body = "".join(
-        f'<tr><th scope="row">{text(first)}</th>{"".join(f"<td>{text(cell)}</td>" for cell in others)}</tr>'
+        f'<tr><th scope="row">{text(first)}</th>{"".join(f"<td>{_number(cell)}</td>" for cell in others)}</tr>'
         for first, *others in rows
     )
     below = f'<p class="note">{text(note)}</p>' if note else ""
@@ -71,6 +74,12 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], note
         f'<section><h2>{text(title)}</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>{below}</section>"
     )
+
+
+def _number(cell: str) -> str:
+    """Return a cell; an interval behind a number stays on one line, below it where there is no room."""
+    found = _WITH_INTERVAL.fullmatch(cell)
+    return f"{text(found[1])} <small>{text(found[2])}</small>" if found else text(cell)
 
 
 def facts(title: str, values: Mapping[str, str]) -> str:

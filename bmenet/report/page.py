@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -15,6 +15,9 @@ from bmenet.report.layers import Layer, encode_layers
 from bmenet.report.niivue import Niivue, load_niivue
 
 __all__ = ["Layer", "Page", "Picture", "Table", "write_page"]
+
+_WIDEST = 5
+"""Columns of a table that fits half the page; a wider one gets a row of its own."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,16 @@ def _render(page: Page, niivue: Niivue | None) -> str:
         viewer=_viewer(page.layers, niivue) if niivue else "",
         colours=markup.colours(kinds),
         pictures="".join(pictures),
-        tables="".join(markup.table(table.title, table.header, table.rows, table.note) for table in page.tables),
+        wide_tables=_tables(table for table in page.tables if len(table.header) > _WIDEST),
+        tables=_tables(table for table in page.tables if len(table.header) <= _WIDEST),
         facts="".join(markup.facts(title, values) for title, values in facts if values),
         credits=markup.credit(niivue.version, _asset("niivue_licence.txt")) if niivue else "",
     )
+
+
+def _tables(tables: Iterable[Table]) -> str:
+    """Return tables one below the other."""
+    return "".join(markup.table(table.title, table.header, table.rows, table.note) for table in tables)
 
 
 def _viewer(layers: Sequence[Layer], niivue: Niivue) -> str:

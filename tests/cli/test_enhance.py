@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bmenet.errors import VolumeError
 from bmenet.quality import MEASURES
 from tests.fine_networks import make_fine_net, save_fine_net
 
@@ -186,7 +187,7 @@ def quality(monkeypatch):
     def measure_scan(path, device, on_step):
         count = float(np.count_nonzero(np.asarray(nib.load(path).dataobj) > 0))
         values = dict.fromkeys(MEASURES, count) | {"efc": None}
-        return scans.ScanQuality(Quality(values, {"efc": "no air here"}), True, 1.0, (f"{path}: a note",))
+        return scans.ScanQuality(Quality(values, {"efc": "no air here"}), True, 1.0, (1.0,) * 3, (f"{path}: a note",))
 
     monkeypatch.setattr(scans, "measure_scan", measure_scan)
 
@@ -213,6 +214,18 @@ def test_enhance_writes_a_report_beside_its_output(bmenet, scan_path):
     count = np.count_nonzero(np.asarray(nib.load(scan_path).dataobj))
     assert f"<td>{count}.000</td>" in page
     assert '"name": "before"' in page
+
+
+@pytest.mark.usefixtures("lone_brain", "weights")
+def test_a_quality_that_cannot_be_measured_does_not_cost_the_report(bmenet, scan_path, monkeypatch):
+    def measure_scan(path, device, on_step):
+        raise VolumeError(f"{path}: expected a T1-weighted scan with a brain; found none")
+
+    monkeypatch.setattr("bmenet.quality.scans.measure_scan", measure_scan)
+    assert bmenet("enhance", scan_path, scan_path.with_name("out.nii.gz"), "--report").exit_code == 0
+    page = scan_path.with_name("out.html").read_text(encoding="utf-8")
+    assert "The quality could not be measured" in page
+    assert str(scan_path) not in page
 
 
 @pytest.mark.usefixtures("lone_brain", "both_stages", "quality")

@@ -66,4 +66,4 @@ def test_write_report_writes_every_table_figure_and_the_page(segmented, config, 
     assert "| BMENet, coarse | 27.00 [26.00, 28.00]" in text
     page = (folder / "report.html").read_text()
     assert "git commit" in page
-    assert "27.00 [26.00, 28.00]" in page
+    assert "27.00 <small>[26.00, 28.00]</small>" in page

@@ -5,6 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bmenet.brain_extraction import Brain
 from bmenet.errors import BMENetError, RegistrationError
 from bmenet.files import read_json, sha256, write_json
 from bmenet.layout import Layout
@@ -31,7 +32,7 @@ def layout(workspace, phantom, monkeypatch) -> Layout:
     params = workspace / "params.yaml"
     params.write_text(params.read_text().replace("min_similarity: 0.5", "min_similarity: -1.0"))
     monkeypatch.setenv(WORKERS_VARIABLE, "1")
-    monkeypatch.setattr(subject, "extract_brain", lambda volume: volume.data > 0)
+    monkeypatch.setattr(subject, "find_brain", lambda volume: Brain(volume.data > 0, True, "background"))
     return layout
 
 

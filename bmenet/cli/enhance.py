@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bmenet.cli.errors import exit_on_error
-from bmenet.cli.paths import OutputArgument, ScanArgument, check_output, show_notes, std_path
+from bmenet.cli.paths import ModelOption, OutputArgument, ScanArgument, check_output, show_notes, std_path
 from bmenet.cli.sampling import sampling_with
 
 if TYPE_CHECKING:
@@ -42,14 +42,7 @@ def enhance(
     space: Annotated[
         Literal["native", "template"], typer.Option(help="Where OUT lies: on the grid of IN, or on the standard grid.")
     ] = "native",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BMENET_MODEL",
-            metavar="PATH|models:/...",
-            help="Weights folder or registered model; by default the workspace's weights/coarse.",
-        ),
-    ] = None,
+    model: ModelOption = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")] = "auto",
     report: Annotated[
         bool, typer.Option("--report", help="Write a page for the browser, too: OUT's name with .html.")

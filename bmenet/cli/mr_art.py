@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from bmenet.cli.errors import exit_on_error
+from bmenet.cli.paths import ModelOption
 from bmenet.cli.sampling import sampling_with
 from bmenet.config.evaluate import Baseline
 from bmenet.layout import Layout
@@ -35,14 +36,7 @@ def mr_art(
         Literal["coarse", "fine"],
         typer.Option(help="How far to go: the 2D network alone, or 3D diffusion after it too."),
     ] = "coarse",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BMENET_MODEL",
-            metavar="PATH|models:/...",
-            help="Weights folder or registered model; by default the workspace's weights/coarse.",
-        ),
-    ] = None,
+    model: ModelOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap, and of the second stage's noise.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json instead of the report's path.")] = False,
 ) -> None:

@@ -12,6 +12,15 @@ ScanArgument = Annotated[
 ]
 OutputArgument = Annotated[Path, typer.Argument(metavar="OUT", help="A .nii or .nii.gz file; replaced if it exists.")]
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="BMENET_MODEL",
+        metavar="PATH|models:/...",
+        help="Weights folder or registered model; by default the workspace's weights/coarse.",
+    ),
+]
+
 
 def check_output(out: Path, scan: Path) -> None:
     """Refuse, as wrong use, an output that cannot be written or that is the input itself."""

@@ -8,7 +8,7 @@ from bmenet.config import Config, EvaluateConfig, flatten, load_config
 from bmenet.errors import ConfigError, VolumeError
 from bmenet.evaluation.case import evaluate_case
 from bmenet.evaluation.methods import ABLATIONS, method_names
-from bmenet.evaluation.report import write_report
+from bmenet.evaluation.report import RESULTS_FILE, write_report
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.tissue import compare_tissues
 from bmenet.files import read_json
@@ -40,7 +40,8 @@ def main() -> None:
         ]
         facts = (flat(without_places_and_people(flatten(config))), code_tags() | input_hashes(inputs))
         run.log_metrics(write_report(complete, config, facts, layout))
-        run.log_artifact(layout.report("evaluate"), "evaluate")
+        run.log_artifact(layout.report("evaluate"))
+        run.log_artifact(layout.reports / RESULTS_FILE, "evaluate")
         run.log_artifact(layout.report("degrade") / "calibration.png", "degrade")
 
 

@@ -161,6 +161,8 @@ def _run_atropos(image: Any, brain: Any) -> np.ndarray:
             "i": "Otsu[3]",
             "m": _MRF,
             "c": f"[{_ITERATIONS},0]",
+            # Atropos visits voxels in a random order, by default another one at each call.
+            "r": 0,
             # Atropos keeps probabilities in memory only if it is told to write them: without, it takes twice the time.
             "o": f"[{get_pointer_string(classes)},{Path(folder) / 'probability%02d.nii'}]",
         }

@@ -45,6 +45,13 @@ def test_segment_tissues_is_deterministic_and_needs_no_scale(labels, noisy, brai
     np.testing.assert_array_equal(segment_tissues(noisy.with_data(noisy.data * 1024), brain_mask), labels)
 
 
+def test_segment_tissues_labels_undecided_voxels_alike_each_time(phantom, brain_mask):
+    # So much noise that the order in which Atropos visits the voxels decides some of them.
+    noise = np.random.default_rng(6).normal(scale=0.3, size=phantom.data.shape)
+    volume = phantom.with_data(phantom.data + noise)
+    np.testing.assert_array_equal(segment_tissues(volume, brain_mask), segment_tissues(volume, brain_mask))
+
+
 def test_segment_tissues_sees_through_the_coil_s_sensitivity(noisy, tissues, brain_mask):
     # Ratio (max - min) / (max + min) of 0.4: far white matter is darker than near grey matter.
     ramp = np.linspace(0.6, 1.4, noisy.data.shape[1], dtype=np.float32)[:, None]

@@ -192,6 +192,6 @@ def _quality(scan: Path, out: Path, device: str) -> "Table":
 
         before, after = (measure_scan(path, device, show) for path in (scan, out))
         bar.update(task, advance=1, note="")
-    _, notes = compare(before, after)
+    changes, notes = compare(before, after)
     reasons = before.quality.reasons | after.quality.reasons
-    return quality_table(before.quality.values, after.quality.values, reasons, notes)
+    return quality_table(before.quality.values, after.quality.values, changes, reasons, notes)

@@ -6,7 +6,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from bmenet.config.base import CODE, Code, Section, SomeDistinct
 
-CLEAN = "000"
+CLEAN_CODE = "000"
+"""The clean volume itself as input: a restoration should leave it alone."""
+
 Baseline = Literal["n4", "n4_nlm", "n4_bm4d"]
 FineVariant = Literal["fine", "fine_decode", "fine_no_edges", "fine_no_constraint"]
 
@@ -40,7 +42,7 @@ class EvaluateConfig(Section):
         for key, under in (named | {"segmented_codes": self.segmented_codes}).items():
             if under != "all" and (odd := sorted(set(under) - set(self.codes))):
                 raise ValueError(f"{key}: expected codes of evaluate.codes {self.codes}; got {odd} too")
-        if set(self.segmented_codes) == {CLEAN}:
+        if set(self.segmented_codes) == {CLEAN_CODE}:
             raise ValueError(f"segmented_codes: expected at least one degraded code; got {self.segmented_codes}")
         return self
 

@@ -16,7 +16,7 @@ from bmenet.config.base import (
     SomeDistinct,
 )
 from bmenet.config.degradation import DegradationConfig
-from bmenet.config.evaluate import EvaluateConfig
+from bmenet.config.evaluate import CLEAN_CODE, EvaluateConfig
 from bmenet.config.fine import (
     AutoencoderConfig,
     CovariatesConfig,
@@ -195,7 +195,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "Config":
-        if missing := sorted(set(self.evaluate.codes) - {"000", *self.degradation.codes}):
+        if missing := sorted(set(self.evaluate.codes) - {CLEAN_CODE, *self.degradation.codes}):
             raise ValueError(f"evaluate.codes: expected 000 or codes of degradation.codes; got {missing} too")
         timesteps, trained, sampling = self.diffusion.timesteps, self.fine.max_timestep, self.sampling
         if trained >= timesteps:

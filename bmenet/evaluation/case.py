@@ -1,6 +1,7 @@
 """Evaluate every method on one case, and do nothing twice."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
@@ -73,8 +74,12 @@ def evaluate_case(
 
 def load_restored(subject: str, code: str, method: str, layout: Layout) -> Volume:
     """Return the kept volume of a method; of the degraded input, that input."""
-    is_input = method == INPUT
-    return load_unit_volume(layout.case_input(subject, code) if is_input else layout.restored(subject, code, method))
+    return load_unit_volume(restored_path(subject, code, method, layout))
+
+
+def restored_path(subject: str, code: str, method: str, layout: Layout) -> Path:
+    """Return where the volume of a method lies; of the degraded input, that input."""
+    return layout.case_input(subject, code) if method == INPUT else layout.restored(subject, code, method)
 
 
 def join_keys(*parts: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval
 from bmenet.evaluation.labels import (
     METHOD_LABELS,
@@ -15,7 +16,7 @@ from bmenet.evaluation.labels import (
     metric_label,
 )
 from bmenet.evaluation.methods import INPUT
-from bmenet.evaluation.result import CLEAN_CODE, Result
+from bmenet.evaluation.result import Result
 from bmenet.evaluation.summary import ALL_CODES, Summary
 from bmenet.metrics.fidelity import PSNR_CAP_DB
 from bmenet.report.page import Table

@@ -7,11 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval
 from bmenet.evaluation.figures import without_ablations
 from bmenet.evaluation.labels import METHOD_LABELS, is_dice, metric_arrow, metric_label
 from bmenet.evaluation.methods import INPUT
-from bmenet.evaluation.result import CLEAN_CODE, Result
+from bmenet.evaluation.result import Result
 from bmenet.evaluation.summary import Summary
 
 _GROUP_WIDTH = 0.7

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from bmenet.config import Config
+from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.figures import before_after, montage
 from bmenet.evaluation.labels import SHOWN_CODE, is_dice, metric_label
 from bmenet.evaluation.markdown import REPORTED_METRICS, results_text, tables
 from bmenet.evaluation.methods import COARSE, FINE
 from bmenet.evaluation.page import evaluation_page
 from bmenet.evaluation.plots import dice_bars, metric_by_code, subject_lines
-from bmenet.evaluation.result import CLEAN_CODE, Result
+from bmenet.evaluation.result import Result
 from bmenet.evaluation.summary import ALL_CODES, Summary, as_numbers, summarise, summarise_gains
 from bmenet.evaluation.table import dice_csv, psnr_csv, volumes_csv
 from bmenet.figures import save_figure, shown_slices

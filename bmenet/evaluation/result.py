@@ -9,9 +9,6 @@ import numpy as np
 
 from bmenet.files import atomic_path
 
-CLEAN_CODE = "000"
-"""The clean volume itself as input: a restoration should leave it alone."""
-
 
 @dataclass(frozen=True)
 class Result:

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
 from bmenet.evaluation.methods import COARSE, INPUT
-from bmenet.evaluation.result import CLEAN_CODE, Result
+from bmenet.evaluation.result import Result
 from bmenet.seeding import generator
 
 ALL_CODES = "all"

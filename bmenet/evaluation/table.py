@@ -3,9 +3,10 @@
 import csv
 import io
 
+from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.labels import is_dice, metric_label
 from bmenet.evaluation.methods import INPUT
-from bmenet.evaluation.result import CLEAN_CODE, Result
+from bmenet.evaluation.result import Result
 from bmenet.evaluation.summary import ALL_CODES, Summary
 from bmenet.metrics import METRICS
 

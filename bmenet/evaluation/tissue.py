@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from bmenet.brain import foreground_mask
-from bmenet.evaluation.case import join_keys, load_restored
+from bmenet.evaluation.case import join_keys, restored_path
 from bmenet.evaluation.labels import dice_metric, volume_error_metric, volume_metric
-from bmenet.evaluation.methods import INPUT
 from bmenet.files import read_json, sha256, write_json
 from bmenet.fingerprint import code_fingerprint
 from bmenet.layout import Layout
@@ -47,13 +46,13 @@ def compare_tissues(
     clean = _Clean(layout.clean(subject), SEGMENTERS[segmenter](layout.segmentations))
     found = {}
     for code, method in cases:
-        source = layout.case_input(subject, code) if method == INPUT else layout.restored(subject, code, method)
+        source = restored_path(subject, code, method, layout)
         path = layout.segmented(subject, code, method, segmenter)
         is_clean = source == clean.path
         key = join_keys(sha256(clean.path), sha256(source), clean.segmenter.fingerprint(), _METHOD)
         metrics = _load(path, key)
         if metrics is None:
-            metrics = clean.compare(None if is_clean else load_restored(subject, code, method, layout))
+            metrics = clean.compare(None if is_clean else load_unit_volume(source))
             write_json(path, {"key": key, "metrics": metrics})
         found[code, method] = metrics
     return found

@@ -175,12 +175,13 @@ class _Person:
             scan = self.evaluation.source.read(self.location, _say_nothing)
             return prepare_still(scan, self.evaluation.preparation)
 
-        return still_at(self._path(STILL), self.still_key, prepare)
+        path = self.evaluation.layout.matched(self.subject, STILL)
+        return still_at(path, self.still_key, prepare)
 
     def moved(self, pair: MatchedPair, key: str) -> Volume:
         """Return the volume with motion."""
         source, preparation = self.evaluation.source, self.evaluation.preparation
-        path = self._path(pair.acquisition)
+        path = self.evaluation.layout.matched(self.subject, pair.acquisition)
         return moved_at(
             path, key, lambda: prepare_moved(source.read(pair.moved, _say_nothing), self.still, preparation)
         ).volume
@@ -208,9 +209,6 @@ class _Person:
         matched = restored.with_data(restored.data * gain)
         metrics = measure(matched, still, brain_mask)
         return Result(self.subject, code, method, metrics, seconds, shown_slices(matched.data))
-
-    def _path(self, acquisition: str) -> Path:
-        return self.evaluation.layout.matched(self.subject, acquisition)
 
 
 def _say_nothing(note: str) -> None:

@@ -103,11 +103,12 @@ def _measure_tissues(regions: dict[str, Intensities | str]) -> dict[str, float |
 
 def _measure_with_air(volume: Volume, brain: Brain, regions: dict[str, Intensities | str]) -> dict[str, float | str]:
     """Measure what needs the air around the head as well: numbers, or why there is none."""
-    air = _find_air(volume, brain)
+    blank = find_blank(volume.data)
+    air = _find_air(volume, brain, blank)
     if isinstance(air, str):
         return {name: air for name, measure in MEASURES.items() if measure.needs == "air"}
     csf, gm, wm = (regions[name] for name in TISSUES)
-    results: dict[str, float | str] = {"efc": efc(volume.data[~find_blank(volume.data)])}
+    results: dict[str, float | str] = {"efc": efc(volume.data[~blank])}
     if isinstance(gm, str) or isinstance(wm, str):
         return results | {"snrd_total": _NEEDS_ALL, "cnr": _NEEDS_TWO}
     results["cnr"] = cnr(wm, gm, air)
@@ -117,12 +118,12 @@ def _measure_with_air(volume: Volume, brain: Brain, regions: dict[str, Intensiti
     return results
 
 
-def _find_air(volume: Volume, brain: Brain) -> Intensities | str:
+def _find_air(volume: Volume, brain: Brain, blank: np.ndarray) -> Intensities | str:
     """Return the intensities of the air, or why there are none."""
     if brain.is_skull_stripped:
         return STRIPPED
     air = find_air(volume, brain.brain_mask)
-    measured = air & ~find_blank(volume.data)
+    measured = air & ~blank
     if np.count_nonzero(measured) < _FEWEST_AIR_VOXELS:
         return NO_AIR if np.count_nonzero(air) < _FEWEST_AIR_VOXELS else BLANK
     intensities = Intensities.of(volume.data[measured])

@@ -9,6 +9,7 @@ from bmenet.report.page import Table
 def quality_table(
     before: Mapping[str, float | None],
     after: Mapping[str, float | None],
+    changes: Mapping[str, float | None],
     reasons: Mapping[str, str],
     notes: tuple[str, ...] = (),
 ) -> Table:
@@ -16,7 +17,7 @@ def quality_table(
 
     Parameters
     ----------
-    before, after : mapping
+    before, after, changes : mapping
         Every name in `MEASURES`; None where a measure is not defined.
     reasons : mapping
         For a None, why.
@@ -25,10 +26,9 @@ def quality_table(
     """
     rows = []
     for name, measure in MEASURES.items():
-        old, new = before[name], after[name]
-        change = None if old is None or new is None else new - old
         better = "lower" if measure.lower_is_better else "higher"
-        rows.append([f"{name}: {measure.description}", _written(old), _written(new), _written(change, "+"), better])
+        numbers = _written(before[name]), _written(after[name]), _written(changes[name], "+")
+        rows.append([f"{name}: {measure.description}", *numbers, better])
     why = [f"–: {reason}." for reason in dict.fromkeys(reasons.values())]
     note = " ".join(
         [

@@ -86,7 +86,8 @@ def test_the_still_picture_has_square_pixels(before, monkeypatch):
 def test_the_quality_table_has_every_measure_and_says_why_one_is_missing():
     before = dict.fromkeys(MEASURES, 1.0) | {"cnr": None}
     after = dict.fromkeys(MEASURES, 1.5) | {"cnr": None}
-    table = quality_table(before, after, {"cnr": "no air"}, ("the brains differ",))
+    changes = dict.fromkeys(MEASURES, 0.5) | {"cnr": None}
+    table = quality_table(before, after, changes, {"cnr": "no air"}, ("the brains differ",))
     rows = {row[0].split(":")[0]: row[1:] for row in table.rows}
     assert list(rows) == list(MEASURES)
     assert rows["snr_wm"] == ["1.000", "1.500", "+0.500", "higher"]

@@ -28,7 +28,6 @@ class OpenNeuroSource(Source):
     """
 
     def __init__(self, base: str, downloads: Path) -> None:
-        self.base, self.downloads = base.rstrip("/"), downloads
         self.bucket = Bucket(base, downloads)
 
     @classmethod

@@ -45,10 +45,10 @@ def test_openneuro_keeps_an_unfinished_download_and_drops_a_finished_one(remote,
     server.faults[f"ds/{subject.location}"] = ["cut", "404"]
     with pytest.raises(SourceError, match="404"):
         remote.read(subject, print)
-    assert [path.suffix for path in remote.downloads.glob("*_T1w*")] == [".part"]
+    assert [path.suffix for path in remote.bucket.downloads.glob("*_T1w*")] == [".part"]
     remote.read(subject, print)
     assert server.requests[-1][1] is not None, "the second call goes on where the first was cut"
-    assert list(remote.downloads.glob("*_T1w*")) == []
+    assert list(remote.bucket.downloads.glob("*_T1w*")) == []
 
 
 def test_openneuro_does_not_keep_a_file_that_is_no_scan(remote, server):
@@ -56,7 +56,7 @@ def test_openneuro_does_not_keep_a_file_that_is_no_scan(remote, server):
     server.files[f"ds/{subject.location}"] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00" + bytes(8)
     with pytest.raises(VolumeError):
         remote.read(subject, print)
-    assert list(remote.downloads.glob("*_T1w*")) == []
+    assert list(remote.bucket.downloads.glob("*_T1w*")) == []
 
 
 def test_openneuro_names_a_subject_that_the_mirror_lacks(mirror):
@@ -76,4 +76,4 @@ def test_openneuro_does_not_follow_a_table_out_of_the_data_set(mirror):
 def test_openneuro_takes_the_public_bucket_by_default(workspace):
     from bmenet.config import load_config
 
-    assert OpenNeuroSource.from_config(load_config(), workspace).base == BUCKET
+    assert OpenNeuroSource.from_config(load_config(), workspace).bucket.base == BUCKET

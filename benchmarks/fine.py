@@ -8,6 +8,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,19 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bmenet.config import Config, SamplingConfig, load_config
-from bmenet.diffusion.guidance import ProgressiveConstraint
 from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.diffusion.prediction import CleanPrediction
 from bmenet.grid import standard_grid
 from bmenet.inference.fine import FineNet
-from bmenet.inference.latent import decode_volume, decode_with_gradient, encode_volume
-from bmenet.models.autocast import autocast
+from bmenet.inference.torch_networks import TorchNetworks
 from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.control import HintControl
 from bmenet.models.covariate_encoder import CovariateEncoder
 from bmenet.models.denoiser import Denoiser
 from bmenet.models.memory import lay_channels_last
-from bmenet.models.precision import fastest_dtype
 from bmenet.template import load_template
 
 
@@ -40,27 +37,10 @@ def main() -> None:
     config = load_config(arguments.params)
     net = _untrained(config)
     clean = load_template(standard_grid(config.grid.spacing_mm)).data
-    dtype = fastest_dtype("cpu")
     volume = torch.from_numpy(clean)[None, None]
-    latent = encode_volume(net.autoencoder, volume, dtype)
+    networks, exact = net.networks, replace(net.networks, dtype=torch.float32)
+    latent = networks.encode(volume)
     covariates, timestep, hint = torch.full((1, 4), 0.5), torch.tensor([100]), torch.cat([latent, latent], dim=1)
-    constraint = ProgressiveConstraint(
-        config.sampling.guidance, lambda z: decode_with_gradient(net.autoencoder, z, dtype), volume
-    )
-
-    prediction = CleanPrediction(net.schedule, net.control.reference_variance)
-
-    @torch.no_grad()
-    def step() -> None:
-        with autocast("cpu", dtype):
-            control = net.control(latent, timestep, covariates, hint)
-            prediction(
-                lambda residuals: net.denoiser(latent, timestep, covariates, residuals),
-                control,
-                latent,
-                timestep,
-                latent,
-            )
 
     def one_sample(steps: int) -> SamplingConfig:
         return config.sampling.model_copy(update={"steps": steps, "samples": 1})
@@ -73,15 +53,20 @@ def main() -> None:
     for name in ("what", "median s", "times a volume", "float32 s"):
         table.add_column(name, justify="left" if name == "what" else "right")
     rows: list[tuple[str, str, Callable[[], object], Callable[[], object] | None]] = [
+        ("encode", "2", lambda: networks.encode(volume), lambda: exact.encode(volume)),
+        ("decode", str(1 + samples), lambda: networks.decode(latent), None),
         (
-            "encode",
-            "2",
-            lambda: encode_volume(net.autoencoder, volume, dtype),
-            lambda: encode_volume(net.autoencoder, volume),
+            "denoiser twice and ControlNet, a step",
+            str(config.sampling.steps * samples),
+            lambda: networks.noises(latent, timestep, covariates, hint),
+            None,
         ),
-        ("decode", str(1 + samples), lambda: decode_volume(net.autoencoder, latent, dtype), None),
-        ("denoiser twice and ControlNet, a step", str(config.sampling.steps * samples), step, None),
-        ("constraint, a step", str(guided * samples), lambda: constraint.gradient(latent), None),
+        (
+            "constraint, a step",
+            str(guided * samples),
+            lambda: networks.ncc_gradient(latent, 0 * volume, 1.0, volume, config.sampling.guidance.window),
+            None,
+        ),
         ("whole second stage", "", lambda: net.restore(clean, config.sampling), None),
         *(
             (f"whole, one sample of {steps} steps", "", lambda steps=steps: net.restore(clean, one_sample(steps)), None)
@@ -106,7 +91,9 @@ def _untrained(config: Config) -> FineNet:
     parts = [LatentAutoencoder(config.autoencoder), LatentAutoencoder(config.autoencoder), encoder, denoiser, control]
     for network in parts:
         lay_channels_last(network.eval().requires_grad_(False))
-    return FineNet(*parts, NoiseSchedule(config.diffusion), config.fine.max_timestep, config.grid.spacing_mm)  # type: ignore[arg-type]
+    networks = TorchNetworks(*parts)  # type: ignore[arg-type]
+    schedule = NoiseSchedule(config.diffusion)
+    return FineNet(networks, schedule, variance, config.fine.max_timestep, config.grid.spacing_mm)
 
 
 def _timesteps(config: Config, net: FineNet) -> list[int]:

@@ -101,6 +101,11 @@ class Layout:
         """Return the folder of a trained network: weights, configuration, checksum."""
         return self.weights_folder / name
 
+    @property
+    def bundle(self) -> Path:
+        """The exported bundle: graphs, weights, settings."""
+        return self.weights_folder / "bundle"
+
     def checkpoints(self, name: str) -> Path:
         """Return the resumable training state of a network; not a pipeline output."""
         return self.weights_folder / "checkpoints" / name

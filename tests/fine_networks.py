@@ -7,6 +7,7 @@ import torch
 from bmenet.config import Config, load_config
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.inference.fine import FineNet
+from bmenet.inference.torch_networks import TorchNetworks
 from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.control import HintControl
 from bmenet.models.covariate_encoder import CovariateEncoder
@@ -39,25 +40,27 @@ def make_fine_net(seed: int = 0, reference_variance: list[float] | None = None) 
     ]
     for network in (*parts, denoiser, control):
         lay_channels_last(network.eval().requires_grad_(False))
-    return FineNet(*parts, denoiser, control, NoiseSchedule(config.diffusion), config.fine.max_timestep, 4)
+    networks = TorchNetworks(*parts, denoiser, control)
+    return FineNet(networks, NoiseSchedule(config.diffusion), reference_variance, config.fine.max_timestep, 4)
 
 
 def save_fine_net(net: FineNet, weights: Path) -> None:
     """Write the networks as the training stages do."""
-    config = smoke_config()
+    config, networks = smoke_config(), net.networks
+    assert isinstance(networks, TorchNetworks)
     autoencoder = {"config": config.autoencoder.model_dump(mode="json"), "shift": [0.0] * 3, "scale": [1.0] * 3}
     prior = {"config": config.prior.model_dump(mode="json"), "latent_channels": 3}
     specs = {
-        "autoencoder": (net.autoencoder, autoencoder),
-        "edge_autoencoder": (net.edge_autoencoder, autoencoder),
+        "autoencoder": (networks.autoencoder, autoencoder),
+        "edge_autoencoder": (networks.edge_autoencoder, autoencoder),
         "covariates": (
-            net.covariate_encoder,
+            networks.covariate_encoder,
             {"reduction": 1, "width": config.covariates.width, "informed": [True] * 4},
         ),
-        "prior": (net.denoiser, prior | {"diffusion": config.diffusion.model_dump(mode="json")}),
+        "prior": (networks.denoiser, prior | {"diffusion": config.diffusion.model_dump(mode="json")}),
         "fine": (
-            net.control,
-            prior | {"max_timestep": net.max_timestep, "reference_variance": net.control.reference_variance},
+            networks.control,
+            prior | {"max_timestep": net.max_timestep, "reference_variance": net.reference_variance},
         ),
     }
     for kind, (network, spec) in specs.items():

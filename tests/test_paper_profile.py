@@ -6,6 +6,7 @@ import torch
 from bmenet.config import load_config
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
+from bmenet.inference.torch_networks import TorchNetworks
 from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.coarse import build_coarse
 from bmenet.models.control import HintControl
@@ -30,7 +31,8 @@ def net() -> FineNet:
     parts = [LatentAutoencoder(CONFIG.autoencoder), LatentAutoencoder(CONFIG.autoencoder), CovariateEncoder(1)]
     for network in (*parts, denoiser):
         network.eval().requires_grad_(False)
-    return FineNet(*parts, denoiser, control, NoiseSchedule(CONFIG.diffusion), CONFIG.fine.max_timestep, 4)
+    networks = TorchNetworks(*parts, denoiser, control)
+    return FineNet(networks, NoiseSchedule(CONFIG.diffusion), None, CONFIG.fine.max_timestep, 4)
 
 
 def test_the_control_takes_a_step(net, tmp_path):
@@ -44,9 +46,9 @@ def test_the_control_takes_a_step(net, tmp_path):
         "covariates": torch.rand(1, 4, generator=generator),
         "timestep": torch.tensor([500]),
     }
-    objective = FineObjective(Setting(CONFIG, None, {}), Frozen(net.denoiser, torch.float32), None, [1.0] * 3)  # type: ignore[arg-type]
-    first = net.control.network.controlnet_mid_block.conv.weight
-    total, _ = objective(net.control, batch)
+    objective = FineObjective(Setting(CONFIG, None, {}), Frozen(net.networks.denoiser, torch.float32), None, [1.0] * 3)  # type: ignore[arg-type]
+    first = net.networks.control.network.controlnet_mid_block.conv.weight
+    total, _ = objective(net.networks.control, batch)
     (gradient,) = torch.autograd.grad(total, first)
     assert torch.isfinite(total)
     assert gradient.shape == first.shape

@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import typer
 
+from bmenet.cli.client import client
 from bmenet.cli.degrade import degrade
 from bmenet.cli.dice import dice
 from bmenet.cli.enhance import enhance
 from bmenet.cli.errors import EXIT_CODES
 from bmenet.cli.evaluate import evaluate
+from bmenet.cli.export import export
 from bmenet.cli.import_brainldm import import_brainldm
 from bmenet.cli.mr_art import mr_art
 from bmenet.cli.profile import profile
@@ -23,6 +25,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "dice": dice,
     "qc": qc,
     "mr-art": mr_art,
+    "export": export,
+    "client": client,
     "profile": profile,
     "import-brainldm": import_brainldm,
     "sync-tracking": sync_tracking,

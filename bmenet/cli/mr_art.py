@@ -60,7 +60,7 @@ def mr_art(
         from bmenet.data.mr_art import MrArt
         from bmenet.errors import BMENetError
         from bmenet.evaluation.methods import method_names
-        from bmenet.inference.model_source import find_weights
+        from bmenet.inference.model_source import find_model
         from bmenet.matched.person import MatchedEvaluation
         from bmenet.matched.run import evaluate_people
 
@@ -68,9 +68,11 @@ def mr_art(
             require_package()
         layout = Layout()
         source = MrArt.at(root, layout.downloads / "mr_art")
-        with find_weights(model or str(layout.weights("coarse"))) as folder:
+        with find_model(model or str(layout.weights("coarse"))) as found:
             methods = method_names(compared, ["fine"] if stage == "fine" else [])
-            evaluation = MatchedEvaluation.of_weights(source, methods, folder, layout, sampling_with({}, None), seed)
+            evaluation = MatchedEvaluation.of_weights(
+                source, methods, found.coarse, layout, sampling_with({}, None), seed
+            )
             record = evaluate_people(source.subjects()[:subjects], evaluation, out)
         typer.echo(json.dumps(record, indent=2) if as_json else out / "results.md")
         if record["failures"]:

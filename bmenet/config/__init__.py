@@ -13,6 +13,7 @@ from bmenet.config.degradation import (
     NoiseConfig,
     Severity,
 )
+from bmenet.config.deploy import ExportConfig, PublishConfig
 from bmenet.config.fine import (
     AutoencoderConfig,
     CovariatesConfig,
@@ -49,12 +50,14 @@ __all__ = [
     "DiffusionConfig",
     "EdgeAutoencoderConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "FineConfig",
     "GridConfig",
     "GuidanceConfig",
     "MotionConfig",
     "NoiseConfig",
     "PriorConfig",
+    "PublishConfig",
     "Range",
     "RegistrationConfig",
     "SamplingConfig",

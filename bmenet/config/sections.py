@@ -16,6 +16,7 @@ from bmenet.config.base import (
     SomeDistinct,
 )
 from bmenet.config.degradation import DegradationConfig
+from bmenet.config.deploy import ExportConfig, PublishConfig
 from bmenet.config.evaluate import CLEAN_CODE, EvaluateConfig
 from bmenet.config.fine import (
     AutoencoderConfig,
@@ -191,12 +192,16 @@ class Config(Section):
     fine: FineConfig
     sampling: SamplingConfig
     evaluate: EvaluateConfig
+    export: ExportConfig
+    publish: PublishConfig
     tracking: TrackingConfig
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "Config":
         if missing := sorted(set(self.evaluate.codes) - {CLEAN_CODE, *self.degradation.codes}):
             raise ValueError(f"evaluate.codes: expected 000 or codes of degradation.codes; got {missing} too")
+        if missing := sorted(set(self.publish.codes) - {CLEAN_CODE, *self.degradation.codes}):
+            raise ValueError(f"publish.codes: expected 000 or codes of degradation.codes; got {missing} too")
         timesteps, trained, sampling = self.diffusion.timesteps, self.fine.max_timestep, self.sampling
         if trained >= timesteps:
             raise ValueError(f"fine.max_timestep: expected less than diffusion.timesteps ({timesteps}); got {trained}")

@@ -51,16 +51,13 @@ class ProgressiveConstraint:
     Parameters
     ----------
     config : GuidanceConfig
-    decode : callable
-        x: latent to the volume that is to correlate, as it will be composed; differentiable.
-    reference : Tensor, shape (B, 1, X, Y, Z)
-        The coarse result r.
+    gradient : callable
+        Latent to ``d/dz_0 NCC(x(z_0), r)``, of the shape of the latent: see `ncc_gradient`.
     """
 
-    def __init__(self, config: GuidanceConfig, decode: Callable[[Tensor], Tensor], reference: Tensor) -> None:
+    def __init__(self, config: GuidanceConfig, gradient: Callable[[Tensor], Tensor]) -> None:
         self.config = config
-        self.decode = decode
-        self.reference = reference
+        self.gradient = gradient
 
     def strength(self, timestep: int) -> float:
         """Return ``s(t)``."""
@@ -76,12 +73,25 @@ class ProgressiveConstraint:
         gradient = clean_latent[0, 0].numel() * self.gradient(clean_latent)
         return clean_latent + strength * gradient / gradient.square().mean().sqrt().clamp_min(1)
 
-    def gradient(self, clean_latent: Tensor) -> Tensor:
-        """Return ``d/dz_0 NCC(x(z_0), r)``, of the shape of the latent."""
-        with torch.enable_grad():
-            latent = clean_latent.detach().requires_grad_(True)
-            similarity = local_ncc(self.decode(latent).float(), self.reference, self.config.window)
-            return torch.autograd.grad(similarity, latent)[0]
+
+def ncc_gradient(clean_latent: Tensor, compose: Callable[[Tensor], Tensor], reference: Tensor, window: int) -> Tensor:
+    """Return ``d/dz_0 NCC(x(z_0), r)``, of the shape of the latent.
+
+    Parameters
+    ----------
+    clean_latent : Tensor, shape (B, C, X/d, Y/d, Z/d)
+        z_0.
+    compose : callable
+        x: latent to the volume that is to correlate, as it will be composed; differentiable.
+    reference : Tensor, shape (B, 1, X, Y, Z)
+        The coarse result r.
+    window : int
+        Of `local_ncc`.
+    """
+    with torch.enable_grad():
+        latent = clean_latent.detach().requires_grad_(True)
+        similarity = local_ncc(compose(latent).float(), reference, window)
+        return torch.autograd.grad(similarity, latent)[0]
 
 
 def _window_means(volumes: Tensor, window: int) -> Tensor:

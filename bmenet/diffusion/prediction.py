@@ -1,16 +1,12 @@
 """What every step of the reverse process predicts: the clean latent, from the reference, the prior and the control."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.models.denoiser import Residuals
-
-Denoise = Callable[[Residuals | None], Tensor]
-"""``epsilon(z_t, t, c)`` with or without a ControlNet's residuals; latent, timestep and covariates bound."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +39,24 @@ class CleanPrediction:
     reference_variance: Sequence[float] | None
 
     def __call__(
-        self, denoise: Denoise, control: Residuals, noisy_latent: Tensor, timestep: Tensor, reference_latent: Tensor
+        self, steered: Tensor, noise: Tensor | None, noisy_latent: Tensor, timestep: Tensor, reference_latent: Tensor
     ) -> Tensor:
         """Return ``z_0^``.
 
         Parameters
         ----------
-        denoise : callable
-        control : tuple
-            The ControlNet's residuals.
+        steered : Tensor, shape (B, C, X, Y, Z)
+            ``epsilon_h``.
+        noise : Tensor or None
+            ``epsilon``; not asked for where nothing is known of the reference.
         noisy_latent, reference_latent : Tensor, shape (B, C, X, Y, Z)
             ``z_t`` and ``E(r)``.
         timestep : Tensor of int, shape (B,)
         """
-        steered = denoise(control).float()
         if self.reference_variance is None:
             return self.schedule.predict_clean(noisy_latent, steered, timestep)
-        noise = denoise(None).float()
+        if noise is None:
+            raise ValueError("`noise`: expected the denoiser's own noise, since the reference is a witness; got None")
         share = self._share(timestep, noisy_latent)
         prior = self.schedule.predict_clean(noisy_latent, noise, timestep)
         return (1 - share) * reference_latent + share * prior - self.spread(timestep, noisy_latent) * (steered - noise)

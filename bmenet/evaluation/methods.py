@@ -56,6 +56,7 @@ _FINE_SOURCES = (
     "diffusion",
     "inference/fine.py",
     "inference/latent.py",
+    "inference/torch_networks.py",
     "losses/edge.py",
     "models",
     "seeding.py",

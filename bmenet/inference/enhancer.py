@@ -1,7 +1,7 @@
 """One class behind the command line, the evaluation and the served model."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -11,11 +11,20 @@ import torch
 from scipy import ndimage
 
 from bmenet.brain_extraction import find_brain
+from bmenet.bundle import Bundle
+from bmenet.bundle.manifest import Precision
 from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
-from bmenet.errors import BMENetError, GridMismatchError, WeightsError
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.errors import GridMismatchError, WeightsError
 from bmenet.grid import Grid, standard_grid
 from bmenet.inference.blending import SHOWN_MARGIN_MM, blend, brain_ramp, face_ramp
+from bmenet.inference.device import choose_device
+from bmenet.inference.engines import engine_folder
+from bmenet.inference.enhanced import Enhanced, Space
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
+from bmenet.inference.onnx_networks import OnnxCoarse, OnnxNetworks
+from bmenet.inference.onnx_session import Sessions
+from bmenet.inference.providers import choose_providers
 from bmenet.inference.slices import restore_volume
 from bmenet.inference.steps import Progress, Steps
 from bmenet.models.coarse_weights import load_coarse
@@ -25,37 +34,9 @@ from bmenet.resample import resample
 from bmenet.scan import Scan
 from bmenet.volume import Volume
 
-Space = Literal["native", "template"]
+Runtime = Literal["torch", "onnx"]
 REGISTRATION = RegistrationConfig(backend="ants", estimate_spacing_mm=2, min_similarity=0.5)
 """Well aligned, severely degraded scans reached 0.60 to 0.66; scans upside down or with swapped axes 0.25 to 0.35."""
-
-
-@dataclass(frozen=True)
-class Enhanced:
-    """An enhanced scan, and how it came about.
-
-    Parameters
-    ----------
-    scan : Scan
-        On the input's grid and intensity scale, or on the standard grid.
-    registration : Registration
-        Native to standard space.
-    is_skull_stripped : bool
-        Whether the input held a brain alone.
-    is_in_standard_space : bool
-        Whether the input lay on the standard grid already, so that nothing was interpolated.
-    timings : dict
-        Step to wall-clock seconds.
-    std : Scan, optional
-        The second stage's standard deviation over samples, where there were several; as `scan`.
-    """
-
-    scan: Scan
-    registration: Registration
-    is_skull_stripped: bool
-    is_in_standard_space: bool
-    timings: dict[str, float]
-    std: Scan | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +59,8 @@ class Enhancer:
         How the second stage is run.
     seed : int
         Of the second stage's noise.
+    runtime : {"torch", "onnx"}
+        What runs the networks; everything around them is the same.
     """
 
     network: torch.nn.Module
@@ -88,13 +71,68 @@ class Enhancer:
     fine: FineNet | None = None
     sampling: SamplingConfig = DEFAULT_SAMPLING
     seed: int = 0
+    runtime: Runtime = "torch"
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle: Bundle,
+        stage: Literal["coarse", "fine"] = "coarse",
+        runtime: Runtime = "torch",
+        device: str = "auto",
+        providers: Sequence[str] | None = None,
+        precision: Precision = "fp32",
+    ) -> "Enhancer":
+        """Load a bundle; the second stage is sampled as the bundle says.
+
+        Parameters
+        ----------
+        bundle : Bundle
+        stage : {"coarse", "fine"}
+        runtime : {"torch", "onnx"}
+        device : {"auto", "cpu", "cuda"}
+            For ONNX Runtime it stands for the providers cuda and cpu, cpu, or cuda.
+        providers : sequence of str, optional
+            Of ONNX Runtime, in the order they are wanted: those that do not work on this machine are passed over.
+        precision : {"fp32", "fp16"}
+            Of ONNX Runtime's graphs.
+
+        Raises
+        ------
+        WeightsError
+            If the bundle lacks what is asked for.
+        """
+        fine = bundle.manifest.fine
+        if stage == "fine" and fine is None:
+            raise WeightsError(
+                f"{bundle.folder}: expected a bundle with both stages; got the first alone; export again"
+            )
+        if runtime == "torch":
+            enhancer = cls.from_folder(bundle.weights / "coarse", device)
+            return enhancer if fine is None or stage == "coarse" else enhancer.with_fine(bundle.weights, fine.sampling)
+        default = {"auto": ("cuda", "cpu"), "cuda": ("cuda",), "cpu": ("cpu",)}[device]
+        chosen = choose_providers(providers or default)
+        engines = engine_folder(bundle.digest, precision) if "tensorrt" in chosen else None
+        sessions = Sessions(bundle, precision, chosen, engines)
+        manifest, network = bundle.manifest, OnnxCoarse(sessions)
+        enhancer = cls(network, manifest.coarse, manifest.spacing_mm, network.place.device, runtime=runtime)
+        if fine is None or stage == "coarse":
+            return enhancer
+        net = FineNet(
+            OnnxNetworks(sessions, fine.sampling.guidance.window),
+            NoiseSchedule(fine.diffusion),
+            fine.reference_variance,
+            fine.max_timestep,
+            manifest.spacing_mm,
+        )
+        return replace(enhancer, fine=net, sampling=fine.sampling)
 
     @classmethod
     def from_folder(
         cls, folder: Path | str, device: str = "cpu", registration: RegistrationConfig = REGISTRATION
     ) -> "Enhancer":
         """Load a Coarse-net's folder (``model.safetensors``, ``model.json``) onto ``cpu``, ``cuda`` or ``auto``."""
-        place = _choose_device(device)
+        place = choose_device(device)
         network, spec = load_coarse(folder)
         config = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
         return cls(network.to(place), config, spec["spacing_mm"], place, registration)
@@ -135,12 +173,12 @@ class Enhancer:
                 f"expected a volume on the standard grid of {self.spacing_mm} mm, shape {self.grid.shape}; got shape "
                 f"{volume.grid.shape}, voxels of {volume.grid.spacing_mm} mm; use `enhance`, which registers it"
             )
-        dtype = torch.float32 if self.config.precision == "fp32" else fastest_dtype(self.device)
+        is_exact = self.config.precision == "fp32" or self.runtime == "onnx"
         restored = restore_volume(
             self.network,
             volume.data,
             config=self.config,
-            autocast_dtype=dtype,
+            autocast_dtype=torch.float32 if is_exact else fastest_dtype(self.device),
             progress=progress if self.fine is None else None,
         )
         if self.fine is None:
@@ -217,14 +255,6 @@ class Enhancer:
         """Return the distance in mm of every voxel of the standard grid to the brain."""
         inside = resample(brain_mask, self.grid, moving2fixed, order=1).data > 0.5
         return ndimage.distance_transform_edt(~inside, sampling=self.grid.spacing_mm)
-
-
-def _choose_device(name: str) -> torch.device:
-    """Return the device that a name stands for."""
-    has_gpu = torch.cuda.is_available()
-    if name == "cuda" and not has_gpu:
-        raise BMENetError("expected a GPU that torch can use (device cuda); got none; choose cpu or auto")
-    return torch.device(("cuda" if has_gpu else "cpu") if name == "auto" else name)
 
 
 def _non_negative(volume: Volume) -> Volume:

@@ -1,31 +1,78 @@
-"""Which weights a model's name stands for: a folder, or an entry of the model registry."""
+"""Which model a name stands for: a bundle, a weights folder, or an entry of the model registry."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from bmenet.bundle import MANIFEST_FILE, Bundle, open_bundle
+from bmenet.bundle.manifest import Precision
 from bmenet.errors import WeightsError
+from bmenet.inference.enhancer import Enhancer, Runtime
 from bmenet.models.weights import SPEC_FILE
 
 REGISTRY_PREFIX = "models:/"
-_PLACES = ("", "coarse", "artifacts/*", "artifacts/*/coarse")
+_BUNDLE_PLACES = ("", "artifacts/*")
+_WEIGHTS_PLACES = ("", "coarse", "artifacts/*", "artifacts/*/coarse")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was found.
+
+    Parameters
+    ----------
+    coarse : Path
+        The folder of the Coarse-net's weights; those of the second stage are beside it.
+    bundle : Bundle, optional
+        The bundle that holds them, checked; None: a bare weights folder, which only torch can run.
+    """
+
+    coarse: Path
+    bundle: Bundle | None = None
+
+    def enhancer(
+        self,
+        stage: Literal["coarse", "fine"] = "coarse",
+        runtime: Runtime = "torch",
+        device: str = "auto",
+        providers: Sequence[str] | None = None,
+        precision: Precision = "fp32",
+    ) -> Enhancer:
+        """Load the networks: see `Enhancer.from_bundle`.
+
+        Raises
+        ------
+        WeightsError
+            If weights are missing or damaged, or ONNX Runtime is asked for and there is no bundle.
+        """
+        if self.bundle is not None:
+            return Enhancer.from_bundle(self.bundle, stage, runtime, device, providers, precision)
+        if runtime == "onnx":
+            raise WeightsError(
+                f"{self.coarse}: expected a bundle with graphs for the runtime onnx; got weights alone; run"
+                " `bmenet export` and name the bundle (--model)"
+            )
+        enhancer = Enhancer.from_folder(self.coarse, device)
+        return enhancer if stage == "coarse" else enhancer.with_fine(self.coarse.parent)
 
 
 @contextmanager
-def find_weights(model: str) -> Iterator[Path]:
-    """Yield the folder of a Coarse-net's weights; what was fetched is gone when the block ends.
+def find_model(model: str) -> Iterator[Model]:
+    """Yield the model that a name stands for; what was fetched is gone when the block ends.
 
     Parameters
     ----------
     model : str
-        A weights folder, a bundle that holds one, or ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``, which is
-        fetched from the MLflow registry.
+        A bundle, a Coarse-net's weights folder or a folder that holds one, or ``models:/NAME@ALIAS`` or
+        ``models:/NAME/VERSION``, which is fetched from the MLflow registry.
 
     Raises
     ------
     WeightsError
-        If there is no such model or it holds no weights.
+        If there is no such model, it holds no weights, or its bundle is not what it says.
     """
     if not model.startswith(REGISTRY_PREFIX):
         yield _search(Path(model), model)
@@ -36,16 +83,26 @@ def find_weights(model: str) -> Iterator[Path]:
         yield _search(fetch_model(model, Path(folder)), model)
 
 
-def _search(folder: Path, model: str) -> Path:
-    """Return the first place in a bundle that holds weights."""
-    for place in _PLACES:
+def _search(folder: Path, model: str) -> Model:
+    """Return the bundle in a folder, or else the first weights."""
+    if found := _first(folder, _BUNDLE_PLACES, MANIFEST_FILE, model):
+        bundle = open_bundle(found)
+        return Model(bundle.weights / "coarse", bundle)
+    if found := _first(folder, _WEIGHTS_PLACES, SPEC_FILE, model):
+        return Model(found)
+    raise WeightsError(
+        f"{model}: expected a bundle, or a folder with {SPEC_FILE} and its weights; got none; train first "
+        f"(`dvc repro train_coarse`), or name another one (--model, BMENET_MODEL)"
+    )
+
+
+def _first(folder: Path, places: Sequence[str], name: str, model: str) -> Path | None:
+    """Return the first of some folders that holds a file."""
+    for place in places:
         try:
-            found = sorted(folder.glob(f"{place}/{SPEC_FILE}".removeprefix("/")))
+            found = sorted(folder.glob(f"{place}/{name}".removeprefix("/")))
         except OSError as error:
             raise WeightsError(f"{model}: cannot be read ({error.strerror})") from error
         if found:
             return found[0].parent
-    raise WeightsError(
-        f"{model}: expected a folder with {SPEC_FILE} and its weights; got none; train first "
-        f"(`dvc repro train_coarse`), or name another one (--model, BMENET_MODEL)"
-    )
+    return None

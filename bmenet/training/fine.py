@@ -14,12 +14,13 @@ from bmenet.errors import TrainingError
 from bmenet.figures import panel
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
 from bmenet.inference.latent import channel_sensitivity
+from bmenet.inference.torch_networks import TorchNetworks
 from bmenet.losses.denoising import weighted_square_loss
 from bmenet.metrics.fidelity import hfen, psnr, ssim
 from bmenet.models.autoencoder import LatentAutoencoder
 from bmenet.models.control import HintControl
 from bmenet.models.covariate_encoder import CovariateEncoder
-from bmenet.models.denoiser import Denoiser, Residuals
+from bmenet.models.denoiser import Denoiser
 from bmenet.models.fine_weights import load_fine
 from bmenet.models.weights import Spec
 from bmenet.training.encode import Latents, load_autoencoder
@@ -77,12 +78,10 @@ class FineObjective:
         """Return the loss, and the part of it that does not weigh edges."""
         timestep, covariates, hint = batch["timestep"], batch["covariates"], self._hint(batch)
         noisy = self.schedule.add_noise(batch["latent"], batch["noise"], timestep)
-
-        def denoise(control: Residuals | None) -> Tensor:
-            return self.denoiser(noisy, timestep, covariates, control)
-
-        control = network(noisy, timestep, covariates, hint)
-        predicted = self.prediction(denoise, control, noisy, timestep, hint.chunk(2, dim=1)[0])
+        steered = self.denoiser(noisy, timestep, covariates, network(noisy, timestep, covariates, hint)).float()
+        is_anchored = self.prediction.reference_variance is not None
+        noise = self.denoiser(noisy, timestep, covariates, None).float() if is_anchored else None
+        predicted = self.prediction(steered, noise, noisy, timestep, hint.chunk(2, dim=1)[0])
         channels = self.channel_weights.to(noisy.device)
         spread = self.prediction.spread(timestep, noisy)
         unit = ((channels * spread**2).mean(dim=1, keepdim=True) / channels).sqrt()
@@ -131,20 +130,25 @@ class FineValidation:
         setting, config = self.setting, self.setting.config
         device = next(network.parameters()).device
         autoencoder, edge_autoencoder, covariate_encoder = (other.to(device) for other in self.others)
-        net = FineNet(
+        networks = TorchNetworks(
             cast(LatentAutoencoder, autoencoder),
             cast(LatentAutoencoder, edge_autoencoder),
             cast(CovariateEncoder, covariate_encoder),
             self.denoiser,
             cast(HintControl, network),
+            self.dtype,
+        )
+        net = FineNet(
+            networks,
             NoiseSchedule(config.diffusion),
+            cast(HintControl, network).reference_variance,
             config.fine.max_timestep,
             config.grid.spacing_mm,
         )
         subjects = setting.validation_subjects
         for subject in subjects:
             coarse, clean = (volume.data for volume in load_pair(setting.layout, subject, VALIDATED_CODE))
-            volumes = {"coarse": coarse, "fine": net.restore(coarse, self.sampling, dtype=self.dtype).data}
+            volumes = {"coarse": coarse, "fine": net.restore(coarse, self.sampling).data}
             brain_mask = foreground_mask(clean)
             for stage, volume in volumes.items():
                 for name, metric in _METRICS.items():

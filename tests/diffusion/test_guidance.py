@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from bmenet.config import GuidanceConfig
-from bmenet.diffusion.guidance import ProgressiveConstraint, local_ncc
+from bmenet.diffusion.guidance import ProgressiveConstraint, local_ncc, ncc_gradient
 
 CONFIG = GuidanceConfig(scale=0.05, start=200, power=2.0, window=9)
 
@@ -11,6 +11,10 @@ CONFIG = GuidanceConfig(scale=0.05, start=200, power=2.0, window=9)
 def decode(latent: torch.Tensor) -> torch.Tensor:
     """A smooth, differentiable decoder: the first channel, enlarged."""
     return torch.sigmoid(functional.interpolate(latent[:, :1], scale_factor=4.0, mode="trilinear"))
+
+
+def constraint(config: GuidanceConfig, compose, reference: torch.Tensor) -> ProgressiveConstraint:
+    return ProgressiveConstraint(config, lambda latent: ncc_gradient(latent, compose, reference, config.window))
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ def test_ncc_counts_only_windows_with_structure():
 
 
 def test_a_guidance_step_raises_ncc(reference, latent):
-    constrain = ProgressiveConstraint(CONFIG, decode, reference)
+    constrain = constraint(CONFIG, decode, reference)
     before = float(local_ncc(decode(latent), reference, 9))
     moved = constrain(latent, 0)
     after = float(local_ncc(decode(moved), reference, 9))
@@ -60,11 +64,11 @@ def test_a_guidance_step_raises_ncc(reference, latent):
 
 
 def test_no_step_is_longer_than_the_scale_says(reference, latent):
-    steep = ProgressiveConstraint(CONFIG, lambda z: decode(50 * z), reference)
+    steep = constraint(CONFIG, lambda z: decode(50 * z), reference)
     longest = 0.05 * (1 - 50 / 200) ** 2
     lengths = [
         float((constrain(latent, 50) - latent).square().mean().sqrt())
-        for constrain in (steep, ProgressiveConstraint(CONFIG, decode, reference))
+        for constrain in (steep, constraint(CONFIG, decode, reference))
     ]
     assert max(lengths) <= longest * 1.001
     assert min(lengths) > 0
@@ -72,14 +76,14 @@ def test_no_step_is_longer_than_the_scale_says(reference, latent):
 
 def test_there_is_no_step_where_the_image_is_the_reference_already(reference, latent):
     # As residual composition is at E(r): a step there would follow rounding noise.
-    at_rest = ProgressiveConstraint(CONFIG, lambda z: reference + decode(z) - decode(latent), reference)
-    away = ProgressiveConstraint(CONFIG, decode, reference)
+    at_rest = constraint(CONFIG, lambda z: reference + decode(z) - decode(latent), reference)
+    away = constraint(CONFIG, decode, reference)
     moved, moved_away = (float((c(latent, 0) - latent).square().mean().sqrt()) for c in (at_rest, away))
     assert moved < 0.05 * moved_away
 
 
 def test_strength_rises_as_the_timestep_falls_and_is_zero_above_the_start(reference, latent):
-    constrain = ProgressiveConstraint(CONFIG, decode, reference)
+    constrain = constraint(CONFIG, decode, reference)
     strengths = [constrain.strength(t) for t in (999, 200, 150, 100, 10, 0)]
     assert strengths[:2] == [0, 0]
     assert strengths == sorted(strengths)
@@ -93,4 +97,4 @@ def test_scale_zero_switches_the_constraint_off(reference, latent):
     def never(_latent):
         raise AssertionError("decoded for nothing")
 
-    assert ProgressiveConstraint(config, never, reference)(latent, 0) is latent
+    assert constraint(config, never, reference)(latent, 0) is latent

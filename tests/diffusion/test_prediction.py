@@ -9,7 +9,6 @@ from bmenet.diffusion.prediction import CleanPrediction
 
 SCHEDULE = NoiseSchedule(DiffusionConfig(timesteps=1000, beta_start=0.0015, beta_end=0.0205))
 SHAPE = (2, 3, 8, 8, 8)
-CONTROL = ([], torch.zeros(1))
 TIMESTEP = torch.tensor([40, 120])
 
 
@@ -17,18 +16,14 @@ def draw(number: int) -> torch.Tensor:
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(number))
 
 
-def denoiser(without: torch.Tensor, steered: torch.Tensor):
-    return lambda control: without if control is None else steered
-
-
 def test_nothing_known_of_the_reference_is_the_published_method():
     noisy, without, steered = draw(0), draw(1), draw(2)
     prediction = CleanPrediction(SCHEDULE, None)
     expected = SCHEDULE.predict_clean(noisy, steered, TIMESTEP)
-    got = prediction(denoiser(without, steered), CONTROL, noisy, TIMESTEP, draw(3))
+    got = prediction(steered, without, noisy, TIMESTEP, draw(3))
     torch.testing.assert_close(got, expected)
     # As does a reference that is as good as unknown; and the loss in units of the spread is that of the noise.
-    vague = CleanPrediction(SCHEDULE, [1e6] * 3)(denoiser(without, steered), CONTROL, noisy, TIMESTEP, draw(3))
+    vague = CleanPrediction(SCHEDULE, [1e6] * 3)(steered, without, noisy, TIMESTEP, draw(3))
     torch.testing.assert_close(vague, expected, atol=1e-2, rtol=0)
     level = SCHEDULE.noise_level(TIMESTEP, noisy)
     torch.testing.assert_close(prediction.spread(TIMESTEP, noisy), level)
@@ -36,7 +31,7 @@ def test_nothing_known_of_the_reference_is_the_published_method():
 
 def test_a_perfect_reference_is_believed():
     reference = draw(3)
-    got = CleanPrediction(SCHEDULE, [1e-10] * 3)(denoiser(draw(1), draw(2)), CONTROL, draw(0), TIMESTEP, reference)
+    got = CleanPrediction(SCHEDULE, [1e-10] * 3)(draw(2), draw(1), draw(0), TIMESTEP, reference)
     torch.testing.assert_close(got, reference, atol=1e-3, rtol=0)
 
 
@@ -48,7 +43,7 @@ def test_two_witnesses_together_are_nearer_the_truth_than_either():
     # A prior that knows nothing: it takes all of z_t for signal.
     blind = torch.zeros(SHAPE)
     prediction = CleanPrediction(SCHEDULE, [variance] * 3)
-    got = prediction(denoiser(blind, blind), CONTROL, noisy, TIMESTEP, reference)
+    got = prediction(blind, blind, noisy, TIMESTEP, reference)
     error = (got - clean).square().mean(dim=(1, 2, 3, 4))
     by_noise = SCHEDULE.noise_level(TIMESTEP, clean).flatten() ** 2
     assert (error < 0.9 * torch.minimum(by_noise, torch.tensor(variance))).all()
@@ -60,20 +55,13 @@ def test_two_witnesses_together_are_nearer_the_truth_than_either():
 def test_the_control_corrects_by_the_spread():
     noisy, without, steered, reference = draw(0), draw(1), draw(2), draw(3)
     prediction = CleanPrediction(SCHEDULE, [0.04, 0.4, 0.004])
-    untrained = prediction(denoiser(without, without), CONTROL, noisy, TIMESTEP, reference)
-    corrected = prediction(denoiser(without, steered), CONTROL, noisy, TIMESTEP, reference)
+    untrained = prediction(without, without, noisy, TIMESTEP, reference)
+    corrected = prediction(steered, without, noisy, TIMESTEP, reference)
     torch.testing.assert_close(
         (untrained - corrected) / prediction.spread(TIMESTEP, noisy), steered - without, atol=1e-4, rtol=1e-4
     )
 
 
-@pytest.mark.parametrize("variance", [None, [0.04] * 3])
-def test_each_denoiser_pass_is_made_only_where_it_counts(variance):
-    asked = []
-
-    def denoise(control):
-        asked.append(control is not None)
-        return draw(1)
-
-    CleanPrediction(SCHEDULE, variance)(denoise, CONTROL, draw(0), TIMESTEP, draw(3))
-    assert sorted(asked) == ([True] if variance is None else [False, True])
+def test_without_the_denoiser_s_own_noise_an_anchored_prediction_is_refused():
+    with pytest.raises(ValueError, match=r"`noise`.*got None"):
+        CleanPrediction(SCHEDULE, [0.04] * 3)(draw(1), None, draw(0), TIMESTEP, draw(3))

@@ -8,6 +8,8 @@ from bmenet.errors import ConfigError, WeightsError
 from bmenet.inference import fine as module
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
 from bmenet.inference.latent import encode_volume
+from bmenet.inference.torch_networks import TorchNetworks
+from bmenet.models.precision import fastest_dtype
 from tests.fine_networks import make_fine_net, save_fine_net
 
 SAMPLING = DEFAULT_SAMPLING.model_copy(update={"steps": 3, "start_timestep": 100})
@@ -35,12 +37,15 @@ def test_no_change_in_the_latent_is_no_change_in_the_image(net, coarse, monkeypa
     # A sampler that ends at E(r): residual composition must add nothing, however bad the autoencoder.
     latents = []
 
-    def encode(*arguments):
-        latents.append(encode_volume(*arguments))
+    def end_at_the_reference(_predict, _constrain, _solver, *_):
+        return latents[0]
+
+    def encode(networks, volume):
+        latents.append(encode_volume(networks.autoencoder, volume, networks.dtype or fastest_dtype("cpu")))
         return latents[-1]
 
-    monkeypatch.setattr(module, "encode_volume", encode)
-    monkeypatch.setattr(module, "sample_latent", lambda *_: latents[0])
+    monkeypatch.setattr(TorchNetworks, "encode", encode)
+    monkeypatch.setattr(module, "sample_latent", end_at_the_reference)
     np.testing.assert_allclose(net.restore(coarse, SAMPLING).data, coarse, atol=1e-2)
     latents.clear()
     assert np.abs(net.restore(coarse, _with(compose="decode")).data - coarse).max() > 100
@@ -135,7 +140,7 @@ def test_edge_hint_matters_only_to_a_trained_control(coarse):
         net.restore(coarse, SAMPLING).data, net.without_edge_hint().restore(coarse, SAMPLING).data
     )
     with torch.no_grad():
-        torch.nn.init.normal_(net.control.network.controlnet_mid_block.conv.weight, std=0.3)
+        torch.nn.init.normal_(net.networks.control.network.controlnet_mid_block.conv.weight, std=0.3)
     assert not np.array_equal(
         net.restore(coarse, SAMPLING).data, net.without_edge_hint().restore(coarse, SAMPLING).data
     )

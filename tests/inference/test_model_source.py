@@ -3,39 +3,39 @@
 import pytest
 
 from bmenet.errors import WeightsError
-from bmenet.inference.model_source import find_weights
+from bmenet.inference.model_source import find_model
 from bmenet.tracking import registry
 
 
 @pytest.mark.parametrize("place", [".", "coarse", "artifacts/bundle", "artifacts/bundle/coarse"])
-def test_find_weights_looks_where_a_bundle_keeps_them(tmp_path, place):
+def test_find_model_looks_where_a_bundle_keeps_them(tmp_path, place):
     folder = tmp_path / place
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").write_text("{}")
-    with find_weights(str(tmp_path)) as found:
-        assert found == folder.resolve()
+    with find_model(str(tmp_path)) as found:
+        assert found.coarse == folder.resolve()
 
 
-def test_find_weights_says_what_to_do_when_there_are_none(tmp_path):
+def test_find_model_says_what_to_do_when_there_are_none(tmp_path):
     with (
         pytest.raises(WeightsError, match=r"model\.json.*got none.*dvc repro train_coarse"),
-        find_weights(str(tmp_path / "nothing")),
+        find_model(str(tmp_path / "nothing")),
     ):
         pass
 
 
-def test_find_weights_refuses_a_name_that_no_folder_can_have():
-    with pytest.raises(WeightsError, match=r"cannot be read \(File name too long\)"), find_weights("n" * 300):
+def test_find_model_refuses_a_name_that_no_folder_can_have():
+    with pytest.raises(WeightsError, match=r"cannot be read \(File name too long\)"), find_model("n" * 300):
         pass
 
 
-def test_find_weights_keeps_a_registered_model_only_while_it_is_used(monkeypatch):
+def test_find_model_keeps_a_registered_model_only_while_it_is_used(monkeypatch):
     def fetch_model(uri, folder):
         assert uri == "models:/bmenet@champion"
         (folder / "model.json").write_text("{}")
         return folder
 
     monkeypatch.setattr(registry, "fetch_model", fetch_model)
-    with find_weights("models:/bmenet@champion") as found:
-        assert (found / "model.json").exists()
-    assert not found.exists()
+    with find_model("models:/bmenet@champion") as found:
+        assert (found.coarse / "model.json").exists()
+    assert not found.coarse.exists()

@@ -29,25 +29,25 @@ def inputs():
 def test_an_untrained_control_changes_nothing(inputs):
     latent, timestep, covariates, hint = inputs
     net = make_fine_net()
-    residuals = net.control(latent, timestep, covariates, hint)
+    residuals = net.networks.control(latent, timestep, covariates, hint)
     assert all(float(tensor.abs().max()) == 0 for tensor in [*residuals[0], residuals[1]])
-    alone = net.denoiser(latent, timestep, covariates)
+    alone = net.networks.denoiser(latent, timestep, covariates)
     assert float(alone.abs().max()) > 0
-    torch.testing.assert_close(net.denoiser(latent, timestep, covariates, residuals), alone, rtol=0, atol=0)
+    torch.testing.assert_close(net.networks.denoiser(latent, timestep, covariates, residuals), alone, rtol=0, atol=0)
 
 
 def test_control_learns_from_its_first_step_and_then_sees_the_hint(config, inputs):
     latent, timestep, covariates, hint = inputs
     net = make_fine_net()
-    control = net.control.requires_grad_(True)
+    control = net.networks.control.requires_grad_(True)
     optimiser = torch.optim.SGD(control.parameters(), lr=0.1)
     for _ in range(2):
         optimiser.zero_grad()
-        net.denoiser(
+        net.networks.denoiser(
             latent, timestep, covariates, control(latent, timestep, covariates, hint)
         ).square().mean().backward()
         optimiser.step()
-    assert all(parameter.grad is None for parameter in net.denoiser.parameters())
+    assert all(parameter.grad is None for parameter in net.networks.denoiser.parameters())
     with torch.no_grad():
         one, other = (control(latent, timestep, covariates, tensor)[1] for tensor in (hint, -hint))
     assert float((one - other).abs().max()) > 0
@@ -55,8 +55,8 @@ def test_control_learns_from_its_first_step_and_then_sees_the_hint(config, input
 
 def test_control_starts_as_the_denoiser_s_encoder():
     net = make_fine_net()
-    own = net.control.network.state_dict()
-    for name, tensor in net.denoiser.network.state_dict().items():
+    own = net.networks.control.network.state_dict()
+    for name, tensor in net.networks.denoiser.network.state_dict().items():
         if name.startswith(("conv_in", "time_embed", "down_blocks", "middle_block")):
             assert torch.equal(own[name], tensor), name
 
@@ -70,7 +70,7 @@ def test_denoiser_takes_a_latent_that_does_not_halve_evenly(config, inputs):
 @torch.no_grad()
 def test_denoiser_looks_at_timestep_and_covariates(inputs):
     latent, timestep, covariates, _ = inputs
-    denoiser = make_fine_net().denoiser
+    denoiser = make_fine_net().networks.denoiser
     base = denoiser(latent, timestep, covariates)
     assert not torch.allclose(base, denoiser(latent, timestep + 50, covariates))
     assert not torch.allclose(base, denoiser(latent, timestep, 1 - covariates))
@@ -147,3 +147,20 @@ def test_control_of_the_paper_has_the_published_size():
         control = HintControl(config.prior, config.autoencoder.latent_channels)
     # The published one joins hint and latent before its first layer; ours sums two convolutions: about the same.
     assert sum(parameter.numel() for parameter in control.parameters()) / 1e6 == pytest.approx(229.7, rel=0.02)
+
+
+@pytest.mark.parametrize("variance", [None, [0.04] * 3])
+def test_each_denoiser_pass_is_made_only_where_it_counts(variance, inputs, monkeypatch):
+    latent, timestep, covariates, hint = (tensor[:1] for tensor in inputs)
+    networks = make_fine_net(reference_variance=variance).networks
+    asked = []
+    forward = networks.denoiser.forward
+
+    def count(*arguments):
+        asked.append(len(arguments) == 4)
+        return forward(*arguments)
+
+    monkeypatch.setattr(networks.denoiser, "forward", count)
+    _, noise = networks.noises(latent, timestep, covariates, hint)
+    assert asked == ([True] if variance is None else [True, False])
+    assert (noise is None) == (variance is None)

@@ -261,10 +261,10 @@ def test_the_variance_is_kept_with_the_weights_unless_published(setting: Setting
     kept = json.loads((setting.layout.weights("fine") / "model.json").read_text())["reference_variance"]
     assert len(kept) == 3
     assert min(kept) > 0
-    assert FineNet.from_folder(setting.layout.weights_folder).control.reference_variance == kept
+    assert FineNet.from_folder(setting.layout.weights_folder).reference_variance == kept
     section = setting.config.fine.model_copy(update={"anchored": False})
     _train(replace(setting, config=setting.config.model_copy(update={"fine": section})), "fine")
-    assert FineNet.from_folder(setting.layout.weights_folder).control.reference_variance is None
+    assert FineNet.from_folder(setting.layout.weights_folder).reference_variance is None
 
 
 def test_mirrored_cases_are_mirror_images(setting: Setting) -> None:
@@ -286,8 +286,8 @@ def test_validation_is_the_mean_over_subjects(setting: Setting) -> None:
     metrics = []
     for subjects in (["sub-01"], ["sub-03"], ["sub-01", "sub-03"]):
         these = replace(setting, config=config, split=setting.split | {"validation": subjects})
-        validation = fine.FineValidation(these, net.denoiser, lambda *_: (0.0, {}), torch.float32)  # type: ignore
-        score, found = validation(net.control, 1)
+        validation = fine.FineValidation(these, net.networks.denoiser, lambda *_: (0.0, {}), torch.float32)  # type: ignore
+        score, found = validation(net.networks.control, 1)
         assert score == found["val.psnr_brain.fine"]
         metrics.append(found)
     for name in metrics[0]:

@@ -1,0 +1,80 @@
+"""`bmenet export`: the workspace's networks as one bundle."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from bmenet.cli.errors import exit_on_error
+
+if TYPE_CHECKING:
+    from bmenet.export.parity import Parity
+
+NO_TENSORRT = 3
+
+
+def export(
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Of the bundle; replaced when the new one is whole.", file_okay=False),
+    ] = None,
+    tensorrt: Annotated[
+        bool,
+        typer.Option(
+            "--tensorrt",
+            help="Build TensorRT's engines of the bundle that is there, and keep them in the user's cache"
+            f" (BMENET_CACHE). Exit code {NO_TENSORRT} where there is no NVIDIA GPU or no TensorRT.",
+        ),
+    ] = False,
+    precision: Annotated[Literal["fp32", "fp16"], typer.Option(help="--tensorrt: number format.")] = "fp32",
+) -> None:
+    """Write the trained networks as a bundle: ONNX graphs, weights, settings, a checksum of every file.
+
+    Every graph is compared with torch, and both stages from end to end; a bundle that differs is refused. The table of
+    differences goes to stderr, the bundle's folder to stdout. `dvc repro export` does the same as a stage.
+    """
+    with exit_on_error():
+        from bmenet.bundle import open_bundle
+        from bmenet.config import load_config
+        from bmenet.export.lineage import bundle_lineage
+        from bmenet.export.run import export as write
+        from bmenet.export.tensorrt import build_engines, skipped
+        from bmenet.layout import Layout
+        from bmenet.models.fine_weights import KINDS
+        from bmenet.progress import console
+
+        layout = Layout()
+        folder = out or layout.bundle
+        if tensorrt:
+            if (reason := skipped()) is not None:
+                typer.echo(f"bmenet: TensorRT: {reason}", err=True)
+                raise typer.Exit(NO_TENSORRT)
+            with console.status("build engines") as status:
+                seconds = build_engines(open_bundle(folder), precision, status.update)
+            for name, took in seconds.items():
+                typer.echo(f"{name}: {took:.1f} s", err=True)
+        else:
+            config = load_config()
+            weights = [layout.weights(kind) for kind in ("coarse", *KINDS)]
+            with console.status("export") as status:
+                lineage = bundle_lineage(config, [layout.registered, layout.degraded_folder, layout.split, *weights])
+                exported = write(layout.weights_folder, folder, config, lineage, status.update)
+            _print(exported.parity)
+            typer.echo(f"{exported.bundle.total_bytes / 1e6:.0f} MB, {exported.bundle.digest[:12]}", err=True)
+    typer.echo(folder)
+
+
+def _print(parity: "list[Parity]") -> None:
+    """Print the differences from torch."""
+    from rich import box
+    from rich.table import Table
+
+    from bmenet.progress import console
+
+    table = Table("graph", "format", box=box.SIMPLE_HEAD)
+    for heading in ("largest difference", "allowed", "torch s", "ONNX Runtime s"):
+        table.add_column(heading, justify="right")
+    for row in parity:
+        numbers = (f"{row.error:.1e}", f"{row.tolerance:.0e}", f"{row.torch_seconds:.2f}", f"{row.onnx_seconds:.2f}")
+        table.add_row(row.graph, row.precision, *numbers)
+    console.print(table)

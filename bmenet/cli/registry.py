@@ -1,0 +1,116 @@
+"""`bmenet registry`: the published models, and which of them is the champion."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bmenet.cli.errors import EXIT_CODES, exit_on_error
+
+if TYPE_CHECKING:
+    from bmenet.publishing.record import Record
+    from bmenet.tracking.registry import Version
+
+_SHOWN_DIGITS = 8
+
+registry_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    epilog=EXIT_CODES,
+    help="The published models, and which of them is the champion: the one that `models:/bmenet@champion` stands for.",
+)
+
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Recorded with the decision.")]
+
+
+@registry_app.command("list", epilog=EXIT_CODES)
+def list_versions(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every decision in full.")] = False,
+) -> None:
+    """List every version: its aliases, when it came, how it did on validation volumes, and what was decided about it.
+
+    The newest version has the alias challenger, the one to use the alias champion.
+    """
+    with exit_on_error():
+        from bmenet.errors import WeightsError
+        from bmenet.tracking.registry import Registry
+
+        versions = Registry().versions()
+        if not versions:
+            raise WeightsError("bmenet: expected published models; the registry holds none; run `dvc repro publish`")
+        if as_json:
+            typer.echo(json.dumps([_as_dict(version) for version in versions], indent=2))
+        else:
+            _print_table(versions)
+
+
+@registry_app.command(epilog=EXIT_CODES)
+def promote(
+    version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="As `bmenet registry list` shows it.")],
+    reason: ReasonOption = "",
+) -> None:
+    """Make a version the champion by hand, whatever the gate says; who decided and why is recorded."""
+    with exit_on_error():
+        from bmenet.tracking.registry import Registry
+        from bmenet.tracking.registry import promote as promote_version
+
+        record = promote_version(Registry(), version, reason)
+    typer.echo(_told(record))
+
+
+@registry_app.command(epilog=EXIT_CODES)
+def rollback(reason: ReasonOption = "") -> None:
+    """Make the champion before the present one the champion again; once more goes one further back."""
+    with exit_on_error():
+        from bmenet.tracking.registry import Registry
+        from bmenet.tracking.registry import rollback as roll_back
+
+        record = roll_back(Registry(), reason)
+    typer.echo(_told(record))
+
+
+def _told(record: "Record") -> str:
+    before = f"version {record.before.version}" if record.before else "none"
+    return f"champion: version {record.after.version if record.after else 'none'} (before: {before})"
+
+
+def _as_dict(version: "Version") -> dict[str, Any]:
+    """Return all that is known of a version."""
+    validation = version.validation
+    return {
+        "version": version.number,
+        "aliases": list(version.aliases),
+        "time": version.time,
+        "digest": version.digest,
+        "spacing_mm": int(version.tags["bundle.spacing_mm"]) if "bundle.spacing_mm" in version.tags else None,
+        "validation": {validation[0]: validation[1]} if validation else {},
+        "decision": version.tags.get("gate.decision"),
+        "reasons": version.tags.get("gate.reasons"),
+        "decisions": version.decisions,
+        "tags": {name: value for name, value in version.tags.items() if name != "gate.history"},
+    }
+
+
+def _print_table(versions: list["Version"]) -> None:
+    """Print one row a version, the newest first."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("version", "aliases", "published", "bundle", "mm", "validation", "decision"):
+        table.add_column(name)
+    for version in reversed(versions):
+        tags, validation = version.tags, version.validation
+        decision = f"{tags['gate.decision']} ({tags.get('gate.by', '')})" if "gate.decision" in tags else ""
+        table.add_row(
+            str(version.number),
+            "\n".join(version.aliases),
+            version.time[:10],
+            version.digest[:_SHOWN_DIGITS],
+            tags.get("bundle.spacing_mm", ""),
+            f"{validation[0]}\n{validation[1]:.4g}" if validation else "",
+            Text(decision),
+        )
+    Console().print(table)

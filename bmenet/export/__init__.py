@@ -1,0 +1,1 @@
+"""Trained networks to a bundle of ONNX graphs, checked against torch."""

@@ -1,0 +1,157 @@
+"""Which graphs a bundle has, and what each takes and gives."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from bmenet.config import CoarseConfig
+from bmenet.covariates import COVARIATES
+from bmenet.export.gradient import guidance_graph
+from bmenet.export.norm import use_axis_norms
+from bmenet.grid import Grid
+from bmenet.inference.torch_networks import TorchNetworks
+from bmenet.models.autoencoder import LatentAutoencoder
+from bmenet.models.covariate_encoder import CovariateEncoder
+from bmenet.models.slab import PLANE_AXES, input_channels
+
+FINE_GRAPHS = ("encoder", "edge_encoder", "covariates", "denoiser", "decoder", "guidance")
+_TRACED_BATCH = 2
+"""Of slices; a batch of one would be taken for a constant."""
+
+
+@dataclass(frozen=True)
+class GraphPlan:
+    """A graph that is to be written.
+
+    Parameters
+    ----------
+    module : Module
+    inputs : dict
+        Name to an example; its content does not matter.
+    outputs : list of str
+    dynamic : dict, optional
+        Input's name to axis to the name of a free extent.
+    """
+
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: list[str]
+    dynamic: dict[str, dict[int, Any]] = field(default_factory=dict)
+
+
+def coarse_graphs(network: nn.Module, config: CoarseConfig, grid: Grid) -> dict[str, GraphPlan]:
+    """Return the Coarse-net's graph, or one a plane where slices of all shapes do not fit one graph; batches are free.
+
+    The transformer's windows depend on the shape of the slice; the U-Net's layers do not.
+    """
+    batch, channels = Dim("batch"), input_channels(config.context_slices)
+
+    def plan(shape: tuple[int, ...], free: dict[int, Any]) -> GraphPlan:
+        example = torch.zeros(_TRACED_BATCH, channels, *shape)
+        return GraphPlan(network, {"slab": example}, ["restored"], {"slab": {0: batch, **free}})
+
+    shapes = {
+        plane: tuple(extent for axis, extent in enumerate(grid.shape) if axis != normal)
+        for plane, normal in PLANE_AXES.items()
+        if plane in config.planes
+    }
+    multiple = getattr(network, "multiple", 1)
+    is_whole = all(extent % multiple == 0 for shape in shapes.values() for extent in shape)
+    if config.arch == "unet" and is_whole and len(set(shapes.values())) > 1:
+        height, width = (multiple * Dim(name) for name in ("height", "width"))
+        return {"coarse": plan(shapes[config.planes[0]], {2: height, 3: width})}
+    return {f"coarse_{plane}": plan(shape, {}) for plane, shape in shapes.items()}
+
+
+def fine_graphs(networks: TorchNetworks, grid: Grid, window: int) -> dict[str, GraphPlan]:
+    """Return the second stage's graphs, in the order of `FINE_GRAPHS`; every shape is fixed.
+
+    Parameters
+    ----------
+    networks : TorchNetworks
+        In float32; their group norms are replaced.
+    grid : Grid
+    window : int
+        Of the constraint's local NCC.
+    """
+    for network in (networks.autoencoder, networks.edge_autoencoder, networks.covariate_encoder):
+        use_axis_norms(network)
+    use_axis_norms(networks.denoiser)
+    use_axis_norms(networks.control)
+    volume = torch.zeros(1, 1, *grid.shape)
+    latent = torch.zeros(1, *_latent_shape(networks, volume))
+    noisy = {
+        "noisy_latent": latent,
+        "timestep": torch.zeros(1, dtype=torch.int64),
+        "covariates": torch.zeros(1, len(COVARIATES)),
+        "hint": torch.cat([latent, latent], dim=1),
+    }
+    is_anchored = networks.control.reference_variance is not None
+    # Inputs must be tensors of their own: tracing takes one object given twice for one input.
+    guided = {"latent": latent, "base": volume.clone(), "gain": torch.tensor(1.0), "reference": volume}
+    guidance = guidance_graph(networks.autoencoder, window, tuple(guided.values()))
+    return {
+        "encoder": GraphPlan(_Encoder(networks.autoencoder), {"volume": volume}, ["latent"]),
+        "edge_encoder": GraphPlan(_Encoder(networks.edge_autoencoder), {"edges": volume}, ["latent"]),
+        "covariates": GraphPlan(_Covariates(networks.covariate_encoder), {"volume": volume}, ["covariates"]),
+        "denoiser": GraphPlan(_Noises(networks), noisy, ["steered", "noise"] if is_anchored else ["steered"]),
+        "decoder": GraphPlan(_Decoder(networks.autoencoder), {"latent": latent}, ["volume"]),
+        "guidance": GraphPlan(guidance, guided, ["gradient"]),
+    }
+
+
+class _Encoder(nn.Module):
+    """E or E_edge."""
+
+    def __init__(self, autoencoder: LatentAutoencoder) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return self.autoencoder.encode(volume).float()
+
+
+class _Decoder(_Encoder):
+    """D."""
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.autoencoder.decode(latent).float()
+
+
+class _Covariates(nn.Module):
+    """The covariate encoder, block averages included."""
+
+    def __init__(self, encoder: CovariateEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return self.encoder.encode(volume).float()
+
+
+class _Noises(nn.Module):
+    """The ControlNet, and the denoiser with it and, where the prediction is anchored, without."""
+
+    def __init__(self, networks: TorchNetworks) -> None:
+        super().__init__()
+        self.denoiser, self.control = networks.denoiser, networks.control
+        self.is_anchored = networks.control.reference_variance is not None
+
+    def forward(self, noisy_latent: Tensor, timestep: Tensor, covariates: Tensor, hint: Tensor) -> tuple[Tensor, ...]:
+        control = self.control(noisy_latent, timestep, covariates, hint)
+        steered = self.denoiser(noisy_latent, timestep, covariates, control).float()
+        if not self.is_anchored:
+            return (steered,)
+        return steered, self.denoiser(noisy_latent, timestep, covariates).float()
+
+
+@torch.no_grad()
+def _latent_shape(networks: TorchNetworks, volume: Tensor) -> tuple[int, ...]:
+    """Return (C, X/d, Y/d, Z/d)."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        return tuple(networks.autoencoder.encode(mode.from_tensor(volume)).shape[1:])

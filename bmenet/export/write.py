@@ -1,0 +1,148 @@
+"""Write a bundle: graphs, weights and settings, in one folder that is there whole or not at all."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from bmenet import __version__
+from bmenet.bundle.manifest import MANIFEST_FILE, File, FineSettings, Graph, Manifest, Precision
+from bmenet.config import CoarseConfig, ExportConfig, SamplingConfig
+from bmenet.export.graphs import GraphPlan, coarse_graphs, fine_graphs
+from bmenet.export.half import half_precision
+from bmenet.export.onnx_file import describe_graph, write_graph
+from bmenet.files import sha256, write_text
+from bmenet.grid import standard_grid
+from bmenet.inference.fine import FineNet
+from bmenet.inference.torch_networks import load_networks
+from bmenet.models.coarse_weights import load_coarse
+from bmenet.models.fine_weights import KINDS
+from bmenet.models.weights import SPEC_FILE, WEIGHTS_FILE, Spec
+
+EXACT = "guidance"
+"""The graph that has no float16 variant: the gradient of a mean over a volume is too small for it."""
+
+Told = Callable[[str], None]
+
+
+def write_bundle(
+    weights: Path,
+    folder: Path,
+    config: ExportConfig,
+    sampling: SamplingConfig,
+    lineage: dict[str, str],
+    tell: Told = lambda _: None,
+) -> None:
+    """Export the networks of a weights folder as a bundle; one that stands there is replaced when the new one is whole.
+
+    Parameters
+    ----------
+    weights : Path
+        Holds ``coarse`` and, for the second stage, its networks; without ``fine`` the bundle ends with the Coarse-net.
+    folder : Path
+        Of the bundle.
+    config : ExportConfig
+    sampling : SamplingConfig
+        How the second stage is run by default.
+    lineage : dict
+        Where data and code come from.
+    tell : callable, optional
+        Told the name of each graph that is being written.
+
+    Raises
+    ------
+    WeightsError
+        If a network is missing or damaged.
+    """
+    coarse, spec = load_coarse(weights / "coarse")
+    coarse_config = CoarseConfig.model_validate(spec["config"], strict=False)
+    grid = standard_grid(spec["spacing_mm"])
+    kinds = ["coarse"]
+    plans = coarse_graphs(coarse.requires_grad_(False), coarse_config, grid)
+    fine: FineSettings | None = None
+    if (weights / "fine" / SPEC_FILE).exists():
+        kinds += KINDS
+        networks, specs = load_networks(weights, dtype=torch.float32)
+        fine = _fine_settings(specs, sampling)
+        FineNet.from_folder(weights).check(sampling)
+        plans |= fine_graphs(networks, grid, sampling.guidance.window)
+    with _new_folder(folder) as bundle:
+        graphs = {precision: _write_graphs(plans, bundle, precision, config.opset, tell) for precision in _all(config)}
+        for kind in kinds:
+            (bundle / "weights" / kind).mkdir(parents=True)
+            for name in (WEIGHTS_FILE, SPEC_FILE):
+                shutil.copyfile(weights / kind / name, bundle / "weights" / kind / name)
+        files = {path.relative_to(bundle).as_posix(): path for path in sorted(bundle.rglob("*")) if path.is_file()}
+        manifest = Manifest(
+            format_version=1,
+            bmenet=__version__,
+            spacing_mm=spec["spacing_mm"],
+            grid_shape=grid.shape,
+            opset=config.opset,
+            coarse=coarse_config,
+            fine=fine,
+            graphs=graphs,
+            files={name: File(bytes=path.stat().st_size, sha256=sha256(path)) for name, path in files.items()},
+            lineage=lineage | {f"weights.{kind}": sha256(weights / kind / SPEC_FILE) for kind in kinds},
+        )
+        write_text(bundle / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+
+
+def _all(config: ExportConfig) -> list[Precision]:
+    """Return the number formats to write; float32 always, for what the others leave out."""
+    return list(dict.fromkeys(["fp32", *config.precisions]))
+
+
+def _write_graphs(
+    plans: dict[str, GraphPlan], bundle: Path, precision: Precision, opset: int, tell: Told
+) -> dict[str, Graph]:
+    """Write every graph in one number format."""
+    written = {}
+    for name, plan in plans.items():
+        if precision == "fp16":
+            if name == EXACT:
+                continue
+            plan = replace(plan, module=half_precision(plan.module))
+        tell(f"{name} {precision}")
+        path = bundle / "onnx" / precision / f"{name}.onnx"
+        write_graph(plan, path, opset)
+        written[name] = describe_graph(path, bundle)
+    return written
+
+
+def _fine_settings(specs: dict[str, Spec], sampling: SamplingConfig) -> FineSettings:
+    return FineSettings(
+        diffusion=specs["prior"]["diffusion"],
+        max_timestep=specs["fine"]["max_timestep"],
+        reference_variance=specs["fine"]["reference_variance"],
+        latent_scale=specs["autoencoder"]["scale"],
+        latent_shift=specs["autoencoder"]["shift"],
+        sampling=sampling,
+    )
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder` that takes its place when the block ends well.
+
+    What a killed export left is removed by the next one.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for stale in folder.parent.glob(f".partial-*-{folder.name}"):
+        shutil.rmtree(stale, ignore_errors=True)
+    new = folder.with_name(f".partial-{uuid.uuid4().hex[:8]}-{folder.name}")
+    new.mkdir()
+    try:
+        yield new
+        old = folder.with_name(f".partial-{uuid.uuid4().hex[:8]}-{folder.name}")
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(new, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)

@@ -1,0 +1,37 @@
+"""What comes of enhancing a scan."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bmenet.registration import Registration
+from bmenet.scan import Scan
+
+Space = Literal["native", "template"]
+
+
+@dataclass(frozen=True)
+class Enhanced:
+    """An enhanced scan, and how it came about.
+
+    Parameters
+    ----------
+    scan : Scan
+        On the input's grid and intensity scale, or on the standard grid.
+    registration : Registration
+        Native to standard space.
+    is_skull_stripped : bool
+        Whether the input held a brain alone.
+    is_in_standard_space : bool
+        Whether the input lay on the standard grid already, so that nothing was interpolated.
+    timings : dict
+        Step to wall-clock seconds.
+    std : Scan, optional
+        The second stage's standard deviation over samples, where there were several; as `scan`.
+    """
+
+    scan: Scan
+    registration: Registration
+    is_skull_stripped: bool
+    is_in_standard_space: bool
+    timings: dict[str, float]
+    std: Scan | None = None

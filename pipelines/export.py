@@ -1,0 +1,42 @@
+"""Stage `export`: one bundle of graphs, weights and settings, compared with torch; TensorRT where there is a GPU."""
+
+from bmenet.cli.stage import run_stage
+from bmenet.config import load_config
+from bmenet.export.lineage import bundle_lineage
+from bmenet.export.run import export
+from bmenet.export.tensorrt import build_engines, skipped
+from bmenet.files import write_json, write_text
+from bmenet.layout import Layout
+from bmenet.models.fine_weights import KINDS
+from bmenet.progress import console
+from bmenet.tracking import track_stage
+
+
+def main() -> None:
+    """Export, compare, and write down how far the graphs are from torch."""
+    config, layout = load_config(), Layout()
+    weights = [layout.weights(kind) for kind in ("coarse", *KINDS)]
+    data = [layout.registered, layout.degraded_folder, layout.split]
+    with track_stage(config, "export", [*data, *weights]) as run, console.status("export") as status:
+        lineage = bundle_lineage(config, [*data, *weights])
+        exported = export(layout.weights_folder, layout.bundle, config, lineage, status.update)
+        engines = skipped()
+        metrics = exported.metrics() | {"tensorrt": engines or "built"}
+        if engines is None:
+            metrics["tensorrt_seconds"] = build_engines(exported.bundle, "fp32", status.update)
+        write_json(layout.report("export") / "metrics.json", metrics)
+        write_text(layout.report("export") / "parity.csv", exported.table())
+        run.set_tags({"tensorrt": engines or "built", "bundle.digest": exported.bundle.digest})
+        run.log_metrics({"bundle_megabytes": metrics["bundle_megabytes"]})
+        run.log_metrics(
+            {
+                f"error.{precision}.{graph.replace(', ', ' ')}": error
+                for precision, errors in metrics["error"].items()
+                for graph, error in errors.items()
+            }
+        )
+        run.log_artifact(layout.report("export"))
+
+
+if __name__ == "__main__":
+    run_stage(main)

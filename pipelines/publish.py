@@ -1,0 +1,78 @@
+"""Stage `publish`: register the bundle as the challenger, and let it become champion if it is the better one."""
+
+from contextlib import ExitStack
+from typing import Literal
+
+from bmenet.bundle import Bundle, open_bundle
+from bmenet.cli.errors import exit_on_error
+from bmenet.config import load_config
+from bmenet.errors import BMENetError, WeightsError
+from bmenet.files import read_json, write_json
+from bmenet.inference.enhancer import Enhancer
+from bmenet.layout import Layout
+from bmenet.publishing.contest import Contest
+from bmenet.publishing.record import Record
+from bmenet.tracking import track_stage
+from bmenet.tracking.lineage import code_tags
+from bmenet.tracking.registry import Registry, Version, fetch_bundle, own_run, settle
+
+_MODEL_FILE = "mlflow/enhance_model.py"
+
+
+def main() -> None:
+    """Measure on validation volumes, register, decide, record; the test figures come last, and only stand beside."""
+    config, layout = load_config(), Layout()
+    report, evaluated = layout.report("publish"), layout.report("evaluate") / "metrics.json"
+    if not evaluated.exists():
+        raise BMENetError(
+            f"{evaluated}: expected the test figures, to stand beside; got none; run `dvc repro evaluate`"
+        )
+    bundle = open_bundle(layout.bundle)
+    subjects = tuple(read_json(layout.split)["validation"])
+    contest = Contest(bundle, subjects, config.publish, config.evaluate.bootstrap, config.seed, layout, _load)
+    inputs = [layout.registered, layout.degraded_folder, layout.split, bundle.folder, evaluated]
+    with track_stage(config, "publish", inputs) as run:
+        registry = Registry(is_made=True)
+        registry.champion()  # a registry that does not answer stops here, not after an hour
+        figures, run_id = contest.figures, own_run("publish")
+        tags = {"profile": config.profile, **code_tags()}
+        candidate = registry.register(bundle, layout.root / _MODEL_FILE, run_id, tags)
+        record = _decide(contest, registry, candidate)
+        numbers = record.numbers
+        write_json(report / "decision.json", record.as_dict())
+        write_json(report / "metrics.json", numbers)
+        run.log_metrics({f"publish.{name}": value for name, value in numbers.items()})
+        run.set_tags({"registry.version": candidate.number, "gate.decision": record.outcome})
+        run.log_artifact(report, "reports")
+        registry.log_figures(candidate, run_id, figures | _test_figures(read_json(evaluated)))
+
+
+def _decide(contest: Contest, registry: Registry, candidate: Version) -> Record:
+    """Decide until the decision is about the champion of the moment: another publish may move it meanwhile."""
+    while True:
+        champion = registry.champion()
+        with ExitStack() as stack:
+            theirs: Bundle | WeightsError | None = None
+            if champion is not None and champion.digest != contest.bundle.digest:
+                try:
+                    theirs = stack.enter_context(fetch_bundle(champion.number))
+                except WeightsError as error:
+                    theirs = error
+            record = contest.against(candidate.model, champion.model if champion else None, theirs)
+        if settle(registry, record):
+            return record
+
+
+def _load(bundle: Bundle, stage: Literal["coarse", "fine"]) -> Enhancer:
+    return Enhancer.from_bundle(bundle, stage, runtime="torch")
+
+
+def _test_figures(reported: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Return the test figures of both stages under flat names."""
+    stages = {method: reported[method] for method in ("coarse", "fine") if method in reported}
+    return {f"test.{method}.{name}": value for method, means in stages.items() for name, value in means.items()}
+
+
+if __name__ == "__main__":
+    with exit_on_error():
+        main()

@@ -1,0 +1,46 @@
+"""A bundle of untrained networks of the smoke profile: both stages, both number formats."""
+
+import atexit
+import shutil
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import torch
+
+from bmenet.export.write import write_bundle
+from bmenet.inference.fine import DEFAULT_SAMPLING
+from bmenet.models.coarse import build_coarse
+from bmenet.models.weights import save_weights
+from tests.fine_networks import make_fine_net, save_fine_net, smoke_config
+
+SAMPLING = DEFAULT_SAMPLING.model_copy(update={"steps": 2, "start_timestep": 100})
+
+
+def save_networks(weights: Path) -> None:
+    """Write untrained networks that nevertheless do something, as the training stages do."""
+    config = smoke_config().coarse
+    torch.manual_seed(0)
+    network = build_coarse(config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.05)
+    spec = {"config": config.model_dump(mode="json"), "spacing_mm": 4, "lineage": {}}
+    save_weights(weights / "coarse", "coarse", network, spec)
+    net = make_fine_net(reference_variance=[0.04, 0.4, 0.004])
+    with torch.no_grad():
+        for parameter in net.networks.control.parameters():  # type: ignore[attr-defined]
+            if not parameter.any():
+                parameter.normal_(std=0.05)
+    save_fine_net(net, weights)
+
+
+@cache
+def smoke_bundle() -> Path:
+    """Return the bundle's folder, written once a process; nobody may change it: copy it first."""
+    folder = Path(mkdtemp(prefix="bmenet-test-bundle-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    save_networks(folder / "weights")
+    write_bundle(folder / "weights", folder / "bundle", smoke_config().export, SAMPLING, {"profile": "smoke"})
+    return folder / "bundle"

@@ -1,0 +1,237 @@
+"""`bmenet client`: what a server gives is what `bmenet enhance` writes; what goes wrong is one line."""
+
+import base64
+import gzip
+import json
+import os
+import re
+import socket
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import nibabel as nib
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from bmenet.cli.client import client
+from bmenet.inference import Enhancer
+from bmenet.serving import Limits
+from tests.serving.stand_in import EnhancerStandIn, Gate, serve
+
+CANARY = "JaneDoe19"
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Return a function that runs the command."""
+    monkeypatch.delenv("BMENET_TOKEN", raising=False)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(client)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@contextmanager
+def _answering(status, body, content_type="application/json"):
+    """Run a server that gives one answer to everything; yields its address and what it was sent."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            seen.append((self.path, dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _failed(result, out, *words):
+    """Check for one line on stderr, exit code 1, and nothing written."""
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("bmenet: ")
+    for word in words:
+        assert word in line
+    assert not out.exists()
+    assert not [name for name in os.listdir(out.parent) if "partial" in name]
+
+
+@pytest.mark.usefixtures("lone_brain")
+@pytest.mark.parametrize("name", ["out.nii.gz", "out.nii"])
+def test_client_writes_what_enhance_writes(bmenet, run, scan_path, weights, name):
+    here, there = scan_path.with_name(f"here-{name}"), scan_path.with_name(f"there-{name}")
+    assert bmenet("enhance", scan_path, here, "--device", "cpu").exit_code == 0
+    with serve(Enhancer.from_folder(weights), Limits()) as server:
+        result = run(scan_path, there, "--url", server.url)
+    assert (result.exit_code, result.stdout) == (0, f"{there}\n")
+    assert there.read_bytes() == here.read_bytes()
+    assert CANARY not in result.stderr
+    numbers = re.search(
+        r"([\d.]+) s: queue ([\d.]+), registration ([\d.]+), network ([\d.]+), I/O ([\d.]+), HTTP ([\d.]+)",
+        result.stderr,
+    )
+    total, *parts = map(float, numbers.groups())
+    assert sum(parts) == pytest.approx(total, abs=0.04)
+
+
+def test_client_passes_stage_steps_and_seed_on(run, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    seen = []
+    with serve(EnhancerStandIn()) as server:
+        for seed, steps in ((1, 2), (1, 2), (2, 2), (1, 3)):
+            settings = ("--stage", "fine", "--seed", seed, "--steps", steps)
+            assert run(scan_path, out, "--url", server.url, *settings).exit_code == 0
+            seen.append(out.read_bytes())
+        assert seen[0] == seen[1]
+        assert len(set(seen)) == 3
+        out.unlink()
+        _failed(run(scan_path, out, "--url", server.url, "--stage", "fine", "--steps", 99), out, "400", "at most 10")
+
+
+@pytest.mark.parametrize("where", ["option", "environment"])
+def test_client_sends_the_token(run, scan_path, monkeypatch, where):
+    out = scan_path.with_name("out.nii.gz")
+    with serve(EnhancerStandIn(), token="s3cret") as server:
+        _failed(run(scan_path, out, "--url", server.url), out, "401", "Authorization: Bearer")
+        given = ("--token", "s3cret") if where == "option" else ()
+        if where == "environment":
+            monkeypatch.setenv("BMENET_TOKEN", "s3cret")
+        result = run(scan_path, out, "--url", server.url, *given)
+    assert result.exit_code == 0
+    assert "s3cret" not in result.output
+
+
+def test_client_takes_neither_a_proxy_nor_a_password_file_to_this_machine(run, scan_path, monkeypatch, workspace):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NETRC", str(workspace / "netrc"))
+    (workspace / "netrc").write_text("machine 127.0.0.1 login jane password doe\n")
+    out = scan_path.with_name("out.nii.gz")
+    with _answering(500, b"{}") as (url, seen):
+        run(scan_path, out, "--url", url)
+    ((path, headers, _),) = seen
+    assert path == "/invocations"
+    assert "Authorization" not in headers
+
+
+def test_client_says_when_no_server_runs(run, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    _failed(run(scan_path, out, "--url", url), out, url, "mlflow models serve")
+
+
+def test_client_says_what_the_server_refuses(run, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    scan_path.write_bytes(b"no scan at all" * 99)
+    with serve(EnhancerStandIn()) as server:
+        _failed(run(scan_path, out, "--url", server.url), out, "422", "expected a NIfTI volume")
+    with serve(EnhancerStandIn(), body_bytes=1000) as server:
+        _failed(run(scan_path, out, "--url", server.url), out, "413", "BMENET_MAX_BODY_MB")
+
+
+def test_client_says_when_the_server_or_its_own_patience_ends(run, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    with serve(EnhancerStandIn(Gate()), job_timeout_s=1) as server:
+        _failed(run(scan_path, out, "--url", server.url), out, "504", "mlflow models serve -t")
+    with serve(EnhancerStandIn(Gate())) as server:
+        _failed(run(scan_path, out, "--url", server.url, "--timeout", 1), out, "within 1 s", "--timeout")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "word"),
+    [
+        (200, b"<html>", "expected JSON with a volume"),
+        (200, b'{"predictions": []}', "expected JSON with a volume"),
+        (200, b'{"predictions": [{"nifti": "***"}]}', "expected JSON with a volume"),
+        (200, json.dumps({"predictions": [{"nifti": base64.b64encode(b"x" * 999).decode()}]}).encode(), "got none"),
+        (302, b"", "302"),
+        (500, b"a proxy's page", "is this a server of bmenet?"),
+        (500, json.dumps({"message": "\x1b[2Jcleared\nlines"}).encode(), "cleared"),
+    ],
+    ids=str,
+)
+def test_client_does_not_trust_the_answer(run, scan_path, status, body, word):
+    out = scan_path.with_name("out.nii.gz")
+    with _answering(status, body) as (url, seen):
+        result = run(scan_path, out, "--url", url)
+    _failed(result, out, word)
+    assert "\x1b" not in result.stderr
+    assert len(seen) == 1
+
+
+def test_client_refuses_an_answer_that_is_not_packed(run, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    plain = base64.b64encode(gzip.decompress(scan_path.read_bytes())).decode()
+    with _answering(200, json.dumps({"predictions": [{"nifti": plain}]}).encode()) as (url, _):
+        _failed(run(scan_path, out, "--url", url), out, "expected .nii.gz")
+
+
+def test_client_keeps_an_older_result_when_the_work_fails(run, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    out.write_bytes(b"older")
+    with _answering(200, b"{}") as (url, _):
+        assert run(scan_path, out, "--url", url).exit_code == 1
+    assert out.read_bytes() == b"older"
+
+
+def test_client_sends_the_file_and_no_name(run, scan_path):
+    with _answering(500, b"{}") as (url, seen):
+        run(scan_path, scan_path.with_name("out.nii"), "--url", url)
+    (record,) = json.loads(seen[0][2])["dataframe_records"]
+    assert base64.b64decode(record.pop("nifti")) == scan_path.read_bytes()
+    assert record == {"stage": "coarse", "seed": 0}
+    assert CANARY not in str(seen[0][1])
+
+
+def test_client_refuses_a_folder_and_says_what_to_do(run, scan_path):
+    folder = scan_path.with_name("series")
+    folder.mkdir()
+    _failed(run(folder, scan_path.with_name("out.nii")), scan_path.with_name("out.nii"), "dcm2niix", "bmenet enhance")
+    missing = scan_path.with_name("missing.nii")
+    _failed(run(missing, scan_path.with_name("out.nii")), scan_path.with_name("out.nii"), "No such file")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--url", "ftp://host"), "--url"),
+        (("--url", "http://name:password@host"), "--url"),
+        (("--url", "http://host/path"), "--url"),
+        (("--steps", 2), "--stage fine"),
+        (("--stage", "fine", "--steps", 0), "--steps"),
+        (("--seed", -1), "--seed"),
+    ],
+)
+def test_client_tells_wrong_use(run, scan_path, arguments, word):
+    result = run(scan_path, scan_path.with_name("out.nii"), *arguments)
+    assert result.exit_code == 2
+    assert word in result.stderr
+    assert "password" not in result.stderr
+
+
+def test_client_refuses_the_scan_itself_as_output(run, scan_path):
+    assert run(scan_path, scan_path).exit_code == 2
+    assert nib.load(scan_path).shape == (40, 56, 40)

@@ -1,0 +1,127 @@
+"""The stage `publish` from bundle to champion, with models whose quality is known and a real registry."""
+
+import json
+import shutil
+
+import pytest
+
+from bmenet.errors import BMENetError, TrackingError
+from bmenet.files import read_json, write_json
+from bmenet.layout import Layout
+from bmenet.tracking.registry import CHALLENGER, CHAMPION, Registry, promote
+from pipelines import publish
+from tests.publishing.published import make_bundle, make_store
+from tests.publishing.restoring import SUBJECTS, load_brightener, write_validation
+
+LAYOUT = Layout()
+
+
+@pytest.fixture
+def stage(workspace, phantom, monkeypatch):
+    """Return a function from a model's gain (1.25 is right) and a test figure to the decision."""
+    make_store(workspace, monkeypatch)
+    write_validation(phantom)
+    monkeypatch.setattr(publish, "_load", load_brightener)
+
+    def run(gain, test_psnr=30.0):
+        shutil.rmtree(LAYOUT.bundle, ignore_errors=True)
+        make_bundle(LAYOUT.bundle, str(gain))
+        figures = {"degraded": {"psnr": 20.0}, "coarse": {"psnr": test_psnr, "dice.mean": 0.9}}
+        write_json(LAYOUT.report("evaluate") / "metrics.json", figures)
+        publish.main()
+        return read_json(LAYOUT.report("publish") / "decision.json")
+
+    return run
+
+
+def _aliases():
+    return {alias: version.number for version in Registry().versions() for alias in version.aliases}
+
+
+def test_a_better_model_takes_the_place_and_a_worse_one_does_not(stage):
+    assert stage(1.1)["outcome"] == "promoted"
+    assert _aliases() == {CHALLENGER: 1, CHAMPION: 1}
+    assert stage(1.2)["outcome"] == "promoted"
+    assert _aliases() == {CHALLENGER: 2, CHAMPION: 2}
+    decision = stage(1.0)
+    assert (decision["outcome"], decision["after"]["version"]) == ("kept", 2)
+    assert "worse than the champion: mean gain -" in decision["reasons"][0]
+    assert _aliases() == {CHALLENGER: 3, CHAMPION: 2}
+    numbers = read_json(LAYOUT.report("publish") / "metrics.json")
+    assert numbers["is_promoted"] == 0
+    assert numbers["candidate"] - numbers["champion"] == pytest.approx(numbers["gain.mean"])
+    assert numbers["gain.low"] <= numbers["gain.mean"] <= numbers["gain.high"] < 0
+    assert [brief["outcome"] for brief in Registry().history().decisions] == ["promoted", "promoted", "kept"]
+
+
+def test_the_same_bundle_again_is_not_registered_a_second_time(stage):
+    stage(1.1)
+    decision = stage(1.1)
+    assert decision["reasons"] == ["nothing new: the champion is this very bundle"]
+    assert [version.number for version in Registry().versions()] == [1]
+    stage(1.0)
+    assert stage(1.1)["candidate"]["version"] == 1
+    assert _aliases() == {CHALLENGER: 1, CHAMPION: 1}
+
+
+def test_test_figures_stand_beside_and_never_choose(stage):
+    stage(1.1, test_psnr=20.0)
+    assert stage(1.0, test_psnr=99.0)["outcome"] == "kept"
+    decision = stage(1.2, test_psnr=1.0)
+    assert decision["outcome"] == "promoted"
+    assert not [name for name in json.dumps(decision).split('"') if name.startswith("test")]
+    tags = Registry().versions()[2].tags
+    assert (tags["test.coarse.psnr"], tags["test.coarse.dice.mean"]) == ("1", "0.9")
+    assert "test.degraded.psnr" not in tags
+    assert 28 < float(tags["validation.psnr_brain"]) < 34
+
+
+def test_the_model_belongs_to_the_stages_run_which_has_everything_but_names(stage):
+    stage(1.1)
+    registry = Registry()
+    (version,) = registry.versions()
+    run = registry.client.get_run(registry.client.get_model_version("bmenet", "1").run_id)
+    assert run.data.tags["stage"] == "publish"
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["registry.version"] == "1"
+    assert run.data.metrics["publish.is_promoted"] == 1
+    assert run.data.metrics["test.coarse.psnr"] == 30
+    parent = registry.client.get_run(run.data.tags["mlflow.parentRunId"])
+    assert "bmenet.execution" in parent.data.tags
+    assert {file.path for file in registry.client.list_artifacts(run.info.run_id, "reports/publish")} == {
+        "reports/publish/decision.json",
+        "reports/publish/metrics.json",
+    }
+    told = json.dumps([version.tags, run.data.tags, run.data.params])
+    assert not [subject for subject in SUBJECTS if subject in told]
+
+
+def test_another_champion_that_appears_meanwhile_is_compared_with_too(stage, monkeypatch):
+    stage(1.1)
+    stage(1.0)
+    real, seen = publish.settle, []
+
+    def settle(registry, record):
+        if not seen:
+            promote(registry, 2, "meanwhile")
+        seen.append(record.before.version)
+        return real(registry, record)
+
+    monkeypatch.setattr(publish, "settle", settle)
+    decision = stage(1.2)
+    assert seen == [1, 2]
+    assert (decision["before"]["version"], decision["after"]["version"]) == (2, 3)
+
+
+def test_a_registry_that_cannot_be_reached_stops_the_stage_before_any_work(stage, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(publish, "_load", lambda *_: pytest.fail("measured for nothing"))
+    with pytest.raises(TrackingError, match="expected a model registry that answers"):
+        stage(1.1)
+    assert not LAYOUT.report("publish").exists()
+
+
+def test_without_test_figures_nothing_begins(workspace):
+    with pytest.raises(BMENetError, match="expected the test figures, to stand beside"):
+        publish.main()
+    assert not (workspace / "mlflow").exists()

@@ -1,0 +1,120 @@
+"""MLflow's four documented forms, and everything that looks like them."""
+
+import base64
+import json
+
+import pytest
+
+from bmenet.serving import Limits, Refusal, Request, parse_records
+from bmenet.serving.request import MAX_VOLUMES, parse_body
+
+TEXT = base64.b64encode(b"volume").decode()
+CANARY = "JaneDoe19"
+
+
+def _parse(content):
+    return parse_body(json.dumps(content).encode(), Limits())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"dataframe_split": {"columns": ["seed", "nifti"], "data": [[1, TEXT], [2, TEXT]]}},
+        {"dataframe_split": {"index": [0, 1], "columns": ["nifti", "seed"], "data": [[TEXT, 1], [TEXT, 2]]}},
+        {"dataframe_records": [{"nifti": TEXT, "seed": 1}, {"nifti": TEXT, "seed": 2.0, "stage": None}]},
+        {"inputs": {"nifti": [TEXT, TEXT], "seed": [1, 2]}},
+        {"inputs": [{"nifti": TEXT, "seed": 1}, {"nifti": TEXT, "seed": 2}]},
+        {"instances": [{"nifti": TEXT, "seed": 1}, {"nifti": TEXT, "seed": 2}], "params": {}},
+    ],
+)
+def test_every_form_gives_the_same_requests(content):
+    assert _parse(content) == [Request(b"volume", seed=1), Request(b"volume", seed=2)]
+
+
+def test_one_value_a_column_is_one_request():
+    expected = [Request(b"volume", "fine", 3, 7)]
+    assert _parse({"inputs": {"nifti": TEXT, "stage": "fine", "steps": 3, "seed": 7}}) == expected
+
+
+def test_what_is_missing_in_a_table_has_its_default():
+    nan = float("nan")
+    assert parse_records([{"nifti": TEXT, "stage": None, "steps": nan, "seed": nan}], Limits()) == [Request(b"volume")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"dataframe_split": {"columns": ["nifti"], "data": [[TEXT, 1]]}},
+        {"dataframe_split": {"columns": ["nifti", "nifti"], "data": [[TEXT, TEXT]]}},
+        {"dataframe_split": {"columns": [["nifti"]], "data": [[TEXT]]}},
+        {"dataframe_split": {"columns": ["nifti"], "data": TEXT}},
+        {"dataframe_split": [TEXT]},
+        {"dataframe_split": {"columns": ["nifti"], "data": []}},
+        {"dataframe_records": {"nifti": TEXT}},
+        {"dataframe_records": [TEXT]},
+        {"dataframe_records": []},
+        {"dataframe_records": [{}]},
+        {"dataframe_records": [{"nifti": None}]},
+        {"dataframe_records": [{"nifti": TEXT}] * (MAX_VOLUMES + 1)},
+        {"inputs": TEXT},
+        {"inputs": {}},
+        {"inputs": {"nifti": [TEXT, TEXT], "seed": [1]}},
+        {"instances": [[TEXT]]},
+        {"instances": [{"nifti": TEXT}], "inputs": [{"nifti": TEXT}]},
+        {"instances": [{"nifti": TEXT}], CANARY: 1},
+        {"instances": [{"nifti": TEXT}], "params": {"seed": 1}},
+        {"nifti": TEXT},
+    ],
+    ids=lambda content: json.dumps(content)[:60],
+)
+def test_another_shape_is_refused(content):
+    with pytest.raises(Refusal, match=r"expected .*; got .*; \w+") as refusal:
+        _parse(content)
+    assert refusal.value.status == 400
+    assert CANARY not in str(refusal.value)
+    assert TEXT not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "word"),
+    [
+        ({"stage": CANARY}, "stage coarse or fine"),
+        ({"stage": 1}, "stage coarse or fine"),
+        ({"steps": 4}, "stage fine only"),
+        ({"stage": "fine", "steps": 0}, "steps to be a whole number"),
+        ({"stage": "fine", "steps": "4"}, "steps to be a whole number"),
+        ({"stage": "fine", "steps": True}, "steps to be a whole number"),
+        ({"stage": "fine", "steps": 1.5}, "steps to be a whole number"),
+        ({"seed": -1}, "seed to be a whole number"),
+        ({"seed": 2**63}, "seed to be a whole number"),
+        ({"seed": float("inf")}, "seed to be a whole number"),
+        ({"seed": [1]}, "seed to be a whole number"),
+        ({"nifti": [TEXT]}, "nifti to be text"),
+        ({"nifti": {"path": CANARY}}, "nifti to be text"),
+        ({"nifti": TEXT[:-1]}, "base64"),
+        ({"nifti": f"{TEXT}\n"}, "base64"),
+        ({"nifti": "schädel"}, "base64"),
+        ({"nifti": f"data:application/gzip;base64,{TEXT}"}, "base64"),
+        ({"nifti": f"../{CANARY}"}, "never opens"),
+        ({"nifti": f"C:\\{CANARY}.nii"}, "never opens"),
+        ({"nifti": f"s3://{CANARY}"}, "never opens"),
+        ({CANARY: 1}, "columns nifti, stage, steps, seed"),
+    ],
+    ids=str,
+)
+def test_a_value_that_is_wrong_is_named_and_not_repeated(columns, word):
+    with pytest.raises(Refusal, match=word) as refusal:
+        _parse({"instances": [{"nifti": TEXT} | columns]})
+    assert refusal.value.status == 400
+    assert CANARY not in str(refusal.value)
+
+
+def test_text_that_is_too_long_is_refused_before_it_is_decoded():
+    with pytest.raises(Refusal, match="at most 7 characters; got 8") as refusal:
+        parse_records([{"nifti": TEXT}], Limits(body_bytes=7))
+    assert refusal.value.status == 413
+
+
+def test_a_number_with_too_many_digits_is_refused():
+    with pytest.raises(Refusal, match="JSON"):
+        parse_body(b'{"instances": [{"nifti": "AAAA", "seed": ' + b"9" * 5000 + b"}]}", Limits())

@@ -1,0 +1,176 @@
+"""Behind the server: what is checked before anything is unpacked, and what is left afterwards."""
+
+import gzip
+import os
+import subprocess
+import sys
+import time
+import tracemalloc
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bmenet.errors import RegistrationError, VolumeError
+from bmenet.scan import load_scan, save_scan
+from bmenet.serving import Cancel, Limits, Refusal, Request, Service, service
+from bmenet.serving.workplace import Workplace, user_id
+from tests.serving.stand_in import INFO, EnhancerStandIn, nifti
+
+
+@pytest.fixture
+def make():
+    """Return a function that makes a service."""
+    made = []
+
+    def make(limits=None, **changes):
+        made.append(Service(EnhancerStandIn(**changes), limits or Limits(), INFO))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def _run(service, nifti, **columns):
+    return service.run([Request(nifti, **columns)], Cancel())
+
+
+def _header(shape, dtype="int16"):
+    """Return the header of a volume of any size."""
+    header = nib.Nifti1Header()
+    header.set_data_shape(shape)
+    header.set_data_dtype(dtype)
+    header["magic"] = b"n+1"
+    header["vox_offset"] = 352
+    return header.binaryblock + b"\0\0\0\0"
+
+
+def test_the_answer_is_the_file_that_save_scan_writes(make, scan, tmp_path):
+    (tmp_path / "in.nii.gz").write_bytes(scan)
+    before = load_scan(tmp_path / "in.nii.gz")
+    save_scan(tmp_path / "out.nii.gz", before.with_data(before.volume.data / 2))
+    assert _run(make(), scan).volumes == [(tmp_path / "out.nii.gz").read_bytes()]
+
+
+def test_a_plain_volume_is_answered_as_a_packed_one_is(make, scan):
+    assert _run(make(), gzip.decompress(scan)).volumes == _run(make(), scan).volumes
+
+
+@pytest.mark.parametrize(
+    ("limits", "shape", "dtype", "word"),
+    [
+        (Limits(voxels=1000), (40, 40, 40), "int16", "at most 1000 voxels"),
+        (Limits(decompressed_bytes=2_000_000), (100, 100, 100), "float64", "at most 2000000 bytes"),
+    ],
+)
+def test_a_volume_over_a_limit_is_refused_by_its_header_alone(make, limits, shape, dtype, word):
+    bomb = gzip.compress(_header(shape, dtype) + bytes(8 * 100**3))
+    tracemalloc.start()
+    with pytest.raises(Refusal, match=word) as refusal:
+        _run(make(limits), bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refusal.value.status == 413
+    assert peak < 1_000_000
+
+
+def test_a_gzip_bomb_behind_a_small_volume_is_not_unpacked(make, head):
+    raw = nifti(head, "scan.nii")
+    bomb = gzip.compress(raw + bytes(200_000_000), 1)
+    tracemalloc.start()
+    with pytest.raises(Refusal, match="expected the file to end with its voxels") as refusal:
+        _run(make(), bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refusal.value.status == 422
+    assert peak < 20_000_000
+
+
+def test_a_header_that_asks_for_more_than_the_file_can_hold_is_refused(make):
+    with pytest.raises(Refusal, match="the volume: truncated") as refusal:
+        _run(make(), _header((500, 500, 500)))
+    assert refusal.value.status == 422
+
+
+@pytest.mark.parametrize("error", [VolumeError("no brain"), RegistrationError("not aligned")])
+def test_a_scan_that_cannot_be_enhanced_is_the_clients(make, scan, error):
+    with pytest.raises(Refusal, match=str(error)) as refusal:
+        _run(make(error=error), scan)
+    assert refusal.value.status == 422
+
+
+def test_no_message_tells_where_the_server_keeps_volumes(make, scan, temporary):
+    for bad in (b"", b"x" * 999, scan[:999], _header((40, 40, 40, 2))):
+        with pytest.raises(Refusal) as refusal:
+            _run(make(), bad)
+        assert str(refusal.value).startswith("the volume: ")
+        assert str(temporary) not in str(refusal.value)
+
+
+def test_a_model_without_the_second_stage_says_so(make, scan):
+    coarse = make(fine=None)
+    assert coarse.info["stages"] == ["coarse"]
+    assert _run(coarse, scan).volumes == _run(make(), scan).volumes
+    with pytest.raises(Refusal, match="expected stage coarse"):
+        _run(coarse, scan, stage="fine")
+
+
+def test_a_job_ends_at_its_next_report_of_progress(make, scan):
+    cancel = Cancel()
+
+    class Enhancing(EnhancerStandIn):
+        def enhance(self, scan, space="native", progress=None):
+            progress("register", 0.0)
+            cancel(Refusal(504, "too long"))
+            progress("register", 1.0)
+            raise AssertionError("went on")
+
+    running = Service(Enhancing(), Limits(), INFO)
+    with pytest.raises(Refusal, match="too long"):
+        running.run([Request(scan)], cancel)
+    running.close()
+
+
+def test_a_full_disk_is_the_servers_fault(make, scan, monkeypatch):
+    def full(path, scan):
+        raise VolumeError("cannot be written") from OSError(28, "No space left on device")
+
+    monkeypatch.setattr(service, "save_scan", full)
+    with pytest.raises(Refusal, match="No space left on device") as refusal:
+        _run(make(), scan)
+    assert refusal.value.status == 503
+
+
+def test_only_the_user_can_enter_the_folder_and_it_goes_with_the_server(make, temporary):
+    running = make()
+    (folder,) = [path for path in temporary.iterdir() if path.is_dir()]
+    assert folder.stat().st_mode & 0o777 == 0o700
+    running.close()
+    assert not folder.exists()
+
+
+def test_what_a_killed_server_left_is_removed_by_the_next_one(temporary):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    kept, stranger, left = (
+        temporary / f"bmenet-serving-{user}-{process}-x"
+        for user, process in [(user_id(), os.getpid()), (user_id() + 1, gone.pid), (user_id(), gone.pid)]
+    )
+    for folder in (kept, stranger, left):
+        folder.mkdir()
+        (folder / "0.nii").write_bytes(b"scan")
+    Workplace().close()
+    assert kept.exists()
+    assert stranger.exists()
+    assert not left.exists()
+
+
+def test_a_bad_volume_is_told_while_another_job_runs(make, scan):
+    running = make()
+    with running.jobs.turn(Cancel()):
+        start = time.monotonic()
+        with pytest.raises(Refusal, match="expected a NIfTI"):
+            _run(running, b"no scan" * 99)
+        assert time.monotonic() - start < 1
+    assert np.isfinite(_run(running, scan).timings["queue"])

@@ -1,7 +1,7 @@
 # Everything is installed into .venv from pyproject.toml with the tested versions of constraints.txt.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format types ui
+.PHONY: help setup repro test lint format types serve ui
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -38,6 +38,11 @@ types: $(READY)  ## Check types with mypy
 format: $(READY)  ## Let ruff format and fix the code
 	ruff check --fix .
 	ruff format .
+
+serve: $(READY)  ## Serve the champion of the registry on http://127.0.0.1:5001
+	MLFLOW_TRACKING_URI=$${MLFLOW_TRACKING_URI:-sqlite:///mlflow/mlflow.db} MLFLOW_DISABLE_TELEMETRY=true \
+	MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
+	mlflow models serve -m models:/bmenet@champion --env-manager local --host 127.0.0.1 -p 5001 -t 900
 
 ui: $(READY)  ## Open MLflow on http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \

@@ -15,6 +15,7 @@ from bmenet.cli.import_brainldm import import_brainldm
 from bmenet.cli.mr_art import mr_art
 from bmenet.cli.profile import profile
 from bmenet.cli.qc import qc
+from bmenet.cli.registry import registry_app
 from bmenet.cli.start import start
 from bmenet.cli.tracking import sync_tracking
 
@@ -42,3 +43,4 @@ app = typer.Typer(
 )
 for name, command in COMMANDS.items():
     app.command(name, epilog=EXIT_CODES)(command)
+app.add_typer(registry_app, name="registry", epilog=EXIT_CODES)

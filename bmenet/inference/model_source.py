@@ -91,7 +91,7 @@ def _search(folder: Path, model: str) -> Model:
     if found := _first(folder, _WEIGHTS_PLACES, SPEC_FILE, model):
         return Model(found)
     raise WeightsError(
-        f"{model}: expected a bundle, or a folder with {SPEC_FILE} and its weights; got none; train first "
+        f"{model}: expected a folder with {SPEC_FILE} and its weights, or a bundle; got none; train first "
         f"(`dvc repro train_coarse`), or name another one (--model, BMENET_MODEL)"
     )
 

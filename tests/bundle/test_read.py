@@ -44,7 +44,9 @@ def test_a_whole_bundle_tells_what_it_holds(bundle):
     assert opened.manifest.spacing_mm == 4
     assert opened.manifest.grid_shape == (40, 56, 40)
     assert set(opened.manifest.graphs["fp32"]) > {"encoder", "denoiser", "guidance"}
-    assert opened.total_bytes == sum(p.stat().st_size for p in bundle.rglob("*") if p.is_file() and p.name != "bundle.json")
+    assert opened.total_bytes == sum(
+        p.stat().st_size for p in bundle.rglob("*") if p.is_file() and p.name != "bundle.json"
+    )
     assert len(opened.digest) == 64
 
 
@@ -80,7 +82,7 @@ def test_a_truncated_file_is_refused_by_its_size(bundle):
 
 def test_a_missing_file_is_named(bundle):
     (bundle / GRAPH).unlink()
-    with pytest.raises(WeightsError, match="coarse.onnx: expected a file of the bundle; No such file"):
+    with pytest.raises(WeightsError, match=r"coarse\.onnx: expected a file of the bundle; No such file"):
         open_bundle(bundle)
 
 
@@ -128,7 +130,7 @@ def test_a_pipe_does_not_hang_the_reader(bundle):
 @pytest.mark.parametrize("name", ["weights/coarse/model.pt", "onnx/fp32/coarse.onnx.data", "payload.pkl"])
 def test_a_file_that_nobody_named_is_refused(bundle, name):
     (bundle / name).write_bytes(b"\x80\x04.")
-    with pytest.raises(WeightsError, match="expected only the files that bundle.json names"):
+    with pytest.raises(WeightsError, match=r"expected only the files that bundle\.json names"):
         open_bundle(bundle)
 
 
@@ -138,7 +140,9 @@ def test_a_graph_without_a_checksum_is_refused(bundle):
         open_bundle(bundle)
 
 
-@pytest.mark.parametrize(("version", "advice"), [(0, "export it again"), (2, "update bmenet"), (None, "export it again")])
+@pytest.mark.parametrize(
+    ("version", "advice"), [(0, "export it again"), (2, "update bmenet"), (None, "export it again")]
+)
 def test_another_format_says_which_side_is_old(bundle, version, advice):
     _change(bundle, lambda manifest: manifest.update(format_version=version))
     with pytest.raises(WeightsError, match=f"expected format_version 1; got {version!r}; {advice}"):

@@ -121,8 +121,8 @@ def test_a_killed_export_leaves_no_bundle(weights, tmp_path):
     script = (
         "from pathlib import Path; from tests.bundled import SAMPLING; from tests.fine_networks import smoke_config;"
         "from bmenet.export.write import write_bundle;"
-        f"write_bundle(Path({str(weights)!r}), Path({str(tmp_path / 'bundle')!r}), smoke_config().export, SAMPLING, {{}},"
-        " lambda name: print(name, flush=True))"
+        f"write_bundle(Path({str(weights)!r}), Path({str(tmp_path / 'bundle')!r}),"
+        " smoke_config().export, SAMPLING, {}, lambda name: print(name, flush=True))"
     )
     process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

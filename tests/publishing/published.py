@@ -17,6 +17,7 @@ from bmenet.tracking.place import Place
 from bmenet.tracking.registry import Registry, Version
 from bmenet.tracking.store import Store
 
+_KEPT = tempfile.TemporaryDirectory(prefix="bmenet-tests-")  # gone with the process
 SERVING_CODE = """
 import mlflow
 
@@ -73,7 +74,7 @@ def make_bundle(
 @cache
 def _empty_database() -> Path:
     """Make the tables once a session: that takes seconds."""
-    folder = Path(tempfile.mkdtemp(prefix="bmenet-tests-"))
+    folder = Path(_KEPT.name)
     Store(Place(folder, f"sqlite:///{folder / 'mlflow.db'}"))
     return folder / "mlflow.db"
 

@@ -46,9 +46,12 @@ def enhance(
     ] = "native",
     model: ModelOption = None,
     runtime: Annotated[
-        Literal["torch", "onnx"],
-        typer.Option(help="What runs the networks; onnx needs a bundle, by default that of `bmenet export`."),
-    ] = "torch",
+        Literal["torch", "onnx"] | None,
+        typer.Option(
+            help="What runs the networks: ONNX Runtime the graphs of a bundle (by default that of `bmenet export`), torch"
+            " the weights. Without it, a bundle runs as `make serve` runs it, with onnx, and bare weights with torch."
+        ),
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")] = "auto",
     providers: Annotated[
         str | None,

@@ -80,7 +80,7 @@ def measure_parity(
     tell : callable, optional
         Told the name of each comparison before it is made.
     """
-    head = _noisy_head(bundle)
+    head = noisy_head(bundle)
     exact = _exact(bundle)
     found = []
     for precision in precisions:
@@ -176,7 +176,7 @@ def _exact(bundle: Bundle) -> Enhancer:
     return replace(fine, fine=replace(fine.fine, networks=networks))
 
 
-def _noisy_head(bundle: Bundle) -> Volume:
+def noisy_head(bundle: Bundle) -> Volume:
     """Return the template on the bundle's grid, with noise in it."""
     head = load_template(standard_grid(bundle.manifest.spacing_mm))
     noise = generator(0, "parity").normal(scale=_NOISE, size=head.data.shape)

@@ -36,12 +36,12 @@ class Model:
     def enhancer(
         self,
         stage: Literal["coarse", "fine"] = "coarse",
-        runtime: Runtime = "torch",
+        runtime: Runtime | None = None,
         device: str = "auto",
         providers: Sequence[str] | None = None,
         precision: Precision = "fp32",
     ) -> Enhancer:
-        """Load the networks: see `Enhancer.from_bundle`.
+        """Load the networks: see `Enhancer.from_bundle`; without a runtime a bundle is run by ONNX Runtime.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class Model:
             If weights are missing or damaged, or ONNX Runtime is asked for and there is no bundle.
         """
         if self.bundle is not None:
-            return Enhancer.from_bundle(self.bundle, stage, runtime, device, providers, precision)
+            return Enhancer.from_bundle(self.bundle, stage, runtime or "onnx", device, providers, precision)
         if runtime == "onnx":
             raise WeightsError(
                 f"{self.coarse}: expected a bundle with graphs for the runtime onnx; got weights alone; run"

@@ -122,13 +122,13 @@ def _load(variant: Variant, bundle: Bundle) -> Enhancer:
         networks = load_networks(bundle.weights, enhancer.device, dtype)[0]
         enhancer = replace(enhancer, fine=replace(enhancer.fine, networks=networks))
     if variant.is_compiled:
-        enhancer.network.compile()
+        enhancer.network.compile(dynamic=False)
         if enhancer.fine is not None:
             for part in (networks.autoencoder, networks.edge_autoencoder):
-                part.network.encoder.compile()
-                part.network.decoder.compile()
-            networks.denoiser.compile()
-            networks.control.compile()
+                part.network.encoder.compile(dynamic=False)
+                part.network.decoder.compile(dynamic=False)
+            networks.denoiser.compile(dynamic=False)
+            networks.control.compile(dynamic=False)
     return enhancer
 
 

@@ -48,7 +48,7 @@ def enhance(
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
         typer.Option(
-            help="What runs the networks: ONNX Runtime the graphs of a bundle (by default that of `bmenet export`), torch"
+            help="What runs the networks: onnx the graphs of a bundle (by default that of `bmenet export`), torch"
             " the weights. Without it, a bundle runs as `make serve` runs it, with onnx, and bare weights with torch."
         ),
     ] = None,

@@ -1,10 +1,14 @@
 """A model's name leads to a folder with weights, wherever the bundle keeps it."""
 
+import shutil
+import zipfile
+
 import pytest
 
 from bmenet.errors import WeightsError
 from bmenet.inference.model_source import find_model
 from bmenet.tracking import registry
+from tests.bundled import smoke_bundle
 
 
 @pytest.mark.parametrize("place", [".", "coarse", "artifacts/bundle", "artifacts/bundle/coarse"])
@@ -39,3 +43,26 @@ def test_find_model_keeps_a_registered_model_only_while_it_is_used(monkeypatch):
     with find_model("models:/bmenet@champion") as found:
         assert (found.coarse / "model.json").exists()
     assert not found.coarse.exists()
+
+
+def test_an_archive_is_no_model_and_nothing_is_unpacked(tmp_path):
+    # Whatever its entries are called, such as ../../escaped.
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
+        archive.writestr("../escaped", "x")
+        archive.writestr("bundle.json", "{}")
+    with pytest.raises(WeightsError, match="expected a folder"), find_model(str(tmp_path / "bundle.zip")):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle.zip"]
+
+
+@pytest.mark.parametrize("place", [".", "artifacts/bundle"])
+def test_a_bundle_is_found_before_bare_weights_and_checked(tmp_path, place):
+    shutil.copytree(smoke_bundle(), tmp_path / place, dirs_exist_ok=True)
+    with find_model(str(tmp_path)) as found:
+        assert found.bundle is not None
+        assert found.coarse == (tmp_path / place).resolve() / "weights" / "coarse"
+        assert found.enhancer(device="cpu").runtime == "onnx"
+        assert found.enhancer(runtime="torch", device="cpu").runtime == "torch"
+    (tmp_path / place / "weights" / "coarse" / "model.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"model\.json: expected"), find_model(str(tmp_path)):
+        pass

@@ -5,8 +5,6 @@ Needs no data and no weights: the MNI152 template stands in for a coarse result,
 
 import argparse
 import resource
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.timing import median_seconds
 from bmenet.config import Config, SamplingConfig, load_config
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.grid import standard_grid
@@ -105,12 +104,7 @@ def _timesteps(config: Config, net: FineNet) -> list[int]:
 def _median(function: Callable[[], object], runs: int) -> float:
     """Return the median wall time of `function` after one run that is not counted."""
     function()
-    times = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return median_seconds(function, runs)
 
 
 if __name__ == "__main__":

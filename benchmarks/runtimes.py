@@ -7,9 +7,7 @@ its own; what this machine lacks is named with the reason.
 import argparse
 import multiprocessing
 import resource
-import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.timing import median_seconds
 from bmenet.bundle import Bundle, open_bundle
 from bmenet.bundle.manifest import Precision
 from bmenet.export.parity import noisy_head
@@ -102,8 +101,8 @@ def _measure(variant: Variant, bundle: Bundle, runs: int, is_coarse: bool) -> tu
     if has_fine:
         fine()
     first_s = time.perf_counter() - start
-    coarse_s = _median(lambda: first_stage.restore(head), runs)
-    fine_s = _median(fine, runs) if has_fine else None
+    coarse_s = median_seconds(lambda: first_stage.restore(head), runs)
+    fine_s = median_seconds(fine, runs) if has_fine else None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return first_s if has_fine else None, coarse_s, fine_s, peak
 
@@ -130,15 +129,6 @@ def _load(variant: Variant, bundle: Bundle) -> Enhancer:
             networks.denoiser.compile(dynamic=False)
             networks.control.compile(dynamic=False)
     return enhancer
-
-
-def _median(function: Callable[[], object], runs: int) -> float:
-    times = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 if __name__ == "__main__":

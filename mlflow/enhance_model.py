@@ -25,6 +25,7 @@ from bmenet import __version__
 from bmenet.bundle import open_bundle
 from bmenet.errors import ConfigError
 from bmenet.inference import Enhancer
+from bmenet.inference.providers import PROVIDERS
 from bmenet.serving import Cancel, Guard, Limits, Refusal, Service, parse_records
 
 _SERVER_MODULE = "mlflow.pyfunc.scoring_server.app"
@@ -37,12 +38,18 @@ class EnhanceModel(PythonModel):
     """
 
     def load_context(self, context):
-        """Open the bundle; BMENET_RUNTIME and BMENET_DEVICE say what runs it and where."""
+        """Open the bundle; variables of the environment say what runs it, where and how.
+
+        BMENET_RUNTIME and BMENET_DEVICE; of ONNX Runtime also BMENET_PROVIDERS, which then stands for the device, and
+        BMENET_PRECISION.
+        """
         bundle = open_bundle(context.artifacts["bundle"])
         runtime = _choice("BMENET_RUNTIME", "onnx", "torch")
         device = _choice("BMENET_DEVICE", "auto", "cpu", "cuda")
-        enhancer = Enhancer.from_bundle(bundle, "fine" if bundle.has_fine else "coarse", runtime=runtime, device=device)
-        info = {"bmenet": __version__, "mlflow": VERSION, "model": bundle.digest, "runtime": runtime}
+        options = _onnx_options(runtime)
+        stage = "fine" if bundle.has_fine else "coarse"
+        enhancer = Enhancer.from_bundle(bundle, stage, runtime=runtime, device=device, **options)
+        info = {"bmenet": __version__, "mlflow": VERSION, "model": bundle.digest, "runtime": runtime, **options}
         self._service = Service(enhancer, Limits.from_environment(), info)
         self._is_guarded = _put_guard_before_server(self._service)
 
@@ -69,6 +76,25 @@ def _choice(name, *choices):
     if value not in choices:
         raise ConfigError(f"{name}: expected one of {', '.join(choices)}; got {value[:20]!r}; change or unset it")
     return value
+
+
+def _onnx_options(runtime):
+    """Return the options that ONNX Runtime alone has; for torch, see that none is set."""
+    if runtime != "onnx":
+        if given := [name for name in ("BMENET_PROVIDERS", "BMENET_PRECISION") if os.environ.get(name)]:
+            raise ConfigError(
+                f"{', '.join(given)}: expected BMENET_RUNTIME onnx with it; got {runtime}, which chooses its number"
+                " format by the device (BMENET_DEVICE); unset one of them"
+            )
+        return {}
+    text = os.environ.get("BMENET_PROVIDERS") or ""
+    providers = [name.strip() for name in text.split(",")] if text.strip() else None
+    if providers is not None and (set(providers) - set(PROVIDERS) or len(set(providers)) < len(providers)):
+        raise ConfigError(
+            f"BMENET_PROVIDERS: expected some of {', '.join(PROVIDERS)}, with commas between, in the order wanted; got"
+            f" {text[:40]!r}; change or unset it"
+        )
+    return {"providers": providers, "precision": _choice("BMENET_PRECISION", "fp32", "fp16")}
 
 
 def _put_guard_before_server(service):

@@ -6,7 +6,7 @@ from typing import Literal
 from bmenet.bundle import Bundle, open_bundle
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
-from bmenet.errors import BMENetError, WeightsError
+from bmenet.errors import BMENetError, TrackingError, WeightsError
 from bmenet.files import read_json, write_json
 from bmenet.inference.enhancer import Enhancer
 from bmenet.layout import Layout
@@ -16,6 +16,7 @@ from bmenet.tracking import track_stage
 from bmenet.tracking.lineage import code_tags
 from bmenet.tracking.registry import Registry, Version, fetch_bundle, own_run, settle
 
+_MAX_DECISIONS = 5
 _MODEL_FILE = "mlflow/enhance_model.py"
 
 
@@ -48,8 +49,14 @@ def main() -> None:
 
 
 def _decide(contest: Contest, registry: Registry, candidate: Version) -> Record:
-    """Decide until the decision is about the champion of the moment: another publish may move it meanwhile."""
-    while True:
+    """Decide until the decision is about the champion of the moment: another publish may move it meanwhile.
+
+    Raises
+    ------
+    TrackingError
+        If it is moved every time.
+    """
+    for _ in range(_MAX_DECISIONS):
         champion = registry.champion()
         with ExitStack() as stack:
             theirs: Bundle | WeightsError | None = None
@@ -61,10 +68,15 @@ def _decide(contest: Contest, registry: Registry, candidate: Version) -> Record:
             record = contest.against(candidate.model, champion.model if champion else None, theirs)
         if settle(registry, record):
             return record
+    raise TrackingError(
+        f"expected the champion to stay the same while a decision is made; it was another one {_MAX_DECISIONS} times;"
+        " run this again when nobody else publishes (`dvc repro --force --single-item publish`)"
+    )
 
 
 def _load(bundle: Bundle, stage: Literal["coarse", "fine"]) -> Enhancer:
-    return Enhancer.from_bundle(bundle, stage, runtime="torch")
+    """Load a model as it is served: torch's fastest number format is not what users would get."""
+    return Enhancer.from_bundle(bundle, stage, runtime="onnx")
 
 
 def _test_figures(reported: dict[str, dict[str, float]]) -> dict[str, float]:

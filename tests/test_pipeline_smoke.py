@@ -4,12 +4,16 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
+
+from bmenet.inference.providers import gpu_names
 
 REPOSITORY = Path(__file__).parents[1]
 # A minute or two on two free cores.
@@ -72,6 +76,25 @@ def test_every_output_is_there_and_the_metrics_are_numbers(clone):
     _run("dvc", "metrics", "show", folder=clone)
 
 
+@pytest.mark.skipif(bool(gpu_names()), reason="has a GPU")
+def test_without_a_gpu_the_export_says_that_tensorrt_was_skipped(clone):
+    metrics = json.loads((clone / "reports" / "export" / "metrics.json").read_text())
+    assert metrics["tensorrt"] == "skipped: no GPU"
+    assert "skipped: no GPU" in _run("dvc", "metrics", "show", folder=clone)
+    with closing(sqlite3.connect(clone / "mlflow" / "mlflow.db")) as store:
+        (value,) = store.execute("SELECT value FROM tags WHERE key = 'tensorrt'").fetchone()
+    assert value == "skipped: no GPU"
+
+
+def test_the_first_bundle_is_registered_and_champion(clone):
+    (version,) = json.loads(_run("bmenet", "registry", "list", "--json", folder=clone))
+    assert sorted(version["aliases"]) == ["challenger", "champion"]
+    assert version["reasons"] == "there was no champion: the first model becomes it"
+    manifest = json.loads((clone / "weights" / "bundle" / "bundle.json").read_text())
+    assert manifest["lineage"]["git.commit"] == _run("git", "rev-parse", "HEAD", folder=clone).strip()
+    assert version["tags"]["lineage.dvc.md5.data/split.json"] == manifest["lineage"]["dvc.md5.data/split.json"]
+
+
 def test_a_run_leaves_nothing_for_git_but_the_lock_and_the_reports(clone):
     changed = {line[3:] for line in _run("git", "status", "--porcelain", folder=clone).splitlines()}
     assert "dvc.lock" in changed
@@ -86,18 +109,20 @@ def test_a_second_run_changes_nothing(clone):
 @pytest.mark.parametrize(
     ("old", "new", "stages"),
     [
-        ("bootstrap: 200", "bootstrap: 300", ["evaluate"]),
+        ("bootstrap: 200", "bootstrap: 300", ["evaluate", "publish"]),
         ("edge_weight: 1.0", "edge_weight: 1.5", ["train_coarse"]),
-        ("power: 1.0", "power: 2.0", ["evaluate"]),
+        ("power: 1.0", "power: 2.0", ["evaluate", "export"]),
         ("edge_dropout: 0.2", "edge_dropout: 0.3", ["train_fine"]),
         ("psnr_db: 20.8", "psnr_db: 20.9", ["degrade"]),
+        ("opset: 20", "opset: 21", ["export"]),
+        ("metric: psnr_brain", "metric: ssim_brain", ["publish"]),
         ("experiment: bmenet", "experiment: other", []),
     ],
 )
 def test_a_changed_parameter_touches_only_the_stages_that_read_it(clone, old, new, stages):
     _set(clone, old, new)
     try:
-        assert list(json.loads(_run("dvc", "status", "--json", folder=clone))) == stages
+        assert sorted(json.loads(_run("dvc", "status", "--json", folder=clone))) == stages
     finally:
         _set(clone, new, old)
 
@@ -106,8 +131,14 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it(clone):
     weights = (clone / "weights" / "coarse" / "model.safetensors").read_bytes()
     _set(clone, "edge_weight: 1.0", "edge_weight: 5.0")
     # The autoencoders and the prior see clean volumes alone: another Coarse-net is nothing to them.
-    assert _repro(clone) == ["train_coarse", "coarsen", "train_covariates", "train_fine", "evaluate"]
+    assert _repro(clone) == [
+        *("train_coarse", "coarsen", "train_covariates", "train_fine", "export", "evaluate", "publish")
+    ]
     assert (clone / "weights" / "coarse" / "model.safetensors").read_bytes() != weights
+    # Another bundle is registered; one validation subject is no evidence that it is better.
+    first, second = json.loads(_run("bmenet", "registry", "list", "--json", folder=clone))
+    assert (first["aliases"], second["aliases"]) == (["champion"], ["challenger"])
+    assert second["decision"] == "kept"
 
 
 def test_an_edited_baseline_does_not_train_again(clone):

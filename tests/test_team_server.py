@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import socket
 import subprocess
@@ -383,3 +384,14 @@ def test_images_are_pinned(services):
     installs = re.findall(r"pip install.*", dockerfile)
     assert installs
     assert all("--constraint" in install for install in installs)
+
+
+def test_a_server_without_a_champion_says_how_to_publish_one(monkeypatch):
+    prepare_model = runpy.run_path(str(REPOSITORY / "mlflow" / "team" / "prepare_model.py"))
+    answers = {"users/get": 200, "users/update-password": 200, "registered-models/alias": 404}
+    main = prepare_model["main"]
+    monkeypatch.setitem(main.__globals__, "_ask", lambda user, password, method, path, *_: answers[path.split("?")[0]])
+    monkeypatch.setenv("MLFLOW_AUTH_ADMIN_PASSWORD", "x")
+    monkeypatch.setenv("MODEL_PASSWORD", "y")
+    with pytest.raises(SystemExit, match=r"got status 404: .*`dvc repro --force --single-item publish`"):
+        main()

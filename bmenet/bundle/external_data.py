@@ -1,45 +1,51 @@
 """Weights that an ONNX file keeps outside itself: where it says they are, before anybody opens them."""
 
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from bmenet.bundle.read import Bundle
 from bmenet.errors import WeightsError
 
 if TYPE_CHECKING:
     import onnx
 
 
-def check_external_data(path: Path, bundle: Bundle) -> None:
-    """Check that an ONNX file takes weights from files beside it alone, and only from such as the bundle names.
+def external_files(content: bytes, path: str) -> list[str]:
+    """Return the files of a bundle that an ONNX file takes weights from; they lie beside it.
+
+    Parameters
+    ----------
+    content : bytes
+        Of the ONNX file.
+    path : str
+        Of the file, relative to its bundle.
 
     Raises
     ------
     WeightsError
-        If the file is no ONNX, or names a path elsewhere: ``../``, absolute, through a folder or a link.
+        If the file is no ONNX, names a place elsewhere (``../``, absolute, through a folder) or more than one for a
+        tensor, or has sparse tensors, which no export writes.
     """
     import onnx
 
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own kinds
         raise WeightsError(f"{path}: expected an ONNX graph; got something else; export the bundle again") from error
-    folder = path.parent.relative_to(bundle.folder)
-    for tensor in _tensors(model):
-        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+    found = set()
+    for tensor in _tensors(model, path):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL and not tensor.external_data:
             continue
-        is_beside = location not in ("", ".", "..") and not {"/", "\\", "\0"} & set(location)
-        if not is_beside or (folder / location).as_posix() not in bundle.manifest.files:
-            raise WeightsError(
-                f"{path}: expected weights in files beside it that the bundle names; got {location!r}; do not use it"
-            )
+        locations = [entry.value for entry in tensor.external_data if entry.key == "location"]
+        location = locations[0] if len(locations) == 1 else ""
+        if location in ("", ".", "..") or {"/", "\\", "\0"} & set(location):
+            raise WeightsError(f"{path}: expected weights in one file beside it; got {locations}; do not use it")
+        found.add((PurePosixPath(path).parent / location).as_posix())
+    return sorted(found)
 
 
-def _tensors(model: "onnx.ModelProto") -> "list[onnx.TensorProto]":
+def _tensors(model: "onnx.ModelProto", path: str) -> "list[onnx.TensorProto]":
     """Return every tensor of a model: initializers, and attributes of nodes at any depth."""
-    import onnx
-
     found: list[onnx.TensorProto] = []
     graphs = [model.graph]
     nodes = [node for function in model.functions for node in function.node]
@@ -47,11 +53,17 @@ def _tensors(model: "onnx.ModelProto") -> "list[onnx.TensorProto]":
         if graphs:
             graph = graphs.pop()
             found += graph.initializer
-            found += [part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices)]
             nodes += graph.node
-        for node in nodes:
-            for attribute in node.attribute:
-                found += [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
-                graphs += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+            _refuse_sparse(graph.sparse_initializer, path)
+        for attribute in (attribute for node in nodes for attribute in node.attribute):
+            found += [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+            graphs += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+            _refuse_sparse([*([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else [])], path)
+            _refuse_sparse(attribute.sparse_tensors, path)
         nodes = []
     return found
+
+
+def _refuse_sparse(tensors: "Iterable[onnx.SparseTensorProto]", path: str) -> None:
+    if any(True for _ in tensors):
+        raise WeightsError(f"{path}: expected dense tensors alone; got sparse ones; do not use it")

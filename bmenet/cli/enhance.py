@@ -61,7 +61,10 @@ def enhance(
             " over. By default what --device says.",
         ),
     ] = None,
-    precision: Annotated[Literal["fp32", "fp16"], typer.Option(help="onnx: number format of the graphs.")] = "fp32",
+    precision: Annotated[
+        Literal["fp32", "fp16"] | None,
+        typer.Option(help="onnx: number format of the graphs.", show_default="fp32"),
+    ] = None,
     report: Annotated[
         bool, typer.Option("--report", help="Write a page for the browser, too: OUT's name with .html.")
     ] = False,
@@ -89,8 +92,12 @@ def enhance(
         show_notes(degraded.notes)
         default = Layout().bundle if runtime == "onnx" else Layout().weights("coarse")
         with find_model(model or str(default)) as found:
+            if (providers or precision) and found.runtime(runtime) == "torch":
+                raise typer.BadParameter(
+                    "expected --runtime onnx with it; got torch", param_hint="--providers, --precision"
+                )
             wanted = None if providers is None else [name.strip() for name in providers.split(",")]
-            enhancer = found.enhancer(stage, runtime, device, wanted, precision)
+            enhancer = found.enhancer(stage, runtime, device, wanted, precision or "fp32")
             if stage == "fine":
                 changes = {"steps": steps, "start_timestep": start, "strength": strength, "samples": samples}
                 base = enhancer.sampling if found.bundle else None

@@ -51,7 +51,7 @@ def report_page(
         notes += ("The quality could not be measured: brain or tissues were not found in one of the scans.",)
     settings = settings | {
         "runtime": enhancer.runtime,
-        "device": enhancer.device.type,
+        "device": enhancer.place,
         "grid of the network": f"{enhancer.spacing_mm} mm",
     }
     if enhancer.fine is not None:

@@ -37,7 +37,10 @@ def list_versions(
 
         versions = Registry().versions()
         if not versions:
-            raise WeightsError("bmenet: expected published models; the registry holds none; run `dvc repro publish`")
+            raise WeightsError(
+                "bmenet: expected published models; the registry holds none; run"
+                " `dvc repro --force --single-item publish`"
+            )
         if as_json:
             typer.echo(json.dumps([_as_dict(version) for version in versions], indent=2))
         else:
@@ -76,18 +79,20 @@ def _told(record: "Record") -> str:
 
 def _as_dict(version: "Version") -> dict[str, Any]:
     """Return all that is known of a version."""
+    from bmenet.tracking.registry.version import DECISIONS_TAG, SPACING_TAG
+
     validation = version.validation
     return {
         "version": version.number,
         "aliases": list(version.aliases),
         "time": version.time,
         "digest": version.digest,
-        "spacing_mm": int(version.tags["bundle.spacing_mm"]) if "bundle.spacing_mm" in version.tags else None,
+        "spacing_mm": int(version.tags[SPACING_TAG]) if SPACING_TAG in version.tags else None,
         "validation": {validation[0]: validation[1]} if validation else {},
         "decision": version.tags.get("gate.decision"),
         "reasons": version.tags.get("gate.reasons"),
         "decisions": version.decisions,
-        "tags": {name: value for name, value in version.tags.items() if name != "gate.history"},
+        "tags": {name: value for name, value in version.tags.items() if name != DECISIONS_TAG},
     }
 
 
@@ -97,6 +102,8 @@ def _print_table(versions: list["Version"]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from bmenet.tracking.registry.version import SPACING_TAG
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("version", "aliases", "published", "bundle", "mm", "validation", "decision"):
@@ -109,7 +116,7 @@ def _print_table(versions: list["Version"]) -> None:
             "\n".join(version.aliases),
             version.time[:10],
             version.digest[:_SHOWN_DIGITS],
-            tags.get("bundle.spacing_mm", ""),
+            tags.get(SPACING_TAG, ""),
             f"{validation[0]}\n{validation[1]:.4g}" if validation else "",
             Text(decision),
         )

@@ -1,15 +1,18 @@
 """The float16 variant of a network: weights and products in half precision, norms and sums in full."""
 
 import copy
-from typing import cast
 
 from monai.networks.blocks.crossattention import CrossAttentionBlock
 from monai.networks.blocks.selfattention import SABlock
 from monai.networks.nets.swin_unetr import WindowAttention
 from torch import Tensor, nn
 
+from bmenet.export.norm import AxisGroupNorm
+from bmenet.models.norm import ChannelNorm
+
 _ATTENTION = (CrossAttentionBlock, SABlock, WindowAttention)
-_MULTIPLYING = (nn.Conv2d, nn.Conv3d, nn.Linear)
+_MULTIPLYING = (nn.modules.conv._ConvNd, nn.Linear)
+_NORMS = (nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase, AxisGroupNorm, ChannelNorm)
 
 
 class _Half(nn.Module):
@@ -43,6 +46,11 @@ def half_precision(graph: nn.Module) -> nn.Module:
 
     Norms and attention, and whatever is summed with their results, stay float32: statistics and exponentials
     overflow in float16 or lose their digits.
+
+    Raises
+    ------
+    TypeError
+        If the network has a layer with weights of another kind: somebody must decide which it is to be.
     """
     half = copy.deepcopy(graph)
     _convert(half)
@@ -53,13 +61,9 @@ def _convert(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, _MULTIPLYING):
             setattr(module, name, _Half(child))
-        elif isinstance(child, _ATTENTION) or _is_norm(child):
+        elif isinstance(child, (*_ATTENTION, *_NORMS)):
             setattr(module, name, _Full(child))
+        elif list(child.parameters(recurse=False)):
+            raise TypeError(f"expected convolutions, linear layers, norms and attention; got {type(child).__name__}")
         else:
             _convert(child)
-
-
-def _is_norm(module: nn.Module) -> bool:
-    """Tell a norm by its parameters: a weight and a bias a channel, and nothing below it."""
-    weight = cast(Tensor | None, getattr(module, "weight", None))
-    return not list(module.children()) and isinstance(weight, Tensor) and weight.ndim == 1

@@ -24,7 +24,7 @@ class AxisGroupNorm(nn.Module):
         shape = features.shape
         grouped = features.reshape(shape[0], self.groups, shape[1] // self.groups, *shape[2:])
         centred = grouped - _mean(grouped)
-        normed = (centred * (_mean(centred * centred) + self.eps).rsqrt()).reshape(shape)
+        normed = (centred * (_mean(centred.pow(2)) + self.eps).rsqrt()).reshape(shape)
         if self.weight is None:
             return normed
         to_channels = (1, -1, *[1] * (len(shape) - 2))

@@ -17,7 +17,7 @@ from bmenet.inference.enhancer import Enhancer
 from bmenet.inference.fine_networks import FineNetworks
 from bmenet.inference.latent import edge_map
 from bmenet.inference.torch_networks import load_networks
-from bmenet.models.slab import input_channels
+from bmenet.models.slab import PLANE_AXES, input_channels
 from bmenet.seeding import generator
 from bmenet.template import load_template
 from bmenet.volume import Volume
@@ -112,10 +112,8 @@ Run = Callable[[Enhancer], tuple[np.ndarray, float]]
 
 def _comparisons(fine: FineSettings | None, exact: Enhancer, head: Volume) -> Iterator[tuple[str, Run]]:
     """Yield what is compared and how it is computed by either runtime; inputs are what torch made of the head."""
-    channels = input_channels(exact.config.context_slices)
-    slab = torch.from_numpy(head.data[:, :, : _ODD_BATCH * channels].copy())
-    slab = slab.movedim(2, 0).reshape(_ODD_BATCH, channels, *head.data.shape[:2])
-    yield "coarse", lambda enhancer: _timed(lambda: enhancer.network(slab))
+    for plane in exact.config.planes:
+        yield f"coarse, {plane}", partial(_run_slab, _slab(head, plane, input_channels(exact.config.context_slices)))
     yield "coarse, end to end", lambda enhancer: _timed(lambda: replace(enhancer, fine=None).restore(head).data)
     if fine is None or exact.fine is None:
         return
@@ -146,6 +144,19 @@ def _comparisons(fine: FineSettings | None, exact: Enhancer, head: Volume) -> It
         yield name, partial(_run_part, part)
     once = fine.sampling.model_copy(update={"samples": 1})
     yield "fine, end to end", lambda enhancer: _timed(lambda: enhancer.fine.restore(coarse.data, once, 0).data)  # type: ignore[union-attr]
+
+
+def _slab(head: Volume, plane: str, channels: int) -> Tensor:
+    """Return a batch of slabs from the middle of a head; their content is no position, which does not matter here."""
+    slices = torch.from_numpy(head.data).movedim(PLANE_AXES[plane], 0)
+    count = min(_ODD_BATCH, len(slices) // channels)
+    first = (len(slices) - count * channels) // 2
+    return slices[first : first + count * channels].reshape(count, channels, *slices.shape[1:]).contiguous()
+
+
+def _run_slab(slab: Tensor, enhancer: Enhancer) -> tuple[np.ndarray, float]:
+    """Restore slices with an enhancer's Coarse-net."""
+    return _timed(lambda: enhancer.network(slab))
 
 
 def _run_part(part: Callable[[FineNetworks], Tensor], enhancer: Enhancer) -> tuple[np.ndarray, float]:

@@ -72,16 +72,20 @@ def export(
     Raises
     ------
     WeightsError
-        If weights are missing, or a graph differs from torch by more than its tolerance; the bundle is then removed.
+        If weights are missing, or a graph differs from torch by more than its tolerance; what stood in the folder
+        then stays.
     """
-    write_bundle(weights, folder, config.export, config.sampling, lineage, lambda name: tell(f"write {name}"))
-    bundle = open_bundle(folder)
-    parity = measure_parity(bundle, list(bundle.manifest.graphs), lambda name: tell(f"compare {name}"))
-    if worse := [row for row in parity if not row.is_kept]:
-        (folder / "bundle.json").unlink()
-        told = "; ".join(f"{row.graph} {row.precision}: {row.error:.1e} > {row.tolerance:.0e}" for row in worse)
-        raise WeightsError(
-            f"{folder}: expected graphs that agree with torch; got larger differences ({told}); this is no bundle to"
-            " use: export with the versions in constraints.txt"
-        )
-    return Exported(bundle, parity)
+    parity: list[Parity] = []
+
+    def check(bundle: Bundle) -> None:
+        precisions = list(bundle.manifest.graphs)
+        parity.extend(measure_parity(bundle, precisions, lambda name: tell(f"compare {name}")))
+        if worse := [row for row in parity if not row.is_kept]:
+            told = "; ".join(f"{row.graph} {row.precision}: {row.error:.1e} > {row.tolerance:.0e}" for row in worse)
+            raise WeightsError(
+                f"{folder}: expected graphs that agree with torch; got larger differences ({told}); nothing was"
+                " written: export with the versions in constraints.txt"
+            )
+
+    write_bundle(weights, folder, config.export, config.sampling, lineage, lambda name: tell(f"write {name}"), check)
+    return Exported(open_bundle(folder), parity)

@@ -9,8 +9,7 @@ from torch import Tensor
 from bmenet.bundle import Bundle
 from bmenet.bundle.manifest import Graph, Precision
 from bmenet.errors import BMENetError
-from bmenet.inference.engines import engine_folder
-from bmenet.inference.onnx_session import Sessions
+from bmenet.inference.onnx_session import open_sessions
 from bmenet.inference.providers import why_not
 from bmenet.models.slab import PLANE_AXES
 
@@ -43,14 +42,7 @@ def build_engines(
     """
     if (reason := skipped()) is not None:
         raise BMENetError(f"expected a machine with TensorRT; {reason}")
-    folder = engine_folder(bundle.digest, precision)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BMENetError(
-            f"{folder}: expected a folder for engines that can be written; {error.strerror}; set BMENET_CACHE"
-        ) from error
-    sessions = Sessions(bundle, precision, ("tensorrt", "cuda", "cpu"), folder)
+    sessions = open_sessions(bundle, precision, ("tensorrt", "cuda", "cpu"))
     seconds = {}
     for name, graph in bundle.manifest.graphs["fp32"].items():
         for feed in example_inputs(graph, bundle.manifest.grid_shape):

@@ -1,5 +1,6 @@
 """Write a bundle: graphs, weights and settings, in one folder that is there whole or not at all."""
 
+import glob
 import os
 import shutil
 import uuid
@@ -9,10 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from bmenet import __version__
-from bmenet.bundle.manifest import MANIFEST_FILE, File, FineSettings, Graph, Manifest, Precision
+from bmenet.bundle import Bundle, open_bundle
+from bmenet.bundle.manifest import EXACT, MANIFEST_FILE, File, FineSettings, Graph, Manifest, Precision
 from bmenet.config import CoarseConfig, ExportConfig, SamplingConfig
+from bmenet.errors import BMENetError, WeightsError
 from bmenet.export.graphs import GraphPlan, coarse_graphs, fine_graphs
 from bmenet.export.half import half_precision
 from bmenet.export.onnx_file import describe_graph, write_graph
@@ -24,10 +28,7 @@ from bmenet.models.coarse_weights import load_coarse
 from bmenet.models.fine_weights import KINDS
 from bmenet.models.weights import SPEC_FILE, WEIGHTS_FILE, Spec
 
-EXACT = "guidance"
-"""The graph that has no float16 variant: the gradient of a mean over a volume is too small for it."""
-
-Told = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
 def write_bundle(
@@ -36,9 +37,10 @@ def write_bundle(
     config: ExportConfig,
     sampling: SamplingConfig,
     lineage: dict[str, str],
-    tell: Told = lambda _: None,
+    tell: Tell = lambda _: None,
+    check: Callable[[Bundle], None] = lambda _: None,
 ) -> None:
-    """Export the networks of a weights folder as a bundle; one that stands there is replaced when the new one is whole.
+    """Export the networks of a weights folder as a bundle; one that stands there is replaced when the new one is good.
 
     Parameters
     ----------
@@ -53,12 +55,18 @@ def write_bundle(
         Where data and code come from.
     tell : callable, optional
         Told the name of each graph that is being written.
+    check : callable, optional
+        Given the new bundle before it takes its place; may raise, and the old one stays.
 
     Raises
     ------
     WeightsError
-        If a network is missing or damaged.
+        If a network is missing or damaged, or something that is no bundle stands in the folder.
+    BMENetError
+        If another export is writing this folder.
     """
+    folder = folder.resolve()
+    _require_bundle_or_nothing(folder)
     coarse, spec = load_coarse(weights / "coarse")
     coarse_config = CoarseConfig.model_validate(spec["config"], strict=False)
     grid = standard_grid(spec["spacing_mm"])
@@ -91,6 +99,7 @@ def write_bundle(
             lineage=lineage | {f"weights.{kind}": sha256(weights / kind / SPEC_FILE) for kind in kinds},
         )
         write_text(bundle / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+        check(open_bundle(bundle))
 
 
 def _all(config: ExportConfig) -> list[Precision]:
@@ -99,7 +108,7 @@ def _all(config: ExportConfig) -> list[Precision]:
 
 
 def _write_graphs(
-    plans: dict[str, GraphPlan], bundle: Path, precision: Precision, opset: int, tell: Told
+    plans: dict[str, GraphPlan], bundle: Path, precision: Precision, opset: int, tell: Tell
 ) -> dict[str, Graph]:
     """Write every graph in one number format."""
     written = {}
@@ -126,23 +135,38 @@ def _fine_settings(specs: dict[str, Spec], sampling: SamplingConfig) -> FineSett
     )
 
 
+def _require_bundle_or_nothing(folder: Path) -> None:
+    """Refuse to replace what is no bundle."""
+    try:
+        is_free = not folder.exists() or (folder / MANIFEST_FILE).is_file() or not any(folder.iterdir())
+    except OSError as error:
+        raise WeightsError(f"{folder}: expected a folder for the bundle; {error.strerror}; name another one") from error
+    if not is_free or folder == folder.parent:
+        raise WeightsError(
+            f"{folder}: expected a bundle or nothing there; got other files, which stay; name another one"
+        )
+
+
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder` that takes its place when the block ends well.
 
-    What a killed export left is removed by the next one.
+    One export at a time; what a killed one left is removed by the next.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for stale in folder.parent.glob(f".partial-*-{folder.name}"):
-        shutil.rmtree(stale, ignore_errors=True)
-    new = folder.with_name(f".partial-{uuid.uuid4().hex[:8]}-{folder.name}")
-    new.mkdir()
     try:
-        yield new
-        old = folder.with_name(f".partial-{uuid.uuid4().hex[:8]}-{folder.name}")
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(new, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+            for stale in folder.parent.glob(f".partial-*-{glob.escape(folder.name)}"):
+                shutil.rmtree(stale, ignore_errors=True)
+            new, old = (folder.with_name(f".partial-{uuid.uuid4().hex[:8]}-{folder.name}") for _ in range(2))
+            new.mkdir()
+            try:
+                yield new
+                if folder.exists():
+                    os.replace(folder, old)
+                os.replace(new, folder)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+                shutil.rmtree(old, ignore_errors=True)
+    except Timeout:
+        raise BMENetError(f"{folder}: expected to be the only export of this folder; another one is at it") from None

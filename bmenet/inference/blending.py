@@ -1,7 +1,10 @@
 """How much of the restored volume enters the result, voxel by voxel: all inside, none outside, a ramp between."""
 
 import numpy as np
+from scipy import ndimage
 
+from bmenet.grid import Grid
+from bmenet.resample import resample
 from bmenet.volume import Volume
 
 FACE_RAMP_MM = 4.0
@@ -47,6 +50,12 @@ def brain_ramp(distance_mm: np.ndarray) -> np.ndarray:
     """
     start, end = BRAIN_RAMP_MM
     return np.clip((end - distance_mm) / (end - start), 0, 1).astype(np.float32)
+
+
+def distance_to_brain(brain_mask: Volume, grid: Grid, moving2fixed: np.ndarray) -> np.ndarray:
+    """Return the distance in mm of every voxel of the standard grid to the brain, which lies in native space."""
+    inside = resample(brain_mask, grid, moving2fixed, order=1).data > 0.5
+    return ndimage.distance_transform_edt(~inside, sampling=grid.spacing_mm)
 
 
 def blend(restored: Volume, kept: Volume, weight: Volume) -> Volume:

@@ -8,23 +8,20 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from bmenet.brain_extraction import find_brain
 from bmenet.bundle import Bundle
 from bmenet.bundle.manifest import Precision
 from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
-from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.errors import GridMismatchError, WeightsError
 from bmenet.grid import Grid, standard_grid
-from bmenet.inference.blending import SHOWN_MARGIN_MM, blend, brain_ramp, face_ramp
+from bmenet.inference.blending import SHOWN_MARGIN_MM, blend, brain_ramp, distance_to_brain, face_ramp
 from bmenet.inference.device import choose_device
-from bmenet.inference.engines import engine_folder
 from bmenet.inference.enhanced import Enhanced, Space
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
-from bmenet.inference.onnx_networks import OnnxCoarse, OnnxNetworks
-from bmenet.inference.onnx_session import Sessions
-from bmenet.inference.providers import choose_providers
+from bmenet.inference.onnx_networks import OnnxCoarse, onnx_fine_net
+from bmenet.inference.onnx_session import open_sessions
+from bmenet.inference.providers import Provider
 from bmenet.inference.slices import restore_volume
 from bmenet.inference.steps import Progress, Steps
 from bmenet.models.coarse_weights import load_coarse
@@ -61,6 +58,8 @@ class Enhancer:
         Of the second stage's noise.
     runtime : {"torch", "onnx"}
         What runs the networks; everything around them is the same.
+    provider : {"tensorrt", "cuda", "cpu"}, optional
+        Of ONNX Runtime, which brings tensors to its device and back by itself: `device` is then the CPU.
     """
 
     network: torch.nn.Module
@@ -72,6 +71,12 @@ class Enhancer:
     sampling: SamplingConfig = DEFAULT_SAMPLING
     seed: int = 0
     runtime: Runtime = "torch"
+    provider: Provider | None = None
+
+    @property
+    def place(self) -> str:
+        """What the networks run on: ONNX Runtime's first provider, or torch's device."""
+        return self.provider or str(self.device)
 
     @classmethod
     def from_bundle(
@@ -90,12 +95,8 @@ class Enhancer:
         bundle : Bundle
         stage : {"coarse", "fine"}
         runtime : {"torch", "onnx"}
-        device : {"auto", "cpu", "cuda"}
-            For ONNX Runtime it stands for the providers cuda and cpu, cpu, or cuda.
-        providers : sequence of str, optional
-            Of ONNX Runtime, in the order they are wanted: those that do not work on this machine are passed over.
-        precision : {"fp32", "fp16"}
-            Of ONNX Runtime's graphs.
+        device, providers, precision
+            See `open_sessions`; torch takes the device alone.
 
         Raises
         ------
@@ -110,22 +111,12 @@ class Enhancer:
         if runtime == "torch":
             enhancer = cls.from_folder(bundle.weights / "coarse", device)
             return enhancer if fine is None or stage == "coarse" else enhancer.with_fine(bundle.weights, fine.sampling)
-        default = {"auto": ("cuda", "cpu"), "cuda": ("cuda",), "cpu": ("cpu",)}[device]
-        chosen = choose_providers(providers or default)
-        engines = engine_folder(bundle.digest, precision) if "tensorrt" in chosen else None
-        sessions = Sessions(bundle, precision, chosen, engines)
-        manifest, network = bundle.manifest, OnnxCoarse(sessions)
-        enhancer = cls(network, manifest.coarse, manifest.spacing_mm, network.place.device, runtime=runtime)
+        sessions = open_sessions(bundle, precision, providers, device)
+        config, spacing_mm = bundle.manifest.coarse, bundle.manifest.spacing_mm
+        enhancer = cls(OnnxCoarse(sessions), config, spacing_mm, runtime=runtime, provider=sessions.providers[0])
         if fine is None or stage == "coarse":
             return enhancer
-        net = FineNet(
-            OnnxNetworks(sessions, fine.sampling.guidance.window),
-            NoiseSchedule(fine.diffusion),
-            fine.reference_variance,
-            fine.max_timestep,
-            manifest.spacing_mm,
-        )
-        return replace(enhancer, fine=net, sampling=fine.sampling)
+        return replace(enhancer, fine=onnx_fine_net(sessions, fine), sampling=fine.sampling)
 
     @classmethod
     def from_folder(
@@ -220,7 +211,7 @@ class Enhancer:
         with steps("restore"):
             shown, weight = standard, Volume(face_ramp(self.grid.shape, self.grid.spacing_mm), self.grid.affine)
             if not is_stripped:
-                distance_mm = self._distance_to_brain(native.with_data(brain_mask), moving2fixed)
+                distance_mm = distance_to_brain(native.with_data(brain_mask), self.grid, moving2fixed)
                 shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
                 weight = weight.with_data(np.minimum(weight.data, brain_ramp(distance_mm)))
             restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
@@ -250,11 +241,6 @@ class Enhancer:
         if brain.grid.same_as(self.grid):
             return check_aligned(brain, self.registration)
         return register(brain, self.registration)
-
-    def _distance_to_brain(self, brain_mask: Volume, moving2fixed: np.ndarray) -> np.ndarray:
-        """Return the distance in mm of every voxel of the standard grid to the brain."""
-        inside = resample(brain_mask, self.grid, moving2fixed, order=1).data > 0.5
-        return ndimage.distance_transform_edt(~inside, sampling=self.grid.spacing_mm)
 
 
 def _non_negative(volume: Volume) -> Volume:

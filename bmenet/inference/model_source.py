@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bmenet.bundle import MANIFEST_FILE, Bundle, open_bundle
+from bmenet.bundle import Bundle, open_bundle
+from bmenet.bundle.find import find_bundle, first_with
 from bmenet.bundle.manifest import Precision
 from bmenet.errors import WeightsError
 from bmenet.inference.enhancer import Enhancer, Runtime
 from bmenet.models.weights import SPEC_FILE
 
 REGISTRY_PREFIX = "models:/"
-_BUNDLE_PLACES = ("", "artifacts/*")
 _WEIGHTS_PLACES = ("", "coarse", "artifacts/*", "artifacts/*/coarse")
 
 
@@ -33,6 +33,10 @@ class Model:
     coarse: Path
     bundle: Bundle | None = None
 
+    def runtime(self, wanted: Runtime | None = None) -> Runtime:
+        """Return what runs the model where nobody says otherwise: ONNX Runtime a bundle, torch bare weights."""
+        return wanted or ("torch" if self.bundle is None else "onnx")
+
     def enhancer(
         self,
         stage: Literal["coarse", "fine"] = "coarse",
@@ -49,7 +53,7 @@ class Model:
             If weights are missing or damaged, or ONNX Runtime is asked for and there is no bundle.
         """
         if self.bundle is not None:
-            return Enhancer.from_bundle(self.bundle, stage, runtime or "onnx", device, providers, precision)
+            return Enhancer.from_bundle(self.bundle, stage, self.runtime(runtime), device, providers, precision)
         if runtime == "onnx":
             raise WeightsError(
                 f"{self.coarse}: expected a bundle with graphs for the runtime onnx; got weights alone; run"
@@ -85,24 +89,16 @@ def find_model(model: str) -> Iterator[Model]:
 
 def _search(folder: Path, model: str) -> Model:
     """Return the bundle in a folder, or else the first weights."""
-    if found := _first(folder, _BUNDLE_PLACES, MANIFEST_FILE, model):
-        bundle = open_bundle(found)
+    try:
+        bundle_folder, coarse = find_bundle(folder), first_with(SPEC_FILE, folder, _WEIGHTS_PLACES)
+    except OSError as error:
+        raise WeightsError(f"{model}: cannot be read ({error.strerror})") from error
+    if bundle_folder is not None:
+        bundle = open_bundle(bundle_folder)
         return Model(bundle.weights / "coarse", bundle)
-    if found := _first(folder, _WEIGHTS_PLACES, SPEC_FILE, model):
-        return Model(found)
+    if coarse is not None:
+        return Model(coarse)
     raise WeightsError(
         f"{model}: expected a folder with {SPEC_FILE} and its weights, or a bundle; got none; train first "
         f"(`dvc repro train_coarse`), or name another one (--model, BMENET_MODEL)"
     )
-
-
-def _first(folder: Path, places: Sequence[str], name: str, model: str) -> Path | None:
-    """Return the first of some folders that holds a file."""
-    for place in places:
-        try:
-            found = sorted(folder.glob(f"{place}/{name}".removeprefix("/")))
-        except OSError as error:
-            raise WeightsError(f"{model}: cannot be read ({error.strerror})") from error
-        if found:
-            return found[0].parent
-    return None

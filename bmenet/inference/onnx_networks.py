@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bmenet.bundle.manifest import FineSettings
+from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.errors import ConfigError, WeightsError
+from bmenet.inference.fine import FineNet
 from bmenet.inference.onnx_session import Sessions
 
 
@@ -97,3 +100,14 @@ class OnnxNetworks:
             )
         feed = {"latent": latent, "base": base, "gain": torch.tensor(gain), "reference": reference}
         return self.sessions.run("guidance", feed)[0]
+
+
+def onnx_fine_net(sessions: Sessions, settings: FineSettings) -> FineNet:
+    """Return the second stage with ONNX Runtime's networks."""
+    return FineNet(
+        OnnxNetworks(sessions, settings.sampling.guidance.window),
+        NoiseSchedule(settings.diffusion),
+        settings.reference_variance,
+        settings.max_timestep,
+        sessions.bundle.manifest.spacing_mm,
+    )

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bmenet.bundle import Bundle
-from bmenet.bundle.external_data import check_external_data
-from bmenet.bundle.manifest import Precision
+from bmenet.bundle import Bundle, Graph
+from bmenet.bundle.external_data import external_files
+from bmenet.bundle.manifest import EXACT, Precision
+from bmenet.bundle.read import check_file, read_file
 from bmenet.errors import BMENetError, WeightsError
-from bmenet.inference.providers import PROVIDERS, Provider
+from bmenet.inference.engines import CACHE_VARIABLE, engine_folder
+from bmenet.inference.providers import PROVIDERS, Provider, choose_providers
 
 _QUIET = 3
 """ONNX Runtime's severity of errors: its warnings are about nodes that run on the CPU on purpose."""
@@ -27,7 +29,7 @@ class Sessions:
     ----------
     bundle : Bundle
     precision : {"fp32", "fp16"}
-        A graph that a bundle does not have in float16 is taken in float32.
+        The constraint's gradient is float32 in both.
     providers : sequence of str
         Those to use, the first one that knows an operation runs it.
     engines : Path, optional
@@ -51,10 +53,16 @@ class Sessions:
         Raises
         ------
         WeightsError
-            If the bundle has no such graph, or ONNX Runtime cannot load it.
+            If the bundle has no such graph, it is not what its checksum says, or ONNX Runtime cannot load it.
+        BMENetError
+            If ONNX Runtime fails to run it.
         """
         arrays = {key: np.asarray(tensor.detach().cpu().numpy(), order="C") for key, tensor in feed.items()}
-        return [torch.from_numpy(array) for array in self.session(name, feed).run(None, arrays)]
+        session = self.session(name, feed)
+        try:
+            return [torch.from_numpy(array) for array in session.run(None, arrays)]
+        except Exception as error:  # of many kinds, all of ONNX Runtime's own
+            raise BMENetError(f"{name}: ONNX Runtime failed: {_reason(error)}") from error
 
     def session(self, name: str, feed: Mapping[str, Tensor]) -> Any:
         """Return the session of a graph; TensorRT gets one for each shape of the inputs, for its shapes are fixed."""
@@ -68,27 +76,22 @@ class Sessions:
     def _load(self, name: str, shapes: dict[str, tuple[int, ...]]) -> Any:
         import onnxruntime
 
-        graphs = self.bundle.manifest.graphs
-        graph = graphs.get(self.precision, {}).get(name) or graphs["fp32"].get(name)
+        precision: Precision = "fp32" if name == EXACT else self.precision
+        graph = self.bundle.manifest.graphs[precision].get(name)
         if graph is None:
             raise WeightsError(f"{self.bundle.folder}: expected a graph {name!r}; got {', '.join(self.names)}")
-        path = self.bundle.folder / graph.path
-        check_external_data(path, self.bundle)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _QUIET
-        options.intra_op_num_threads = torch.get_num_threads()
-        # Idle threads of one session would spin on the cores of the next.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # The arena keeps what whole volumes needed once: 12 GiB at 1 mm, where 9 are enough.
-        options.enable_cpu_mem_arena = name.startswith("coarse")
-        for tensor in graph.inputs:
-            for extent, value in zip(tensor.shape, shapes.get(tensor.name, ()), strict=False):
-                if isinstance(extent, str):
-                    options.add_free_dimension_override_by_name(extent, value)
+        # Read and checked now, not when the bundle was opened: a server may ask for a graph hours later.
+        content = read_file(self.bundle, graph.path)
+        for beside in external_files(content, graph.path):
+            if beside not in self.bundle.manifest.files:
+                raise WeightsError(f"{graph.path}: expected weights that the bundle names; got {beside}; do not use it")
+            check_file(self.bundle, beside)
+        options = self._options(name, graph, shapes)
+        providers = self._provider_options(precision == "fp16")
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=self._provider_options())
+            session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # of many kinds, all of ONNX Runtime's own
-            raise WeightsError(f"{path}: ONNX Runtime cannot load it: {' '.join(str(error).split())[:300]}") from error
+            raise WeightsError(f"{graph.path}: ONNX Runtime cannot load it: {_reason(error)}") from error
         missing = [name for name in self.providers if PROVIDERS[name] not in session.get_providers()]
         if missing:
             raise BMENetError(
@@ -97,19 +100,79 @@ class Sessions:
             )
         return session
 
-    def _provider_options(self) -> list[tuple[str, dict[str, str]]]:
+    def _options(self, name: str, graph: Graph, shapes: dict[str, tuple[int, ...]]) -> Any:
+        """Return a session's options."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _QUIET
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Idle threads of one session would spin on the cores of the next.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        folder = (self.bundle.folder / graph.path).parent.resolve()
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+        # The arena keeps what whole volumes needed once: 12 GiB at 1 mm, where 9 are enough.
+        options.enable_cpu_mem_arena = name.startswith("coarse")
+        for tensor in graph.inputs:
+            for extent, value in zip(tensor.shape, shapes.get(tensor.name, ()), strict=False):
+                if isinstance(extent, str):
+                    options.add_free_dimension_override_by_name(extent, value)
+        return options
+
+    def _provider_options(self, is_half: bool) -> list[tuple[str, dict[str, str]]]:
         options: dict[Provider, dict[str, str]] = {name: {} for name in self.providers}
         if "tensorrt" in options and self.engines is not None:
-            self.engines.mkdir(parents=True, exist_ok=True)
+            try:
+                self.engines.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise BMENetError(
+                    f"{self.engines}: expected a folder for engines that can be written; {error.strerror}; set"
+                    f" {CACHE_VARIABLE}"
+                ) from error
             options["tensorrt"] = {
                 "trt_engine_cache_enable": "1",
                 "trt_engine_cache_path": str(self.engines),
                 "trt_timing_cache_enable": "1",
                 "trt_timing_cache_path": str(self.engines),
-                # The float16 graphs say themselves which layers are half.
-                "trt_fp16_enable": str(int(self.precision == "fp16")),
+                "trt_fp16_enable": str(int(is_half)),
                 "trt_layer_norm_fp32_fallback": "1",
             }
         if "cuda" in options:
             options["cuda"] = {"use_tf32": "0"}
         return [(PROVIDERS[name], values) for name, values in options.items()]
+
+
+def open_sessions(
+    bundle: Bundle, precision: Precision, providers: Sequence[str] | None = None, device: str = "auto"
+) -> Sessions:
+    """Return the sessions of a bundle on the providers that are wanted and work here.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    precision : {"fp32", "fp16"}
+    providers : sequence of str, optional
+        In the order they are wanted; by default what `device` stands for: cuda and cpu, cpu, or cuda.
+    device : {"auto", "cpu", "cuda"}
+
+    Raises
+    ------
+    WeightsError
+        If the bundle was not exported in this number format.
+    BMENetError
+        If none of the providers works here.
+    """
+    if precision not in bundle.manifest.graphs:
+        raise WeightsError(
+            f"{bundle.folder}: expected graphs in {precision}; got {', '.join(bundle.manifest.graphs)}; add it to"
+            " export.precisions and export again"
+        )
+    chosen = choose_providers(providers or {"auto": ("cuda", "cpu"), "cuda": ("cuda",), "cpu": ("cpu",)}[device])
+    return Sessions(
+        bundle, precision, chosen, engine_folder(bundle.digest, precision) if "tensorrt" in chosen else None
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Say on one line what is wrong."""
+    return " ".join(str(error).split())[:300]

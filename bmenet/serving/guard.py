@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from bmenet.errors import BMENetError
 from bmenet.serving.access import check_host, check_token, read_headers
 from bmenet.serving.answer import Send, predictions, send_json, send_refusal, send_result
 from bmenet.serving.body import Message, Receive, check_headers, client_gone, read_body
@@ -75,7 +76,7 @@ class Guard:
             except Refusal:
                 raise
             except Exception as error:
-                _log_bug(error)
+                _log_failure(error)
                 raise Refusal(500, "the server failed; its log tells where; report it, or try another volume") from None
         except Refusal as refusal:
             if refusal.status == CLIENT_GONE:
@@ -157,7 +158,10 @@ class Guard:
         return predictions(result.volumes), result
 
 
-def _log_bug(error: BaseException) -> None:
-    """Log where an error came from; its text could hold what the client sent."""
+def _log_failure(error: BaseException) -> None:
+    """Log where an error came from, and the text of our own; that of others could hold what the client sent."""
     lines = "".join(traceback.format_tb(error.__traceback__))
-    _logger.error("bug: %s\n%s", type(error).__name__, lines)
+    if isinstance(error, BMENetError):
+        _logger.error("failure: %s: %s\n%s", type(error).__name__, " ".join(str(error).split()), lines)
+    else:
+        _logger.error("bug: %s\n%s", type(error).__name__, lines)

@@ -1,6 +1,8 @@
 """One job at a time on a device, whatever the number of threads and servers; a short queue; jobs that can be ended."""
 
+import os
 import re
+import stat
 import tempfile
 import threading
 import time
@@ -11,11 +13,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bmenet.errors import ConfigError
 from bmenet.serving.refusal import Refusal
 from bmenet.serving.workplace import user_id
 
 _POLL_S = 0.05
 _RETRY_AFTER_S = 30
+_FIRST_GPU = re.compile("cuda|tensorrt")
+"""Names without a number, of torch and of ONNX Runtime's providers."""
+_SESSIONS = Path("/run/user")
 
 
 class Cancel:
@@ -40,14 +46,21 @@ class Jobs:
     Parameters
     ----------
     device : str
-        As torch names it. Servers of one user on one machine that name the same device take turns.
+        As torch or ONNX Runtime's providers name it: cuda, cuda:0 and tensorrt are one. Servers of one user on one
+        machine that run on the same device take turns.
     waiting : int
         Jobs that may wait while one runs.
+
+    Raises
+    ------
+    ConfigError
+        If there is no folder for the lock that is this user's alone.
     """
 
     def __init__(self, device: str, waiting: int) -> None:
-        name = f"bmenet-{user_id()}-{re.sub(r'[^a-z0-9]', '-', device)}.lock"
-        self._lock_path = Path(tempfile.gettempdir()) / name
+        physical = "cuda:0" if _FIRST_GPU.fullmatch(device) else device
+        self._lock_name = f"bmenet-{re.sub(r'[^a-z0-9]', '-', physical)}.lock"
+        _own_folder()  # what is wrong with it is told when the server starts
         self._places = threading.BoundedSemaphore(waiting + 1)
         self._waiting = waiting
         self._line: deque[object] = deque()
@@ -109,7 +122,7 @@ class Jobs:
     @contextmanager
     def _device(self, cancel: Cancel) -> Iterator[None]:
         """Hold the lock that all processes share; the system frees it if its holder is killed."""
-        lock = FileLock(self._lock_path, mode=0o600)
+        lock = FileLock(_own_folder() / self._lock_name, mode=0o600)
         while True:
             cancel.check()
             try:
@@ -120,10 +133,54 @@ class Jobs:
             except OSError as error:
                 raise Refusal(
                     500,
-                    f"expected the lock of the device in the server's temporary folder; got an error"
-                    f" ({error.strerror or type(error).__name__}); remove the file there or set TMPDIR",
+                    f"expected the lock of the device in the server's own folder; got an error"
+                    f" ({error.strerror or type(error).__name__}); remove the file there, or set XDG_RUNTIME_DIR",
                 ) from error
         try:
             yield
         finally:
             lock.release()
+
+
+def _own_folder() -> Path:
+    """Return a folder that nobody else can write to: who made a lock's file first could keep it for good.
+
+    That of the user's session, told by XDG_RUNTIME_DIR or where it usually is, or else one in the temporary folder. It
+    is asked for each time: the session's folder goes when the user logs out.
+
+    Raises
+    ------
+    ConfigError
+        If the one in the temporary folder is somebody else's, or open to others.
+    """
+    session = Path(os.environ.get("XDG_RUNTIME_DIR") or _SESSIONS / str(user_id()))
+    if session.is_absolute() and _why_not_own(session) is None:
+        return session
+    folder = Path(tempfile.gettempdir()) / f"bmenet-{user_id()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        reason = _why_not_own(folder)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    if reason is not None:
+        raise ConfigError(
+            f"{folder}: expected a folder of this user's own with mode 0700, for the lock of the device; got: {reason};"
+            " remove it, or set XDG_RUNTIME_DIR or TMPDIR to a folder of your own"
+        )
+    return folder
+
+
+def _why_not_own(folder: Path) -> str | None:
+    """Return why a folder is not this user's alone, None where it is."""
+    try:
+        found = folder.lstat()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    if not stat.S_ISDIR(found.st_mode):
+        return "a link or a file"
+    if not hasattr(os, "getuid"):  # no users and modes: the temporary folder is the user's own
+        return None
+    if found.st_uid != user_id():
+        return f"it belongs to user {found.st_uid}"
+    mode = stat.S_IMODE(found.st_mode)
+    return f"mode {mode:04o}" if mode & 0o077 else None

@@ -52,9 +52,9 @@ class Service:
 
     def __init__(self, enhancer: Enhancer, limits: Limits, info: Mapping[str, Any]) -> None:
         self.limits = limits
-        self.jobs = Jobs(str(enhancer.device), limits.waiting)
+        self.jobs = Jobs(enhancer.place, limits.waiting)
         stages: list[Stage] = ["coarse"] if enhancer.fine is None else ["coarse", "fine"]
-        self.info = {**info, "device": str(enhancer.device), "stages": stages}
+        self.info = {**info, "device": enhancer.place, "stages": stages}
         self._enhancer = enhancer
         self._workplace = Workplace()
 
@@ -66,6 +66,8 @@ class Service:
         Refusal
             If the model cannot do what is asked, a volume is none or too large (422, 413), or the reason of `cancel`,
             at the next report of progress.
+        BMENetError
+            If the server is at fault, such as its model: the message is for its log, not for clients.
         """
         timings: dict[str, float] = {}
         volumes: list[bytes] = []
@@ -147,14 +149,17 @@ def _packed(scan: Scan, path: Path) -> bytes:
 
 @contextmanager
 def _about_the_volume(path: Path) -> Iterator[None]:
-    """Turn what is wrong with a volume into a refusal that does not tell where the server keeps it."""
+    """Turn what is wrong with a volume into a refusal; no error tells where the server keeps the volume."""
     try:
         yield
     except Refusal:
         raise
     except BMENetError as error:
         message = str(error).replace(str(path), "the volume").replace(str(path.parent), "the temporary folder")
-        raise Refusal(422 if isinstance(error, _NO_SCAN) else 500, message) from error
+        if isinstance(error, _NO_SCAN):
+            raise Refusal(422, message) from error
+        error.args = (message,)  # of the server, not of the volume: told in the log alone
+        raise
 
 
 @contextmanager

@@ -36,8 +36,8 @@ def main() -> None:
     status = _ask(USER, password, "GET", "registered-models/alias?name=bmenet&alias=champion")
     if status != 200:
         sys.exit(
-            f"expected a model bmenet@champion on the tracking server; got status {status}: publish one there, then"
-            " start again"
+            f"expected a model bmenet@champion on the tracking server; got status {status}: publish one there with"
+            " `dvc repro --force --single-item publish`, then start again"
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bmenet.bundle import Bundle, open_bundle
+from bmenet.bundle.read import read_file
 from bmenet.errors import WeightsError
 from tests.bundled import smoke_bundle
 
@@ -102,7 +103,7 @@ def test_a_link_is_refused_even_to_the_right_content(bundle, tmp_path):
     moved = tmp_path / "coarse.onnx"
     shutil.move(graph, moved)
     graph.symlink_to(moved)
-    with pytest.raises(WeightsError, match="it is a link"):
+    with pytest.raises(WeightsError, match="Too many levels of symbolic links"):
         open_bundle(bundle)
 
 
@@ -116,14 +117,14 @@ def test_a_linked_folder_is_refused(bundle, tmp_path):
 def test_a_linked_description_is_refused(bundle, tmp_path):
     shutil.move(bundle / "bundle.json", tmp_path / "bundle.json")
     (bundle / "bundle.json").symlink_to(tmp_path / "bundle.json")
-    with pytest.raises(WeightsError, match="it is a link"):
+    with pytest.raises(WeightsError, match="Too many levels of symbolic links"):
         open_bundle(bundle)
 
 
 def test_a_pipe_does_not_hang_the_reader(bundle):
     (bundle / GRAPH).unlink()
     os.mkfifo(bundle / GRAPH)
-    with pytest.raises(WeightsError, match="not a file"):
+    with pytest.raises(WeightsError, match="it is a folder, a pipe or a device"):
         open_bundle(bundle)
 
 
@@ -170,3 +171,45 @@ def test_a_read_only_bundle_is_no_hindrance(bundle):
     finally:
         for path in [bundle, *bundle.rglob("*")]:
             path.chmod(0o755)
+
+
+def test_a_file_that_is_replaced_after_the_check_is_not_used(bundle, tmp_path):
+    opened = open_bundle(bundle)
+    other = tmp_path / "other.onnx"
+    other.write_bytes((bundle / "onnx/fp32/encoder.onnx").read_bytes())
+    (bundle / GRAPH).unlink()
+    (bundle / GRAPH).symlink_to(other)
+    with pytest.raises(WeightsError, match="symbolic links"):
+        read_file(opened, GRAPH)
+    (bundle / GRAPH).unlink()
+    shutil.copy(other, bundle / GRAPH)
+    with pytest.raises(WeightsError, match="expected"):
+        read_file(opened, GRAPH)
+
+
+def _first_graph(manifest: dict, name: str) -> dict:
+    return manifest["graphs"]["fp32"][name]
+
+
+ODD = {
+    "no fp32": (lambda m: m["graphs"].pop("fp32"), "expected fp32"),
+    "a graph less": (lambda m: m["graphs"]["fp32"].pop("denoiser"), "expected coarse and"),
+    "a graph more": (lambda m: m["graphs"]["fp32"].update(x=_first_graph(m, "encoder")), "expected coarse and"),
+    "one for another": (lambda m: m["graphs"]["fp32"].update(decoder=_first_graph(m, "encoder")), "decoder: expected"),
+    "other slabs": (lambda m: m["coarse"].update(context_slices=5), "expected slabs of coarse.context_slices"),
+    "other grid": (lambda m: m.update(grid_shape=[1, 1, 1]), "grid_shape: expected"),
+    "few timesteps": (lambda m: m["fine"]["diffusion"].update(timesteps=10), "max_timestep: expected below"),
+    "not anchored": (lambda m: m["fine"].update(reference_variance=None), "denoiser: expected"),
+    "other schedule": (lambda m: m["fine"]["diffusion"].update(beta_end=0.02), "expected diffusion as weights/prior"),
+    "other scale": (lambda m: m["fine"].update(latent_scale=[2.0] * 3), "expected scale as weights/autoencoder"),
+    "other planes": (lambda m: m["coarse"].update(planes=["axial"]), "expected config as weights/coarse"),
+    "unknown key": (lambda m: m.update(extra=1), "extra"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_description_that_contradicts_itself_or_the_weights_is_refused(bundle, name):
+    change, message = ODD[name]
+    _change(bundle, change)
+    with pytest.raises(WeightsError, match=message):
+        open_bundle(bundle)

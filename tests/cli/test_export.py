@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bmenet.inference.onnx_session import Sessions
 from bmenet.inference.providers import gpu_names
 from tests.bundled import save_networks, smoke_bundle
 
@@ -40,6 +41,7 @@ def test_enhance_with_onnx_is_enhance_with_torch(workspace, scan_path, bundle, b
         command = ("enhance", scan_path, f"{name}.nii.gz", "--model", bundle, "--runtime", runtime, "--stage", "fine")
         assert bmenet(*command, "--seed", "3", "--device", "cpu").exit_code == 0
     one, other = (nib.load(f"{name}.nii.gz").get_fdata() for name in "ab")
+    assert np.abs(one - other).max() > 0  # each has rounded in its own way
     # torch computes in bfloat16 where the machine can
     assert np.abs(one - other).mean() < 0.01 * one.max()
 
@@ -74,3 +76,31 @@ def test_unknown_provider_is_told_with_the_known_ones(workspace, scan_path, bund
     result = bmenet("enhance", scan_path, "out.nii.gz", "--runtime", "onnx", "--providers", "rocm,cpu")
     assert result.exit_code == 1
     assert "expected some of tensorrt, cuda, cpu; got rocm" in result.stderr
+
+
+@pytest.mark.usefixtures("lone_brain")
+def test_a_bundle_runs_with_onnx_where_nobody_says_otherwise(workspace, scan_path, bundle, bmenet, monkeypatch):
+    ran = []
+    run = Sessions.run
+    monkeypatch.setattr(Sessions, "run", lambda *arguments: ran.append(arguments[1]) or run(*arguments))
+    assert bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle).exit_code == 0
+    assert set(ran) == {"coarse"}
+    ran.clear()
+    assert bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle, "--runtime", "torch").exit_code == 0
+    assert ran == []
+
+
+@pytest.mark.parametrize("option", [("--providers", "cpu"), ("--precision", "fp16")])
+def test_what_torch_has_not_is_wrong_use_with_it(workspace, scan_path, bundle, bmenet, option):
+    result = bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle, "--runtime", "torch", *option)
+    assert result.exit_code == 2
+    assert "runtime onnx with it; got torch" in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_export_never_replaces_other_files(workspace, bmenet):
+    save_networks(workspace / "weights")
+    (workspace / "results").mkdir()
+    (workspace / "results" / "thesis.txt").write_text("years of work")
+    result = bmenet("export", "--out", "results")
+    assert result.exit_code == 1
+    assert (workspace / "results" / "thesis.txt").exists()

@@ -43,6 +43,8 @@ def test_list_shows_versions_aliases_digest_and_decision(registry):
     assert found[0]["decisions"][0]["by"] == "hand"
     assert found[0]["spacing_mm"] == 4
     assert found[1]["decision"] is None
+    assert "bundle.spacing_mm" in found[0]["tags"]
+    assert "gate.history" not in found[0]["tags"]
 
 
 def test_promote_and_rollback_say_who_is_champion_now(registry):
@@ -58,8 +60,8 @@ def test_promote_and_rollback_say_who_is_champion_now(registry):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["list"], "the registry holds none; run `dvc repro publish`"),
-        (["promote", 3], "the registry holds none; run `dvc repro publish`"),
+        (["list"], "the registry holds none; run `dvc repro --force --single-item publish`"),
+        (["promote", 3], "the registry holds none; run `dvc repro --force --single-item publish`"),
         (["rollback"], "expected a champion before the present one"),
     ],
 )

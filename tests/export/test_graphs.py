@@ -1,14 +1,18 @@
 """The Coarse-net as one graph, or as one a plane where its layers depend on the shape of the slice."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from bmenet.bundle.manifest import Graph, Manifest, Tensor
+from bmenet.bundle.manifest import File, Graph, Manifest, Tensor
 from bmenet.bundle.read import Bundle
+from bmenet.config import CoarseConfig
 from bmenet.errors import WeightsError
 from bmenet.export.graphs import coarse_graphs
 from bmenet.export.half import half_precision
 from bmenet.export.onnx_file import describe_graph, write_graph
+from bmenet.files import sha256
 from bmenet.grid import standard_grid
 from bmenet.inference.onnx_networks import OnnxCoarse
 from bmenet.inference.onnx_session import Sessions
@@ -44,6 +48,7 @@ def test_a_u_net_whose_slices_must_be_padded_gets_a_graph_a_plane():
 @pytest.mark.parametrize("is_half", [False, True])
 def test_a_transformer_s_graph_is_the_transformer(swinir, tmp_path, is_half):
     network, config = swinir
+    config = config.model_copy(update={"planes": ["axial"]})
     plan = coarse_graphs(network, config, GRID)["coarse_axial"]
     expected_module = plan.module
     if is_half:
@@ -51,7 +56,7 @@ def test_a_transformer_s_graph_is_the_transformer(swinir, tmp_path, is_half):
     write_graph(plan, tmp_path / "coarse_axial.onnx", 20)
     graph = describe_graph(tmp_path / "coarse_axial.onnx", tmp_path)
     assert graph.inputs[0].shape == ["batch", *plan.inputs["slab"].shape[1:]]
-    coarse = OnnxCoarse(Sessions(_bundle(tmp_path, {"coarse_axial": graph})))
+    coarse = OnnxCoarse(Sessions(_bundle(tmp_path, config, {"coarse_axial": graph})))
     slab = torch.rand(3, *plan.inputs["slab"].shape[1:], generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = expected_module(slab)
@@ -62,19 +67,22 @@ def test_a_transformer_s_graph_is_the_transformer(swinir, tmp_path, is_half):
         coarse(torch.zeros(1, slab.shape[1], 8, 8))
 
 
-def _bundle(folder, graphs: dict[str, Graph]) -> Bundle:
+def _bundle(folder: Path, config: CoarseConfig, graphs: dict[str, Graph]) -> Bundle:
     """Return a bundle of these graphs alone."""
-    config = smoke_config()
+    files = {
+        graph.path: File(bytes=(folder / graph.path).stat().st_size, sha256=sha256(folder / graph.path))
+        for graph in graphs.values()
+    }
     manifest = Manifest(
         format_version=1,
         bmenet="0",
         spacing_mm=4,
         grid_shape=GRID.shape,
         opset=20,
-        coarse=config.coarse,
+        coarse=config,
         fine=None,
         graphs={"fp32": graphs},
-        files={},
+        files=files,
         lineage={},
     )
     return Bundle(folder, manifest, "0" * 64)

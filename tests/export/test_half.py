@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -22,3 +23,21 @@ def test_a_bright_volume_does_not_overflow_in_the_norm():
         network[0].weight[0] = -1
         bright = torch.full((1, 1, 4, 4, 4), 400.0)
         torch.testing.assert_close(half_precision(network)(bright).float(), network(bright), atol=1e-2, rtol=0)
+
+
+def test_norms_without_weights_stay_in_full_and_every_convolution_is_halved():
+    network = nn.Sequential(
+        nn.Conv1d(2, 4, 1), nn.GroupNorm(2, 4, affine=False), nn.ConvTranspose1d(4, 2, 2), nn.InstanceNorm1d(2)
+    )
+    half = half_precision(network)
+    given = []
+    half[1].layer.register_forward_pre_hook(lambda _layer, inputs: given.append(inputs[0].dtype))
+    half[3].layer.register_forward_pre_hook(lambda _layer, inputs: given.append(inputs[0].dtype))
+    half(torch.ones(1, 2, 5))
+    assert given == [torch.float32, torch.float32]
+    assert half[2].layer.weight.dtype == torch.float16
+
+
+def test_a_layer_that_nobody_thought_of_is_refused():
+    with pytest.raises(TypeError, match="got Embedding"):
+        half_precision(nn.Sequential(nn.Embedding(3, 4)))

@@ -7,7 +7,7 @@ from bmenet.bundle import open_bundle
 from bmenet.errors import BMENetError
 from bmenet.export import tensorrt as module
 from bmenet.export.tensorrt import build_engines, example_inputs, skipped
-from bmenet.inference import engines
+from bmenet.inference import engines, onnx_session, slices
 from bmenet.inference.engines import engine_folder
 from bmenet.inference.onnx_session import Sessions
 from bmenet.inference.providers import gpu_names
@@ -77,6 +77,7 @@ def test_engines_are_built_for_every_graph_with_the_cache_in_its_folder(bundle, 
     ran, asked = [], []
     monkeypatch.setenv(engines.CACHE_VARIABLE, str(tmp_path))
     monkeypatch.setattr(module, "why_not", lambda _: None)
+    monkeypatch.setattr(onnx_session, "choose_providers", list)
 
     def run(sessions, name, feed):
         ran.append(name)
@@ -87,11 +88,12 @@ def test_engines_are_built_for_every_graph_with_the_cache_in_its_folder(bundle, 
     seconds = build_engines(bundle, "fp16")
     assert set(ran) == set(bundle.manifest.graphs["fp32"])
     assert len(seconds) == len(ran)
-    (name, options), *others = asked[0]._provider_options()
+    (name, options), *others = asked[0]._provider_options(is_half=True)
     assert name == "TensorrtExecutionProvider"
     assert options["trt_engine_cache_enable"] == options["trt_fp16_enable"] == "1"
     assert options["trt_layer_norm_fp32_fallback"] == "1"
     assert options["trt_engine_cache_path"].startswith(str(tmp_path))
+    assert asked[0]._provider_options(is_half=False)[0][1]["trt_fp16_enable"] == "0"
     assert [name for name, _ in others] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
@@ -99,5 +101,10 @@ def test_a_cache_that_cannot_be_written_is_named(bundle, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(engines.CACHE_VARIABLE, str(tmp_path / "file"))
     monkeypatch.setattr(module, "why_not", lambda _: None)
+    monkeypatch.setattr(onnx_session, "choose_providers", list)
     with pytest.raises(BMENetError, match=r"expected a folder for engines that can be written.*BMENET_CACHE"):
         build_engines(bundle, "fp32")
+
+
+def test_engines_have_the_batch_that_volumes_are_restored_in():
+    assert module._SLICES == slices._BATCH

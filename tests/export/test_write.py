@@ -11,15 +11,17 @@ from pathlib import Path
 
 import onnx
 import pytest
+from filelock import FileLock
 
 from bmenet.bundle import open_bundle
 from bmenet.config import SamplingConfig
-from bmenet.errors import ConfigError, WeightsError
+from bmenet.errors import BMENetError, ConfigError, WeightsError
+from bmenet.export import onnx_file
 from bmenet.export import write as module
+from bmenet.export.parity import measure_parity
 from bmenet.export.write import write_bundle
-from tests.bundled import SAMPLING, smoke_bundle
+from tests.bundled import EXPORT, SAMPLING, smoke_bundle
 from tests.conftest import REPOSITORY
-from tests.fine_networks import smoke_config
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +35,13 @@ def quick(monkeypatch):
 
     def write_graph(_plan, path, _opset):
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(smoke_bundle() / "onnx" / "fp32" / "encoder.onnx", path)
+        shutil.copy(smoke_bundle() / "onnx" / "fp32" / path.name, path)
 
     monkeypatch.setattr(module, "write_graph", write_graph)
 
 
 def _write(weights: Path, folder: Path, sampling: SamplingConfig = SAMPLING) -> None:
-    write_bundle(weights, folder, smoke_config().export, sampling, {"profile": "smoke"})
+    write_bundle(weights, folder, EXPORT, sampling, {"profile": "smoke"})
 
 
 def test_bundle_holds_graphs_weights_settings_and_lineage(weights):
@@ -107,7 +109,7 @@ def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(weights, tmp_pat
     with pytest.raises(OSError, match="No space left"):
         _write(weights, tmp_path / "bundle")
     assert open_bundle(tmp_path / "bundle").digest == before
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.lock", "bundle"]
 
 
 def test_what_a_killed_export_left_is_swept_by_the_next(weights, tmp_path, quick):
@@ -119,10 +121,10 @@ def test_what_a_killed_export_left_is_swept_by_the_next(weights, tmp_path, quick
 
 def test_a_killed_export_leaves_no_bundle(weights, tmp_path):
     script = (
-        "from pathlib import Path; from tests.bundled import SAMPLING; from tests.fine_networks import smoke_config;"
+        "from pathlib import Path; from tests.bundled import EXPORT, SAMPLING;"
         "from bmenet.export.write import write_bundle;"
         f"write_bundle(Path({str(weights)!r}), Path({str(tmp_path / 'bundle')!r}),"
-        " smoke_config().export, SAMPLING, {}, lambda name: print(name, flush=True))"
+        " EXPORT, SAMPLING, {}, lambda name: print(name, flush=True))"
     )
     process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -147,3 +149,43 @@ def test_damaged_weights_are_refused(weights, tmp_path):
     (copy / "prior" / "model.json").write_text(json.dumps(spec | {"sha256": "0" * 64}))
     with pytest.raises(WeightsError, match="expected SHA-256"):
         _write(copy, tmp_path / "bundle")
+
+
+def test_a_folder_with_other_files_is_never_replaced(weights, tmp_path, quick):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "thesis.txt").write_text("years of work")
+    with pytest.raises(WeightsError, match="expected a bundle or nothing there; got other files"):
+        _write(weights, tmp_path / "results")
+    assert (tmp_path / "results" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_file_in_the_place_of_the_folder_is_never_replaced(weights, tmp_path, quick):
+    (tmp_path / "notes").write_text("x")
+    with pytest.raises(WeightsError, match="expected a folder for the bundle"):
+        _write(weights, tmp_path / "notes")
+    assert (tmp_path / "notes").read_text() == "x"
+
+
+def test_the_current_folder_can_be_the_bundle_s(weights, tmp_path, quick, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    _write(weights, Path())
+    assert open_bundle(tmp_path / "here").has_fine
+
+
+def test_two_exports_of_one_folder_do_not_meet(weights, tmp_path, quick):
+    with (
+        FileLock(tmp_path / ".bundle.lock"),
+        pytest.raises(BMENetError, match="expected to be the only export of this folder"),
+    ):
+        _write(weights, tmp_path / "bundle")
+
+
+def test_large_graphs_keep_their_weights_in_a_file_beside_them(weights, tmp_path, monkeypatch):
+    # As if 2 GiB were nothing.
+    monkeypatch.setattr(onnx_file, "_MAX_INLINE_BYTES", 0)
+    shutil.copytree(weights / "coarse", tmp_path / "weights" / "coarse")
+    _write(tmp_path / "weights", tmp_path / "bundle")
+    bundle = open_bundle(tmp_path / "bundle")
+    assert {f"onnx/{precision}/coarse.onnx.data" for precision in ("fp32", "fp16")} <= set(bundle.manifest.files)
+    assert all(row.is_kept for row in measure_parity(bundle, ["fp32", "fp16"]))

@@ -5,11 +5,13 @@ import shutil
 
 import pytest
 
+from bmenet.bundle import open_bundle
 from bmenet.errors import BMENetError, TrackingError
 from bmenet.files import read_json, write_json
 from bmenet.layout import Layout
 from bmenet.tracking.registry import CHALLENGER, CHAMPION, Registry, promote
 from pipelines import publish
+from tests.bundled import smoke_bundle
 from tests.publishing.published import make_bundle, make_store
 from tests.publishing.restoring import SUBJECTS, load_brightener, write_validation
 
@@ -111,6 +113,26 @@ def test_another_champion_that_appears_meanwhile_is_compared_with_too(stage, mon
     decision = stage(1.2)
     assert seen == [1, 2]
     assert (decision["before"]["version"], decision["after"]["version"]) == (2, 3)
+
+
+def test_a_champion_that_never_stays_the_same_ends_the_stage(stage, monkeypatch):
+    seen = []
+
+    def settle(registry, record):
+        seen.append(record)
+        assert len(seen) < 9, "goes on for ever"
+        return False
+
+    monkeypatch.setattr(publish, "settle", settle)
+    with pytest.raises(TrackingError, match=r"expected the champion to stay the same .* another one 5 times"):
+        stage(1.1)
+    assert len(seen) == 5
+
+
+def test_what_is_measured_is_what_is_served():
+    enhancer = publish._load(open_bundle(smoke_bundle()), "fine")
+    assert enhancer.runtime == "onnx"
+    assert enhancer.network.sessions.precision == "fp32"
 
 
 def test_a_registry_that_cannot_be_reached_stops_the_stage_before_any_work(stage, monkeypatch):

@@ -13,10 +13,12 @@ from tests.serving.stand_in import EnhancerStandIn, Gate, Server, nifti, serve
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder where servers put volumes and locks."""
-    folder = tmp_path / "tmp"
+    """The folder where servers put volumes; the one for locks is beside it."""
+    folder, session = tmp_path / "tmp", tmp_path / "session"
     folder.mkdir()
+    session.mkdir(mode=0o700)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
     return folder
 
 

@@ -68,7 +68,9 @@ class EnhancerStandIn:
     sampling: Any = DEFAULT_SAMPLING
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    place: str = "cpu"
     error: Exception | None = None
+    options: Any = None
 
     def enhance(self, scan: Any, space: str = "native", progress: Any = None) -> Enhanced:
         progress("restore", 0.0)

@@ -3,6 +3,7 @@
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import bmenet
@@ -11,7 +12,13 @@ from tests.serving.stand_in import EnhancerStandIn
 MODEL = Path(bmenet.__path__[0]).with_name("mlflow") / "enhance_model.py"
 
 _bundle = SimpleNamespace(has_fine=True, digest="f" * 64)
-_enhancer = SimpleNamespace(from_bundle=lambda bundle, stage, runtime, device: EnhancerStandIn())
+
+
+def _from_bundle(bundle: Any, stage: str, **options: Any) -> EnhancerStandIn:
+    return EnhancerStandIn(place=(options.get("providers") or ["cpu"])[0], options=options)
+
+
+_enhancer = SimpleNamespace(from_bundle=_from_bundle)
 # The file takes both names in when it is run; nobody else sees them.
 with patch("bmenet.bundle.open_bundle", lambda folder: _bundle), patch("bmenet.inference.Enhancer", _enhancer):
     runpy.run_path(str(MODEL))

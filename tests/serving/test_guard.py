@@ -4,12 +4,15 @@ import base64
 import gzip
 import json
 import re
+import tempfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import requests
 
+from bmenet.errors import WeightsError
 from tests.serving.stand_in import CANARY, INFO, EnhancerStandIn, body_of, decoded, nifti, refused, serve, wait_for
 
 
@@ -120,6 +123,21 @@ def test_a_bug_is_told_as_one_and_its_text_stays_here(scan, caplog):
     assert "bug: KeyError" in caplog.text
     assert "stand_in.py" in caplog.text
     assert CANARY not in caplog.text
+
+
+def test_what_is_wrong_with_the_server_is_told_to_its_log_alone(scan, caplog):
+    class Failing(EnhancerStandIn):
+        def enhance(self, scan, space="native", progress=None):
+            (path,) = Path(tempfile.gettempdir()).rglob("0.nii")
+            raise WeightsError(f"/srv/models/7/coarse.onnx: cannot be loaded\nfor {path}")
+
+    with serve(Failing()) as server, caplog.at_level("INFO", "bmenet.serving"):
+        response = server.post(body_of(scan))
+        refused(response, 500, "the server failed")
+    assert "srv" not in response.text
+    assert "failure: WeightsError: /srv/models/7/coarse.onnx: cannot be loaded for the volume\n" in caplog.text
+    assert "test_guard.py" in caplog.text
+    assert tempfile.gettempdir() not in caplog.text
 
 
 def test_the_log_has_one_line_a_request_and_nothing_of_its_content(server, scan, caplog):

@@ -1,16 +1,20 @@
 """One at a time, in order, across processes; a wish to end is heard while waiting."""
 
+import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from bmenet.errors import ConfigError
 from bmenet.serving.jobs import Cancel, Jobs
 from bmenet.serving.refusal import Refusal
+from bmenet.serving.workplace import user_id
 from tests.serving.stand_in import wait_for
 
 HOLDER = """
@@ -119,4 +123,69 @@ def test_processes_take_turns_on_one_device_until_the_holder_is_killed(hold):
 def test_another_device_is_free(hold):
     hold("cuda:0")
     with Jobs("cuda:1", 0).turn(Cancel()), Jobs("cpu", 0).turn(Cancel()):
+        pass
+
+
+@pytest.mark.parametrize(("held", "same"), [("cuda", "tensorrt"), ("tensorrt", "cuda:0"), ("cuda:0", "cuda")])
+def test_a_gpu_is_one_device_by_whatever_name(hold, held, same):
+    hold(held)
+    cancel = Cancel()
+    threading.Timer(0.2, cancel, [Refusal(504, "too long")]).start()
+    with pytest.raises(Refusal, match="too long"), Jobs(same, 0).turn(cancel):
+        pass
+
+
+def _locks(folder):
+    return [path.name for path in Path(folder).rglob("*.lock")]
+
+
+def test_the_lock_lies_in_the_folder_of_the_users_session(temporary):
+    with Jobs("cpu", 0).turn(Cancel()):
+        assert _locks(os.environ["XDG_RUNTIME_DIR"]) == ["bmenet-cpu.lock"]
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("session", ["", "relative", "missing", "open", "link"])
+def test_without_such_a_folder_it_lies_in_one_that_only_the_user_can_enter(temporary, tmp_path, monkeypatch, session):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "relative").mkdir(mode=0o700)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o770)
+    (tmp_path / "link").symlink_to(tmp_path / "relative")
+    jobs = Jobs("cpu", 0)
+    value = session if session in ("", "relative") else str(tmp_path / session)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", value)  # as when a user logs out, while the server runs
+    monkeypatch.setattr("bmenet.serving.jobs._SESSIONS", tmp_path / "none")
+    with jobs.turn(Cancel()):
+        (folder,) = temporary.iterdir()
+        assert _locks(folder) == ["bmenet-cpu.lock"]
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("squatter", ["file", "link", "open", "stranger"])
+def test_a_folder_that_somebody_else_made_is_refused_when_the_server_starts(temporary, tmp_path, monkeypatch, squatter):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "missing"))
+    if squatter == "stranger":
+        monkeypatch.setattr("bmenet.serving.jobs.user_id", lambda: user_id() + 1)
+    folder = temporary / f"bmenet-{user_id() + (squatter == 'stranger')}"
+    if squatter == "file":
+        folder.touch()
+    elif squatter == "link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.mkdir(mode=0o700)
+    if squatter == "open":
+        folder.chmod(0o777)
+    with pytest.raises(ConfigError, match=f"{folder}: expected a folder of this user's own with mode 0700.*remove it"):
+        Jobs("cpu", 0)
+    assert _locks(tmp_path) == []
+
+
+def test_a_lock_file_that_a_stranger_put_in_the_temporary_folder_stops_nobody(temporary, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setattr("bmenet.serving.jobs._SESSIONS", temporary / "none")
+    for name in ("bmenet-cpu.lock", f"bmenet-{user_id()}-cpu.lock"):
+        (temporary / name).mkdir()  # nobody, root neither, can open it as a file
+    with Jobs("cpu", 0).turn(Cancel()):
         pass

@@ -98,6 +98,7 @@ def served(model, tmp_path_factory):
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(REPOSITORY),
         "TMPDIR": str(folder),
+        "XDG_RUNTIME_DIR": str(folder),
         "BMENET_MAX_BODY_MB": "2",
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -137,6 +138,7 @@ def test_version_tells_the_model_so_the_guard_is_there(served, bundle):
     assert told["mlflow"] == mlflow.version.VERSION
     assert (told["model"], told["runtime"], told["device"]) == (bundle.digest, "onnx", "cpu")
     assert told["stages"] == ["coarse"]
+    assert (told["providers"], told["precision"]) == (None, "fp32")
 
 
 def test_the_server_answers_with_the_file_that_the_bundle_makes_here(served, bundle, template, tmp_path):
@@ -196,7 +198,40 @@ def test_the_loaded_model_answers_a_table_as_a_server_does(loaded, server, scan,
     assert {"predictions": rows} == server.post(body).json()
 
 
-@pytest.mark.parametrize("name", ["BMENET_RUNTIME", "BMENET_DEVICE", "BMENET_MAX_WAITING"])
+def _loaded_service(request, monkeypatch, **environment):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return request.getfixturevalue("loaded").unwrap_python_model()._service
+
+
+def test_the_environment_chooses_providers_and_number_format_and_version_tells_them(request, monkeypatch):
+    service = _loaded_service(request, monkeypatch, BMENET_PROVIDERS="tensorrt, cuda,cpu", BMENET_PRECISION="fp16")
+    wanted = {"providers": ["tensorrt", "cuda", "cpu"], "precision": "fp16"}
+    assert service._enhancer.options == {"runtime": "onnx", "device": "auto"} | wanted
+    assert service.info | wanted | {"runtime": "onnx", "device": "tensorrt"} == service.info
+
+
+def test_torch_is_asked_for_no_providers_and_none_are_told(request, monkeypatch):
+    service = _loaded_service(request, monkeypatch, BMENET_RUNTIME="torch", BMENET_PROVIDERS="", BMENET_PRECISION="")
+    assert service._enhancer.options == {"runtime": "torch", "device": "auto"}
+    assert not {"providers", "precision"} & set(service.info)
+
+
+@pytest.mark.parametrize(("name", "value"), [("BMENET_PROVIDERS", "cpu"), ("BMENET_PRECISION", "fp32")])
+def test_torch_with_what_only_onnx_runtime_has_is_refused(request, monkeypatch, name, value):
+    with pytest.raises(ConfigError, match=f"{name}: expected BMENET_RUNTIME onnx with it; got torch"):
+        _loaded_service(request, monkeypatch, BMENET_RUNTIME="torch", **{name: value})
+
+
+@pytest.mark.parametrize("value", ["cuda,,cpu", "cpu,cpu", "CPUExecutionProvider"])
+def test_a_list_of_providers_that_is_none_is_refused(request, monkeypatch, value):
+    with pytest.raises(ConfigError, match="BMENET_PROVIDERS: expected some of tensorrt, cuda, cpu, with commas"):
+        _loaded_service(request, monkeypatch, BMENET_PROVIDERS=value)
+
+
+@pytest.mark.parametrize(
+    "name", ["BMENET_RUNTIME", "BMENET_DEVICE", "BMENET_PROVIDERS", "BMENET_PRECISION", "BMENET_MAX_WAITING"]
+)
 def test_a_model_does_not_load_with_nonsense_in_the_environment(request, monkeypatch, name):
     monkeypatch.setenv(name, "abacus")
     with pytest.raises(ConfigError, match=f"{name}: expected"):

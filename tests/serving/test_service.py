@@ -4,6 +4,7 @@ import gzip
 import os
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 
@@ -11,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.errors import RegistrationError, VolumeError
+from bmenet.errors import RegistrationError, VolumeError, WeightsError
 from bmenet.scan import load_scan, save_scan
 from bmenet.serving import Cancel, Limits, Refusal, Request, Service, service
 from bmenet.serving.workplace import Workplace, user_id
@@ -34,6 +35,17 @@ def make():
 
 def _run(service, nifti, **columns):
     return service.run([Request(nifti, **columns)], Cancel())
+
+
+def _run_within(seconds, service, nifti):
+    """Run a request that is cancelled after some time."""
+    cancel = Cancel()
+    timer = threading.Timer(seconds, cancel, [Refusal(504, "too long")])
+    timer.start()
+    try:
+        return service.run([Request(nifti)], cancel)
+    finally:
+        timer.cancel()
 
 
 def _header(shape, dtype="int16"):
@@ -91,6 +103,22 @@ def test_a_header_that_asks_for_more_than_the_file_can_hold_is_refused(make):
     with pytest.raises(Refusal, match="the volume: truncated") as refusal:
         _run(make(), _header((500, 500, 500)))
     assert refusal.value.status == 422
+
+
+def test_what_is_wrong_with_the_model_is_no_answer_to_a_client(make, scan):
+    with pytest.raises(WeightsError, match=r"/srv/coarse\.onnx"):
+        _run(make(error=WeightsError("/srv/coarse.onnx: damaged")), scan)
+
+
+def test_the_device_that_is_told_is_where_the_networks_run(make):
+    assert make(place="tensorrt").info["device"] == "tensorrt"
+
+
+def test_servers_of_one_gpu_take_turns_whatever_runs_their_networks(make, scan):
+    with make(place="tensorrt").jobs.turn(Cancel()):
+        with pytest.raises(Refusal, match="too long"):
+            _run_within(0.3, make(place="cuda"), scan)
+        assert _run_within(20, make(place="cpu"), scan).volumes
 
 
 @pytest.mark.parametrize("error", [VolumeError("no brain"), RegistrationError("not aligned")])

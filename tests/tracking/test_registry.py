@@ -1,9 +1,13 @@
 """A published model is found by its alias; without one the error says so."""
 
+import os
+
 import pytest
 
 from bmenet.errors import WeightsError
+from bmenet.tracking.place import Place
 from bmenet.tracking.registry import fetch_model
+from bmenet.tracking.registry.access import as_default
 
 
 def test_fetch_model_copies_what_an_alias_stands_for(place, tmp_path, monkeypatch):
@@ -34,3 +38,26 @@ def test_fetch_model_without_a_store_makes_none(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match=message):
         fetch_model("models:/bmenet@champion", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("variable", [None, "sqlite:///theirs.db"])
+@pytest.mark.parametrize("setting", [None, "sqlite:///ours.db"])
+def test_as_default_leaves_mlflow_as_it_was(place, monkeypatch, variable, setting):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # what mlflow sets is taken back
+    mlflow.set_tracking_uri(setting)
+    if variable is None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    else:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
+    before = mlflow.get_tracking_uri()
+    for uri in (place.uri, before):
+        with as_default(Place(place.folder, uri)):
+            assert mlflow.get_tracking_uri() == os.environ["MLFLOW_TRACKING_URI"] == uri
+        assert mlflow.get_tracking_uri() == before
+        assert os.environ.get("MLFLOW_TRACKING_URI") == variable
+    if setting is None:  # and it goes on to heed the variable
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///later.db")
+        assert mlflow.get_tracking_uri() == "sqlite:///later.db"
+    mlflow.set_tracking_uri(None)

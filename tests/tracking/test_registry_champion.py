@@ -187,3 +187,19 @@ def test_a_spoilt_history_does_not_stop_a_promotion(registry):
     promote(registry, 2)
     assert _champion(registry) == 2
     assert rollback(registry).after.version == 1
+
+
+def test_the_description_of_a_version_is_the_last_decision_about_it_cut_to_what_fits(registry):
+    first, second = publish(registry, "first"), publish(registry, "second")
+    settle(registry, _record(first, None))
+    told = _record(second, first, is_promoted=False, reason="worse")
+    settle(registry, told)
+
+    def description(number):
+        return registry.client.get_model_version("bmenet", number).description
+
+    assert description("1").startswith("promoted by gate, 20")
+    assert description("2") == f"kept by gate, {told.time[:10]}: worse; and so on"
+    promote(registry, 2, "long " * 2000)
+    assert description("2").startswith("promoted by hand, 20")
+    assert len(description("2")) == 5000  # PostgreSQL refuses more

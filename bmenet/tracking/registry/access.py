@@ -62,11 +62,14 @@ def as_default(place: Place) -> Iterator[None]:
     load_mlflow()
     import mlflow
 
-    before = os.environ.get(URI_VARIABLE)
+    before = os.environ.pop(URI_VARIABLE, None)  # mlflow writes it; without it mlflow tells what itself was told
+    told = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     try:
-        mlflow.set_tracking_uri(place.uri)  # writes the variable as well
+        os.environ[URI_VARIABLE] = place.uri
+        mlflow.set_tracking_uri(place.uri)
         yield
     finally:
+        mlflow.set_tracking_uri(told)  # type: ignore[arg-type]  # None, as mlflow itself does it: nothing told
         if before is None:
             os.environ.pop(URI_VARIABLE, None)
         else:

@@ -10,6 +10,8 @@ from bmenet.tracking.registry.registry import Registry
 from bmenet.tracking.registry.version import CHAMPION, DECISIONS_TAG, MODEL_NAME, Version
 
 _MAX_TAG_LENGTH = 90_000
+_MAX_DESCRIPTION_LENGTH = 5_000
+"""What MLflow's databases have room for; PostgreSQL refuses more."""
 _NO_REASON = "by hand, no reason given"
 
 
@@ -79,6 +81,9 @@ def _carry_out(registry: Registry, record: Record) -> None:
     about = registry.require(record.candidate.version)
     for key, value in _decision_tags(record, about).items():
         registry.client.set_model_version_tag(MODEL_NAME, str(about.number), key, value)
+    told = f"{record.outcome} by {record.by}, {record.time[:10]}: {'; '.join(record.reasons)}"
+    # MLflow's page of the version opens with it.
+    registry.client.update_model_version(MODEL_NAME, str(about.number), told[:_MAX_DESCRIPTION_LENGTH])
 
 
 def _decision_tags(record: Record, about: Version) -> dict[str, str]:

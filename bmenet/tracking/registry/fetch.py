@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bmenet.bundle import MANIFEST_FILE, Bundle, open_bundle
+from bmenet.bundle.find import find_bundle
 from bmenet.errors import TrackingError, WeightsError
 from bmenet.tracking.place import URI_VARIABLE, Place
 from bmenet.tracking.registry.access import as_default
@@ -58,10 +59,10 @@ def fetch_bundle(version: int) -> Iterator[Bundle]:
             found = fetch_model(uri, Path(temporary))
         except WeightsError as error:
             raise TrackingError(str(error)) from error
-        folders = [path.parent for path in (*found.glob(MANIFEST_FILE), *found.glob(f"artifacts/*/{MANIFEST_FILE}"))]
-        if not folders:
+        folder = find_bundle(found)
+        if folder is None:
             raise WeightsError(f"{uri}: expected a bundle with {MANIFEST_FILE}; got none; publish it again")
-        yield open_bundle(folders[0])
+        yield open_bundle(folder)
 
 
 def require_store(place: Place, asked: str) -> None:

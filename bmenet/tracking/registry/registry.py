@@ -127,7 +127,8 @@ class Registry:
         versions = {version.number: version for version in self.versions()}
         if not versions:
             raise WeightsError(
-                f"{MODEL_NAME}: expected a published model; the registry holds none; run `dvc repro publish`"
+                f"{MODEL_NAME}: expected a published model; the registry holds none; run"
+                " `dvc repro --force --single-item publish`"
             )
         if number not in versions:
             raise WeightsError(

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from bmenet import __version__
-from bmenet.bundle import MANIFEST_FILE, Bundle, Manifest, open_bundle
-from bmenet.bundle.manifest import File, FineSettings
+from bmenet.bundle import MANIFEST_FILE, Bundle, Graph, Manifest, open_bundle
+from bmenet.bundle.manifest import SIGNATURES, File, FineSettings, Tensor
 from bmenet.config import load_config
 from bmenet.files import sha256, write_json, write_text
 from bmenet.grid import standard_grid
+from bmenet.models.slab import input_channels
 from bmenet.tracking.place import Place
 from bmenet.tracking.registry import Registry, Version
 from bmenet.tracking.store import Store
@@ -38,6 +39,22 @@ def make_bundle(
     """Write a bundle of one file; another content makes it another bundle."""
     config = load_config()
     write_text(folder / "weights" / "coarse" / "model.safetensors", content)
+    spec = {"config": config.coarse.model_dump(mode="json"), "spacing_mm": spacing_mm}
+    write_json(folder / "weights" / "coarse" / "model.json", spec)
+    names = {"coarse": (("slab",), ("restored",))} | (SIGNATURES if has_fine else {})
+    if has_fine:
+        names["denoiser"] = (names["denoiser"][0], ("steered",))
+        write_json(folder / "weights/fine/model.json", {"reference_variance": None, "max_timestep": 400})
+        write_json(folder / "weights/prior/model.json", {"diffusion": config.diffusion.model_dump(mode="json")})
+        write_json(folder / "weights/autoencoder/model.json", {"scale": [1.0], "shift": [0.0]})
+    graphs = {}
+    for name, (inputs, outputs) in names.items():
+        write_text(folder / "graphs" / f"{name}.onnx", name)
+        channels = input_channels(config.coarse.context_slices)
+        tensors = [
+            [Tensor(name=one, shape=[1, channels], dtype="float32") for one in ones] for ones in (inputs, outputs)
+        ]
+        graphs[name] = Graph(path=f"graphs/{name}.onnx", inputs=tensors[0], outputs=tensors[1])
     files = {
         path.relative_to(folder).as_posix(): File(bytes=path.stat().st_size, sha256=sha256(path))
         for path in folder.rglob("*")
@@ -59,7 +76,7 @@ def make_bundle(
         opset=20,
         coarse=config.coarse,
         fine=fine if has_fine else None,
-        graphs={},
+        graphs={"fp32": graphs},
         files=files,
         lineage={
             "git.commit": "0" * 40,

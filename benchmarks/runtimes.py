@@ -10,7 +10,7 @@ import resource
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -22,7 +22,7 @@ from bmenet.bundle.manifest import Precision
 from bmenet.export.parity import noisy_head
 from bmenet.inference import Enhancer
 from bmenet.inference.providers import Provider, why_not
-from bmenet.inference.torch_networks import load_networks
+from bmenet.inference.torch_networks import TorchNetworks
 from bmenet.models.precision import fastest_dtype
 
 
@@ -118,7 +118,7 @@ def _load(variant: Variant, bundle: Bundle) -> Enhancer:
     if variant.precision == "fp32":
         enhancer = replace(enhancer, config=enhancer.config.model_copy(update={"precision": "fp32"}))
     if enhancer.fine is not None:
-        networks = load_networks(bundle.weights, enhancer.device, dtype)[0]
+        networks = replace(cast(TorchNetworks, enhancer.fine.networks), dtype=dtype)
         enhancer = replace(enhancer, fine=replace(enhancer.fine, networks=networks))
     if variant.is_compiled:
         enhancer.network.compile(dynamic=False)

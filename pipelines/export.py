@@ -2,12 +2,11 @@
 
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
-from bmenet.export.lineage import bundle_lineage
+from bmenet.export.lineage import bundle_inputs, bundle_lineage
 from bmenet.export.run import export
 from bmenet.export.tensorrt import build_engines, skipped
 from bmenet.files import write_json, write_text
 from bmenet.layout import Layout
-from bmenet.models.fine_weights import KINDS
 from bmenet.progress import console
 from bmenet.tracking import track_stage
 
@@ -15,10 +14,8 @@ from bmenet.tracking import track_stage
 def main() -> None:
     """Export, compare, and write down how far the graphs are from torch."""
     config, layout = load_config(), Layout()
-    weights = [layout.weights(kind) for kind in ("coarse", *KINDS)]
-    data = [layout.registered, layout.degraded_folder, layout.split]
-    with track_stage(config, "export", [*data, *weights]) as run, console.status("export") as status:
-        lineage = bundle_lineage(config, [*data, *weights])
+    with track_stage(config, "export", bundle_inputs(layout)) as run, console.status("export") as status:
+        lineage = bundle_lineage(config, layout)
         exported = export(layout.weights_folder, layout.bundle, config, lineage, status.update)
         engines = skipped()
         metrics = exported.metrics() | {"tensorrt": engines or "built"}

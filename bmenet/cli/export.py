@@ -40,7 +40,6 @@ def export(
         from bmenet.export.run import export as write
         from bmenet.export.tensorrt import build_engines, skipped
         from bmenet.layout import Layout
-        from bmenet.models.fine_weights import KINDS
         from bmenet.progress import console
 
         layout = Layout()
@@ -55,9 +54,8 @@ def export(
                 typer.echo(f"{name}: {took:.1f} s", err=True)
         else:
             config = load_config()
-            weights = [layout.weights(kind) for kind in ("coarse", *KINDS)]
             with console.status("export") as status:
-                lineage = bundle_lineage(config, [layout.registered, layout.degraded_folder, layout.split, *weights])
+                lineage = bundle_lineage(config, layout)
                 exported = write(layout.weights_folder, folder, config, lineage, status.update)
             _print(exported.parity)
             typer.echo(f"{exported.bundle.total_bytes / 1e6:.0f} MB, {exported.bundle.digest[:12]}", err=True)

@@ -73,7 +73,7 @@ def _convolution_backward(
 ) -> tuple[Tensor, None, None]:
     """Return the gradient at the input: the transposed convolution; weights are frozen and need none."""
     if is_transposed:
-        raise NotImplementedError("expected a decoder without transposed convolutions; got one that has them")
+        raise TypeError("expected a decoder without transposed convolutions; got one that has them")
     lost = [
         features.shape[2 + axis] - (extent - 1) * step + 2 * pad - spread * (kernel - 1) - 1
         for axis, (extent, step, pad, spread, kernel) in enumerate(

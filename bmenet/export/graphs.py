@@ -13,11 +13,8 @@ from bmenet.export.gradient import guidance_graph
 from bmenet.export.norm import use_axis_norms
 from bmenet.grid import Grid
 from bmenet.inference.torch_networks import TorchNetworks
-from bmenet.models.autoencoder import LatentAutoencoder
-from bmenet.models.covariate_encoder import CovariateEncoder
 from bmenet.models.slab import PLANE_AXES, input_channels
 
-FINE_GRAPHS = ("encoder", "edge_encoder", "covariates", "denoiser", "decoder", "guidance")
 _TRACED_BATCH = 2
 """Of slices; a batch of one would be taken for a constant."""
 
@@ -53,11 +50,7 @@ def coarse_graphs(network: nn.Module, config: CoarseConfig, grid: Grid) -> dict[
         example = torch.zeros(_TRACED_BATCH, channels, *shape)
         return GraphPlan(network, {"slab": example}, ["restored"], {"slab": {0: batch, **free}})
 
-    shapes = {
-        plane: tuple(extent for axis, extent in enumerate(grid.shape) if axis != normal)
-        for plane, normal in PLANE_AXES.items()
-        if plane in config.planes
-    }
+    shapes = {plane: shape for plane, shape in slice_shapes(grid.shape).items() if plane in config.planes}
     multiple = getattr(network, "multiple", 1)
     is_whole = all(extent % multiple == 0 for shape in shapes.values() for extent in shape)
     if config.arch == "unet" and is_whole and len(set(shapes.values())) > 1:
@@ -66,8 +59,16 @@ def coarse_graphs(network: nn.Module, config: CoarseConfig, grid: Grid) -> dict[
     return {f"coarse_{plane}": plan(shape, {}) for plane, shape in shapes.items()}
 
 
+def slice_shapes(grid_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Return plane to height and width of its slices."""
+    return {
+        plane: tuple(extent for axis, extent in enumerate(grid_shape) if axis != normal)
+        for plane, normal in PLANE_AXES.items()
+    }
+
+
 def fine_graphs(networks: TorchNetworks, grid: Grid, window: int) -> dict[str, GraphPlan]:
-    """Return the second stage's graphs, in the order of `FINE_GRAPHS`; every shape is fixed.
+    """Return the second stage's graphs, those of `SIGNATURES`; every shape is fixed.
 
     Parameters
     ----------
@@ -77,10 +78,9 @@ def fine_graphs(networks: TorchNetworks, grid: Grid, window: int) -> dict[str, G
     window : int
         Of the constraint's local NCC.
     """
-    for network in (networks.autoencoder, networks.edge_autoencoder, networks.covariate_encoder):
+    autoencoder, edge_autoencoder, encoder = networks.autoencoder, networks.edge_autoencoder, networks.covariate_encoder
+    for network in (autoencoder, edge_autoencoder, encoder, networks.denoiser, networks.control):
         use_axis_norms(network)
-    use_axis_norms(networks.denoiser)
-    use_axis_norms(networks.control)
     volume = torch.zeros(1, 1, *grid.shape)
     latent = torch.zeros(1, *_latent_shape(networks, volume))
     noisy = {
@@ -92,44 +92,26 @@ def fine_graphs(networks: TorchNetworks, grid: Grid, window: int) -> dict[str, G
     is_anchored = networks.control.reference_variance is not None
     # Inputs must be tensors of their own: tracing takes one object given twice for one input.
     guided = {"latent": latent, "base": volume.clone(), "gain": torch.tensor(1.0), "reference": volume}
-    guidance = guidance_graph(networks.autoencoder, window, tuple(guided.values()))
+    guidance = guidance_graph(autoencoder, window, tuple(guided.values()))
     return {
-        "encoder": GraphPlan(_Encoder(networks.autoencoder), {"volume": volume}, ["latent"]),
-        "edge_encoder": GraphPlan(_Encoder(networks.edge_autoencoder), {"edges": volume}, ["latent"]),
-        "covariates": GraphPlan(_Covariates(networks.covariate_encoder), {"volume": volume}, ["covariates"]),
+        "encoder": GraphPlan(_Method(autoencoder, "encode"), {"volume": volume}, ["latent"]),
+        "edge_encoder": GraphPlan(_Method(edge_autoencoder, "encode"), {"edges": volume}, ["latent"]),
+        "covariates": GraphPlan(_Method(encoder, "encode"), {"volume": volume}, ["covariates"]),
         "denoiser": GraphPlan(_Noises(networks), noisy, ["steered", "noise"] if is_anchored else ["steered"]),
-        "decoder": GraphPlan(_Decoder(networks.autoencoder), {"latent": latent}, ["volume"]),
+        "decoder": GraphPlan(_Method(autoencoder, "decode"), {"latent": latent}, ["volume"]),
         "guidance": GraphPlan(guidance, guided, ["gradient"]),
     }
 
 
-class _Encoder(nn.Module):
-    """E or E_edge."""
+class _Method(nn.Module):
+    """A method of a network, float32 out: E, E_edge, D, or the covariate encoder with its block averages."""
 
-    def __init__(self, autoencoder: LatentAutoencoder) -> None:
+    def __init__(self, network: nn.Module, name: str) -> None:
         super().__init__()
-        self.autoencoder = autoencoder
+        self.network, self.name = network, name
 
-    def forward(self, volume: Tensor) -> Tensor:
-        return self.autoencoder.encode(volume).float()
-
-
-class _Decoder(_Encoder):
-    """D."""
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return self.autoencoder.decode(latent).float()
-
-
-class _Covariates(nn.Module):
-    """The covariate encoder, block averages included."""
-
-    def __init__(self, encoder: CovariateEncoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, volume: Tensor) -> Tensor:
-        return self.encoder.encode(volume).float()
+    def forward(self, tensor: Tensor) -> Tensor:
+        return getattr(self.network, self.name)(tensor).float()
 
 
 class _Noises(nn.Module):

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from bmenet.grid import standard_grid
 from bmenet.inference.enhancer import Enhancer
 from bmenet.inference.fine_networks import FineNetworks
 from bmenet.inference.latent import edge_map
-from bmenet.inference.torch_networks import load_networks
+from bmenet.inference.torch_networks import TorchNetworks
 from bmenet.models.slab import PLANE_AXES, input_channels
 from bmenet.seeding import generator
 from bmenet.template import load_template
@@ -82,14 +83,16 @@ def measure_parity(
     """
     head = noisy_head(bundle)
     exact = _exact(bundle)
+    stage: Literal["coarse", "fine"] = "fine" if bundle.has_fine else "coarse"
+    others = {
+        precision: Enhancer.from_bundle(bundle, stage, "onnx", "cpu", precision=precision) for precision in precisions
+    }
     found = []
-    for precision in precisions:
-        other = Enhancer.from_bundle(
-            bundle, "fine" if bundle.has_fine else "coarse", "onnx", "cpu", precision=precision
-        )
-        for graph, run in _comparisons(bundle.manifest.fine, exact, head):
+    for graph, run in _comparisons(bundle.manifest.fine, exact, head):
+        expected, torch_seconds = run(exact)
+        for precision, other in others.items():
             tell(f"{graph} {precision}")
-            (expected, torch_seconds), (got, onnx_seconds) = run(exact), run(other)
+            got, onnx_seconds = run(other)
             largest = float(np.abs(expected).max()) or 1.0
             differences = np.abs(got.astype(np.float64) - expected)
             kind = "end to end" if graph.endswith("end to end") else graph if graph == "guidance" else "graph"
@@ -104,7 +107,7 @@ def measure_parity(
                     onnx_seconds,
                 )
             )
-    return found
+    return sorted(found, key=lambda row: precisions.index(row.precision))
 
 
 Run = Callable[[Enhancer], tuple[np.ndarray, float]]
@@ -183,7 +186,7 @@ def _exact(bundle: Bundle) -> Enhancer:
         return enhancer
     fine = enhancer.with_fine(bundle.weights, bundle.manifest.fine.sampling)
     assert fine.fine is not None
-    networks = load_networks(bundle.weights, dtype=torch.float32)[0]
+    networks = replace(cast(TorchNetworks, fine.fine.networks), dtype=torch.float32)
     return replace(fine, fine=replace(fine.fine, networks=networks))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bmenet.bundle import Bundle, open_bundle
+from bmenet.bundle import Bundle
 from bmenet.config import Config
 from bmenet.errors import WeightsError
 from bmenet.export.parity import Parity, measure_parity
@@ -87,5 +87,6 @@ def export(
                 " written: export with the versions in constraints.txt"
             )
 
-    write_bundle(weights, folder, config.export, config.sampling, lineage, lambda name: tell(f"write {name}"), check)
-    return Exported(open_bundle(folder), parity)
+    sections = config.export, config.sampling
+    bundle = write_bundle(weights, folder, *sections, lineage, lambda name: tell(f"write {name}"), check)
+    return Exported(bundle, parity)

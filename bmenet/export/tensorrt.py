@@ -9,9 +9,9 @@ from torch import Tensor
 from bmenet.bundle import Bundle
 from bmenet.bundle.manifest import Graph, Precision
 from bmenet.errors import BMENetError
+from bmenet.export.graphs import slice_shapes
 from bmenet.inference.onnx_session import open_sessions
 from bmenet.inference.providers import why_not
-from bmenet.models.slab import PLANE_AXES
 
 _SLICES = 8
 """Batch of slices that a volume is restored in: engines have fixed shapes."""
@@ -60,12 +60,9 @@ def example_inputs(graph: Graph, grid_shape: tuple[int, int, int]) -> list[dict[
         return [{tensor.name: _zeros(tensor.shape, tensor.dtype) for tensor in graph.inputs}]
     (slab,) = graph.inputs
     fixed = [extent if isinstance(extent, int) else None for extent in slab.shape[2:]]
-    planes = {
-        tuple(extent for axis, extent in enumerate(grid_shape) if axis != normal) for normal in PLANE_AXES.values()
-    }
     return [
         {slab.name: _zeros([_SLICES, slab.shape[1], *shape], slab.dtype)}
-        for shape in sorted(planes)
+        for shape in sorted(set(slice_shapes(grid_shape).values()))
         if all(extent in (None, here) for extent, here in zip(fixed, shape, strict=True))
     ]
 

@@ -1,6 +1,7 @@
 """Write a bundle: graphs, weights and settings, in one folder that is there whole or not at all."""
 
 import glob
+import json
 import os
 import shutil
 import uuid
@@ -22,7 +23,7 @@ from bmenet.export.half import half_precision
 from bmenet.export.onnx_file import describe_graph, write_graph
 from bmenet.files import sha256, write_text
 from bmenet.grid import standard_grid
-from bmenet.inference.fine import FineNet
+from bmenet.inference.onnx_networks import fine_net
 from bmenet.inference.torch_networks import load_networks
 from bmenet.models.coarse_weights import load_coarse
 from bmenet.models.fine_weights import KINDS
@@ -39,7 +40,7 @@ def write_bundle(
     lineage: dict[str, str],
     tell: Tell = lambda _: None,
     check: Callable[[Bundle], None] = lambda _: None,
-) -> None:
+) -> Bundle:
     """Export the networks of a weights folder as a bundle; one that stands there is replaced when the new one is good.
 
     Parameters
@@ -58,6 +59,11 @@ def write_bundle(
     check : callable, optional
         Given the new bundle before it takes its place; may raise, and the old one stays.
 
+    Returns
+    -------
+    Bundle
+        In its place, checked.
+
     Raises
     ------
     WeightsError
@@ -68,7 +74,7 @@ def write_bundle(
     folder = folder.resolve()
     _require_bundle_or_nothing(folder)
     coarse, spec = load_coarse(weights / "coarse")
-    coarse_config = CoarseConfig.model_validate(spec["config"], strict=False)
+    coarse_config = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
     grid = standard_grid(spec["spacing_mm"])
     kinds = ["coarse"]
     plans = coarse_graphs(coarse.requires_grad_(False), coarse_config, grid)
@@ -77,15 +83,15 @@ def write_bundle(
         kinds += KINDS
         networks, specs = load_networks(weights, dtype=torch.float32)
         fine = _fine_settings(specs, sampling)
-        FineNet.from_folder(weights).check(sampling)
+        fine_net(networks, fine, spec["spacing_mm"]).check(sampling)
         plans |= fine_graphs(networks, grid, sampling.guidance.window)
-    with _new_folder(folder) as bundle:
-        graphs = {precision: _write_graphs(plans, bundle, precision, config.opset, tell) for precision in _all(config)}
+    with _new_folder(folder) as new:
+        graphs = {precision: _write_graphs(plans, new, precision, config.opset, tell) for precision in _all(config)}
         for kind in kinds:
-            (bundle / "weights" / kind).mkdir(parents=True)
+            (new / "weights" / kind).mkdir(parents=True)
             for name in (WEIGHTS_FILE, SPEC_FILE):
-                shutil.copyfile(weights / kind / name, bundle / "weights" / kind / name)
-        files = {path.relative_to(bundle).as_posix(): path for path in sorted(bundle.rglob("*")) if path.is_file()}
+                shutil.copyfile(weights / kind / name, new / "weights" / kind / name)
+        files = {path.relative_to(new).as_posix(): path for path in sorted(new.rglob("*")) if path.is_file()}
         manifest = Manifest(
             format_version=1,
             bmenet=__version__,
@@ -98,8 +104,10 @@ def write_bundle(
             files={name: File(bytes=path.stat().st_size, sha256=sha256(path)) for name, path in files.items()},
             lineage=lineage | {f"weights.{kind}": sha256(weights / kind / SPEC_FILE) for kind in kinds},
         )
-        write_text(bundle / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
-        check(open_bundle(bundle))
+        write_text(new / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+        bundle = open_bundle(new)
+        check(bundle)
+    return replace(bundle, folder=folder)
 
 
 def _all(config: ExportConfig) -> list[Precision]:

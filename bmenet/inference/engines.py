@@ -5,7 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from bmenet.inference.providers import gpu_names
+from bmenet.inference.providers import TENSORRT_LIBRARY, gpu_names
 
 CACHE_VARIABLE = "BMENET_CACHE"
 
@@ -43,6 +43,6 @@ def _tensorrt_version() -> str:
     import ctypes
 
     try:
-        return str(ctypes.CDLL("libnvinfer.so.10").getInferLibVersion())
+        return str(ctypes.CDLL(TENSORRT_LIBRARY).getInferLibVersion())
     except (OSError, AttributeError):
         return "none"

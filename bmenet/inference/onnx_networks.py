@@ -9,6 +9,7 @@ from bmenet.bundle.manifest import FineSettings
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.errors import ConfigError, WeightsError
 from bmenet.inference.fine import FineNet
+from bmenet.inference.fine_networks import FineNetworks
 from bmenet.inference.onnx_session import Sessions
 
 
@@ -102,12 +103,13 @@ class OnnxNetworks:
         return self.sessions.run("guidance", feed)[0]
 
 
+def fine_net(networks: FineNetworks, settings: FineSettings, spacing_mm: int) -> FineNet:
+    """Return the second stage as a bundle's settings describe it, whoever runs its networks."""
+    schedule = NoiseSchedule(settings.diffusion)
+    return FineNet(networks, schedule, settings.reference_variance, settings.max_timestep, spacing_mm)
+
+
 def onnx_fine_net(sessions: Sessions, settings: FineSettings) -> FineNet:
     """Return the second stage with ONNX Runtime's networks."""
-    return FineNet(
-        OnnxNetworks(sessions, settings.sampling.guidance.window),
-        NoiseSchedule(settings.diffusion),
-        settings.reference_variance,
-        settings.max_timestep,
-        sessions.bundle.manifest.spacing_mm,
-    )
+    networks = OnnxNetworks(sessions, settings.sampling.guidance.window)
+    return fine_net(networks, settings, sessions.bundle.manifest.spacing_mm)

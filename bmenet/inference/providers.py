@@ -17,6 +17,9 @@ PROVIDERS: dict[Provider, str] = {
 """Name to ONNX Runtime's name."""
 
 
+TENSORRT_LIBRARY = "libnvinfer.so.10"
+
+
 def choose_providers(wanted: Sequence[str]) -> list[Provider]:
     """Return, of the providers in the order they are wanted, those that work here.
 
@@ -47,8 +50,8 @@ def why_not(provider: Provider) -> str | None:
         return "this onnxruntime was built without it; install onnxruntime-gpu"
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # from the packages that torch brings, where there are any
-    if provider == "tensorrt" and not _loads("libnvinfer.so.10"):
-        return "TensorRT's libraries (libnvinfer.so.10) were not found; install TensorRT 10"
+    if provider == "tensorrt" and not _loads(TENSORRT_LIBRARY):
+        return f"TensorRT's libraries ({TENSORRT_LIBRARY}) were not found; install TensorRT 10"
     return None
 
 

@@ -72,9 +72,9 @@ class Registry:
         """Return champions and decisions, with what happened outside of this package taken in."""
         with answering():
             _, tags = self._registered()
-        champion = self.champion()
-        number = champion.number if champion else None
-        return History.parse(tags.get(HISTORY_TAG)).seeing(number, {version.number for version in self.versions()})
+        versions = self.versions()
+        champion = next((version.number for version in versions if version.is_champion), None)
+        return History.parse(tags.get(HISTORY_TAG)).seeing(champion, {version.number for version in versions})
 
     def register(self, bundle: Bundle, model_file: Path, run_id: str, tags: Mapping[str, str]) -> Version:
         """Register a bundle as the newest version, the challenger; of a bundle that is there already, that version.

@@ -110,6 +110,10 @@ class Layout:
         """Return the resumable training state of a network; not a pipeline output."""
         return self.weights_folder / "checkpoints" / name
 
+    def study(self, name: str) -> Path:
+        """Return the folder of a study, its journal and pictures; not a pipeline output, so that it goes on."""
+        return self.root / "data" / "tune" / name
+
     def evaluated(self, subject: str, code: str, method: str) -> Path:
         """Return the kept result of a method on a case; not a pipeline output, so that it outlives a repeated stage."""
         return self.root / "data" / "evaluated" / f"{subject}_code-{code}_method-{method}.npz"

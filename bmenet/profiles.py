@@ -1,13 +1,17 @@
 """Profiles: complete parameter files in ``params/``, one of which is copied to params.yaml."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bmenet.config import PARAMS_FILE, Config, flatten, load_config
+import yaml
+
+from bmenet.config import PARAMS_FILE, Config, flatten, load_config, parse_config
+from bmenet.config.edit import edit_values
 from bmenet.errors import ConfigError
-from bmenet.files import atomic_path
+from bmenet.files import atomic_path, write_text
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,37 @@ class Profiles:
                 _copy(self.params, backup)
         _copy(profile, self.params)
         return backup
+
+    def apply(self, values: Mapping[str, Any]) -> list[Change]:
+        """Replace values in params.yaml, key by key; comments and layout stay. Nothing to change writes nothing.
+
+        Parameters
+        ----------
+        values : mapping
+            Dotted key to value, as `edit_values` takes them.
+
+        Returns
+        -------
+        list of Change
+            What is different now.
+
+        Raises
+        ------
+        ConfigError
+            If params.yaml cannot be read as a configuration, a key cannot be replaced, or the values do not fit, alone
+            or together: then nothing is written.
+        """
+        before = load_config(self.params)
+        text = self.params.read_bytes().decode("utf-8")
+        try:
+            edited = edit_values(text, values)
+        except ConfigError as error:
+            raise ConfigError(f"{self.params}: {error}") from error
+        if edited == text:
+            return []
+        after = parse_config(yaml.safe_load(edited), where=str(self.params))
+        write_text(self.params, edited)
+        return _difference(before, after)
 
     def _describe_edits(self) -> str:
         """Name the edited keys on one line."""

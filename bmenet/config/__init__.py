@@ -26,7 +26,7 @@ from bmenet.config.fine import (
     StepsConfig,
     TrainingConfig,
 )
-from bmenet.config.load import PARAMS_FILE, flatten, load_config, parse_config
+from bmenet.config.load import PARAMS_FILE, flatten, load_config, parse_config, with_values
 from bmenet.config.sections import (
     CoarseConfig,
     Config,
@@ -36,6 +36,7 @@ from bmenet.config.sections import (
     RegistrationConfig,
     SplitConfig,
 )
+from bmenet.config.tune import SearchRange, TuneConfig
 
 __all__ = [
     "PARAMS_FILE",
@@ -61,12 +62,15 @@ __all__ = [
     "Range",
     "RegistrationConfig",
     "SamplingConfig",
+    "SearchRange",
     "Section",
     "Severity",
     "SplitConfig",
     "StepsConfig",
     "TrainingConfig",
+    "TuneConfig",
     "flatten",
     "load_config",
     "parse_config",
+    "with_values",
 ]

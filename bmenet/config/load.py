@@ -1,7 +1,7 @@
 """Read params.yaml into a validated `Config`, or stop with the key that is wrong."""
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,26 @@ def parse_config(raw: Any, where: str = "params") -> Config:
         if not isinstance(error, ValidationError):
             raise ConfigError(f"{where}: expected plain YAML values; {error}") from error
         raise ConfigError("; ".join(f"{where}: {_explain(item)}" for item in error.errors())) from error
+
+
+def with_values(config: Config, values: Mapping[str, Any], where: str = "params") -> Config:
+    """Return the configuration with other values under dotted keys, validated as a whole.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such key, or the values do not fit, alone or together.
+    """
+    raw = config.model_dump(mode="json")
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        section = raw
+        for part in sections:
+            section = section.get(part, {}) if isinstance(section, dict) else {}
+        if not isinstance(section, dict) or name not in section:
+            raise ConfigError(f"{where}: {key}: unknown key; remove it or correct its spelling")
+        section[name] = value
+    return parse_config(raw, where)
 
 
 def _explain(item: Any) -> str:

@@ -28,6 +28,7 @@ from bmenet.config.fine import (
     SamplingConfig,
     TrainingConfig,
 )
+from bmenet.config.tune import TuneConfig
 
 
 class GridConfig(Section):
@@ -194,6 +195,7 @@ class Config(Section):
     evaluate: EvaluateConfig
     export: ExportConfig
     publish: PublishConfig
+    tune: TuneConfig
     tracking: TrackingConfig
 
     @model_validator(mode="after")
@@ -202,6 +204,8 @@ class Config(Section):
             raise ValueError(f"evaluate.codes: expected 000 or codes of degradation.codes; got {missing} too")
         if missing := sorted(set(self.publish.codes) - {CLEAN_CODE, *self.degradation.codes}):
             raise ValueError(f"publish.codes: expected 000 or codes of degradation.codes; got {missing} too")
+        if missing := sorted(set(self.tune.codes) - {CLEAN_CODE, *self.degradation.codes}):
+            raise ValueError(f"tune.codes: expected 000 or codes of degradation.codes; got {missing} too")
         timesteps, trained, sampling = self.diffusion.timesteps, self.fine.max_timestep, self.sampling
         if trained >= timesteps:
             raise ValueError(f"fine.max_timestep: expected less than diffusion.timesteps ({timesteps}); got {trained}")

@@ -1,6 +1,6 @@
-"""Experiment tracking: a parent run per pipeline execution, a child run per stage; the only folder importing mlflow."""
+"""Experiment tracking: a run per pipeline execution, stages under it, trials under a study; only here is mlflow."""
 
-from bmenet.tracking.run import NullLogger, RunLogger, track_stage
+from bmenet.tracking.run import NullLogger, RunLogger, TrialRun, start_trial, track_stage
 from bmenet.tracking.sender import sync
 
-__all__ = ["NullLogger", "RunLogger", "sync", "track_stage"]
+__all__ = ["NullLogger", "RunLogger", "TrialRun", "start_trial", "sync", "track_stage"]

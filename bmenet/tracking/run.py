@@ -4,8 +4,9 @@ import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.markup import escape
 
@@ -20,6 +21,7 @@ from bmenet.tracking.system import SystemSampler
 
 _MAX_PARAM_LENGTH = 500
 _TERMINATED = 128 + signal.SIGTERM
+_STUDY_STAGE = "tune"
 
 
 class NullLogger:
@@ -109,9 +111,67 @@ class RunLogger(NullLogger):
         return step is None or step > self._last_steps.get(key, -1)
 
 
+class TrialRun(RunLogger):
+    """Write the records of one trial of a study to a spool of its own; the study's sender takes them from there.
+
+    Parameters
+    ----------
+    spool : Spool
+        The trial, not on disk yet.
+    start : mapping of str to Any
+        Fields of the start record.
+    """
+
+    def __init__(self, spool: Spool, start: Mapping[str, Any]) -> None:
+        super().__init__(spool)
+        with self._forgiving():
+            spool.own()
+        self.record("start", **start)
+
+    def end(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        """End the run; nothing can be recorded after that."""
+        self.record("end", status=status, ended=now_ms())
+        with self._forgiving():
+            self._spool.release()
+
+
+def start_trial(
+    config: Config, parent: str, name: str, tags: Mapping[str, str], run_key: str | None = None
+) -> TrialRun:
+    """Start a run nested under the run of a study; the caller ends it.
+
+    It only writes: the process that holds the run of the study (`track_stage` with ``run_key=parent``) sends it, while
+    it goes on and after its end, and marks it as KILLED if this process dies. Nothing here imports mlflow.
+
+    Parameters
+    ----------
+    config : Config
+        All of params.yaml; of it the run gets the profile only.
+    parent : str
+        The `run_key` of the study.
+    name : str
+        Name of the run, such as ``trial 12``.
+    tags : mapping of str to str
+        Labels of the run.
+    run_key : str, optional
+        Names the run: trials started with the same key are one run.
+
+    Returns
+    -------
+    TrialRun
+        The logger of the trial.
+    """
+    spool = Spool.planned(Place.of_workspace().spool, _STUDY_STAGE, config.tracking.experiment, None, run_key, parent)
+    return TrialRun(spool, {"name": name, "tags": {"profile": config.profile, **_code_tags(), **tags}})
+
+
 @contextmanager
 def track_stage(
-    config: Config, stage: str, inputs: Iterable[Path | str] = (), resume_key: str | None = None
+    config: Config,
+    stage: str,
+    inputs: Iterable[Path | str] = (),
+    resume_key: str | None = None,
+    run_key: str | None = None,
 ) -> Iterator[NullLogger]:
     """Track the block as one run of `stage`, under the parent run of this pipeline execution.
 
@@ -130,6 +190,9 @@ def track_stage(
     resume_key : str, optional
         Says which training this is, such as a hash of what determines it: an unfinished run of the stage with the
         same key goes on, instead of a new one.
+    run_key : str, optional
+        Names the run, without quotation marks: processes that give the same key, on several machines too, write one
+        run. Trials are nested under it by this key, and sent from here.
 
     Yields
     ------
@@ -141,7 +204,7 @@ def track_stage(
         return
     load_mlflow()
     place = Place.of_workspace()
-    spool = claim(place, stage, config.tracking.experiment, resume_key)
+    spool = claim(place, stage, config.tracking.experiment, resume_key, run_key)
     run = RunLogger(spool)
     run.record("start", execution=execution_key(), tags={"profile": config.profile, **code_tags()})
     run.log_params(without_places_and_people(flatten(config)))
@@ -167,3 +230,9 @@ def track_stage(
         sampler.close()
         run.record("end", status=status, ended=now_ms())
         sender.close()
+
+
+@cache
+def _code_tags() -> dict[str, str]:
+    """Ask git once per process: a study has many trials."""
+    return code_tags()

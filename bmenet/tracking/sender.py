@@ -9,7 +9,7 @@ from rich.markup import escape
 from bmenet.errors import TrackingError
 from bmenet.progress import console
 from bmenet.tracking.place import Place
-from bmenet.tracking.spool import Spool, idle_spools
+from bmenet.tracking.spool import Spool, idle_spools, nested_spools
 from bmenet.tracking.store import Store
 
 _INTERVAL_S = 5.0
@@ -18,7 +18,7 @@ _CLAIM_TIMEOUT_S = 60.0
 
 
 class Sender(threading.Thread):
-    """Send one run's spool every few seconds, and what earlier runs left first.
+    """Send one run's spool every few seconds, with those of the runs nested under it; what earlier runs left first.
 
     A store that does not answer is tried again later; training never waits for it, and hears of it once.
 
@@ -65,7 +65,9 @@ class Sender(threading.Thread):
             if not self._has_tried_leftovers:
                 self._has_tried_leftovers = True
                 _send_leftovers(self._store, self._place)
-            if refused := self._store.send(self._spool):
+            refused = self._store.send(self._spool)
+            refused += _send_nested(self._store, self._place, self._spool.header["run"])
+            if refused:
                 self._warn(f"{len(refused)} records were refused by the tracking store ({refused[0]})")
         except Exception as error:
             self._warn(
@@ -81,15 +83,18 @@ class Sender(threading.Thread):
             self._has_warned = True
 
 
-def claim(place: Place, stage: str, experiment: str, resume_key: str | None) -> Spool:
-    """Return the spool for a new run of `stage`, or for the unfinished one with the same `resume_key`."""
+def claim(place: Place, stage: str, experiment: str, resume_key: str | None, run_key: str | None = None) -> Spool:
+    """Return the spool for a new run of `stage`, or for the unfinished one with the same `resume_key`.
+
+    With a `run_key` the spool is one of the run of that name, which other spools may write too.
+    """
     place.spool.mkdir(parents=True, exist_ok=True)
     try:
         with _spools_lock(place, _CLAIM_TIMEOUT_S):
-            unfinished = _unfinished(place, stage, resume_key)
+            unfinished = _unfinished(place, stage, resume_key, run_key)
     except Timeout:  # a long sync in another process: better a run too many than a stage that waits
         unfinished = None
-    return unfinished or Spool.create(place.spool, stage, experiment, resume_key)
+    return unfinished or Spool.create(place.spool, stage, experiment, resume_key, run_key)
 
 
 def sync() -> int:
@@ -113,13 +118,14 @@ def sync() -> int:
         ) from error
 
 
-def _unfinished(place: Place, stage: str, resume_key: str | None) -> Spool | None:
+def _unfinished(place: Place, stage: str, resume_key: str | None, run_key: str | None) -> Spool | None:
     """Take over the unfinished run of `stage` with this key, if there is one; other keys will not go on."""
     for spool in idle_spools(place.spool):
         key = spool.header["resume_key"]
         if spool.header["stage"] != stage or key is None:
             continue
-        if key == resume_key and spool.status != "FINISHED":
+        is_same_run = run_key is None or run_key == spool.header["run"]
+        if key == resume_key and is_same_run and spool.status != "FINISHED":
             _mark_killed(spool)
             spool.own()
             return spool
@@ -140,6 +146,23 @@ def _send_leftovers(store: Store, place: Place) -> int:
     except Timeout:
         pass  # another process is at it
     return sent
+
+
+def _send_nested(store: Store, place: Place, parent: str) -> list[str]:
+    """Send the runs nested under `parent`, those that go on as far as they are; return what the store refused."""
+    refused = []
+    try:
+        with _spools_lock(place, 0):
+            for spool in nested_spools(place.spool, parent):
+                is_idle = not spool.is_in_use  # its owner may still write to it, even after its end
+                if is_idle:
+                    _mark_killed(spool)
+                refused += store.send(spool)
+                if is_idle:
+                    _settle(spool)
+    except Timeout:
+        pass  # another process is at it
+    return refused
 
 
 def _mark_killed(spool: Spool) -> None:

@@ -33,20 +33,55 @@ class Spool:
     ----------
     folder : Path
         An existing spool; `Spool.create` makes one.
+    header : dict, optional
+        What its header says, where the header is not on disk yet.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, header: dict[str, Any] | None = None) -> None:
         self.folder = folder
-        self.header: dict[str, Any] = read_json(folder / "run.json")
+        self.header: dict[str, Any] = read_json(folder / "run.json") if header is None else header
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, root: Path, stage: str, experiment: str, resume_key: str | None) -> "Spool":
-        """Make the spool of a new run, owned by this process."""
-        run = uuid.uuid4().hex
-        header = {"run": run, "stage": stage, "experiment": experiment, "resume_key": resume_key, "created": now_ms()}
-        write_json(root / run / "run.json", header | _this_process())
-        return cls(root / run)
+    def create(
+        cls,
+        root: Path,
+        stage: str,
+        experiment: str,
+        resume_key: str | None,
+        run: str | None = None,
+        parent: str | None = None,
+    ) -> "Spool":
+        """Make the spool of a run, owned by this process.
+
+        `run` is the key of a run that other spools may write too, else the run is a new one; `parent` is the key of the
+        run it is nested under.
+        """
+        spool = cls.planned(root, stage, experiment, resume_key, run, parent)
+        spool.own()
+        return spool
+
+    @classmethod
+    def planned(
+        cls,
+        root: Path,
+        stage: str,
+        experiment: str,
+        resume_key: str | None,
+        run: str | None = None,
+        parent: str | None = None,
+    ) -> "Spool":
+        """Return what `create` makes, but with nothing on disk before `own`, which a full disk can refuse."""
+        name = uuid.uuid4().hex
+        header = {
+            "run": run or name,
+            "parent": parent,
+            "stage": stage,
+            "experiment": experiment,
+            "resume_key": resume_key,
+            "created": now_ms(),
+        }
+        return cls(root / name, header)
 
     def own(self) -> None:
         """Make this process the one that writes and sends."""
@@ -59,6 +94,16 @@ class Spool:
     def abandon(self) -> None:
         """Forget the resume key: the run will not go on."""
         self._update_header(resume_key=None)
+
+    @property
+    def parent(self) -> str | None:
+        """Key of the run that this one is nested under; None for the run of a stage."""
+        return self.header.get("parent")  # older spools do not say
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other spools may hold records of the same run."""
+        return self.header["run"] != self.folder.name
 
     @property
     def is_in_use(self) -> bool:
@@ -179,11 +224,20 @@ class Spool:
 
 def idle_spools(root: Path) -> list[Spool]:
     """Return the spools under `root` that no living process owns, oldest first."""
+    return [spool for spool in _spools(root) if not spool.is_in_use]
+
+
+def nested_spools(root: Path, parent: str) -> list[Spool]:
+    """Return the spools under `root` of the runs nested under `parent`, in use or not, oldest first."""
+    return [spool for spool in _spools(root) if spool.parent == parent]
+
+
+def _spools(root: Path) -> list[Spool]:
     spools = []
     for header in root.glob("*/run.json"):
         with suppress(FileNotFoundError):  # another process has just sent and removed it
             spools.append(Spool(header.parent))
-    return sorted((spool for spool in spools if not spool.is_in_use), key=lambda spool: spool.header["created"])
+    return sorted(spools, key=lambda spool: spool.header["created"])
 
 
 def _this_process() -> dict[str, Any]:

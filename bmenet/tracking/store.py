@@ -81,7 +81,7 @@ class Store:
         for record, after in spool.batches(offset):
             try:
                 if record["kind"] == "start":
-                    run_id = self._start(spool.header, record)
+                    run_id = self._start(spool, record)
                 elif run_id is not None:
                     self._add(run_id, record, spool)
             except MlflowException as error:
@@ -95,22 +95,37 @@ class Store:
                 shutil.rmtree((spool.folder / record["place"]).parent, ignore_errors=True)
         return refused
 
-    def _start(self, header: dict[str, Any], record: dict[str, Any]) -> str:
-        """Find or create the run and its parent, and set both running; return the run's id."""
+    def _start(self, spool: Spool, record: dict[str, Any]) -> str:
+        """Find or create the run and its parent, and set both running; return the run's id.
+
+        The parent of a nested run keeps its status: that is its own affair.
+        """
+        header, started = spool.header, record["time"]
+        name = record.get("name", header["stage"])
         with self._lock:
             experiment = self._experiment(header["experiment"])
-            name = f"{record['tags']['profile']} pipeline"
-            parent = self._find_or_create(
-                experiment, _EXECUTION_TAG, record["execution"], record["time"], name, record["tags"]
-            )
-            run_id = self._find_or_create(
-                experiment, _RUN_TAG, header["run"], record["time"], header["stage"], record["tags"]
-            )
-        for key, value in (record["tags"] | _stage_tags(header["stage"]) | {_PARENT_TAG: parent}).items():
+            parent = self._parent(experiment, spool, record)
+            tags = record["tags"] | _stage_tags(header["stage"]) | {_PARENT_TAG: parent}
+            run_id = self._find_or_create(experiment, _RUN_TAG, header["run"], started, name, tags)
+        for key, value in tags.items():
             self._client.set_tag(run_id, key, value)
         self._client.update_run(run_id, status="RUNNING")
-        self._refresh_parent(run_id)
+        if spool.parent is None:
+            self._refresh_parent(run_id)
         return run_id
+
+    def _parent(self, experiment: str, spool: Spool, record: dict[str, Any]) -> str:
+        """Find or create the parent of the run that a start record is about; return its id."""
+        started, stage, profile = record["time"], spool.header["stage"], record["tags"]["profile"]
+        if spool.parent is not None:  # its own spool may come later, or from another machine
+            tags = {"profile": profile} | _stage_tags(stage)
+            return self._find_or_create(experiment, _RUN_TAG, spool.parent, started, stage, tags)
+        if spool.is_shared:
+            run = self._find(experiment, _RUN_TAG, spool.header["run"])
+            if run and run.info.status == "RUNNING" and _PARENT_TAG in run.data.tags:
+                return run.data.tags[_PARENT_TAG]  # taken away, the run would leave that pipeline running for ever
+        name = f"{profile} pipeline"
+        return self._find_or_create(experiment, _EXECUTION_TAG, record["execution"], started, name, record["tags"])
 
     def _add(self, run_id: str, record: dict[str, Any], spool: Spool) -> None:
         """Send one record of a run that exists."""
@@ -140,7 +155,8 @@ class Store:
                     self._client.log_artifact(run_id, path, record["folder"] or None)
             case "end":
                 self._client.set_terminated(run_id, record["status"], record["ended"])
-                self._refresh_parent(run_id)
+                if spool.parent is None:
+                    self._refresh_parent(run_id)
 
     def _experiment(self, name: str) -> str:
         """Return the id of the experiment `name`, made if need be."""
@@ -153,10 +169,14 @@ class Store:
         self, experiment: str, key: str, value: str, start_ms: int, name: str, tags: dict[str, str]
     ) -> str:
         """Return the id of the run whose tag `key` has `value`, made if need be."""
-        if found := self._client.search_runs([experiment], f"tags.`{key}` = '{value}'", max_results=1):
-            return found[0].info.run_id
+        if found := self._find(experiment, key, value):
+            return found.info.run_id
         run = self._client.create_run(experiment, start_ms, tags | _NEUTRAL_TAGS | {key: value}, run_name=name)
         return run.info.run_id
+
+    def _find(self, experiment: str, key: str, value: str) -> Any:
+        """Return the run whose tag `key` has `value`, or None."""
+        return next(iter(self._client.search_runs([experiment], f"tags.`{key}` = '{value}'", max_results=1)), None)
 
     def _refresh_parent(self, run_id: str) -> None:
         """Give the parent of a run the status that follows from all its children."""

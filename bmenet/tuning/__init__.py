@@ -1,0 +1,1 @@
+"""Search for better parameters with Optuna, judged on validation volumes."""

@@ -1,7 +1,7 @@
 # Everything is installed into .venv from pyproject.toml with the tested versions of constraints.txt.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format types serve ui
+.PHONY: help setup repro test lint format types serve ui dashboard
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -12,7 +12,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## Create .venv and install the project into it
 
@@ -47,3 +47,6 @@ serve: $(READY)  ## Serve the champion of the registry on http://127.0.0.1:5001
 ui: $(READY)  ## Open MLflow on http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
 	mlflow ui --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri sqlite:///mlflow/mlflow.db
+
+dashboard: $(READY)  ## Open the studies of `bmenet tune` on http://127.0.0.1:8080 (STORAGE=URL for a database)
+	optuna-dashboard --host 127.0.0.1 --port 8080 $${STORAGE:-data/tune/journal.log}

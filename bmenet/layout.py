@@ -110,8 +110,13 @@ class Layout:
         """Return the resumable training state of a network; not a pipeline output."""
         return self.weights_folder / "checkpoints" / name
 
+    @property
+    def journal(self) -> Path:
+        """The trials of all studies; not a pipeline output, so that a repeated stage goes on with its study."""
+        return self.root / "data" / "tune" / "journal.log"
+
     def study(self, name: str) -> Path:
-        """Return the folder of a study, its journal and pictures; not a pipeline output, so that it goes on."""
+        """Return what a study keeps beside its trials: pictures, and the state of trainings; no pipeline output."""
         return self.root / "data" / "tune" / name
 
     def evaluated(self, subject: str, code: str, method: str) -> Path:

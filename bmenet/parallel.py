@@ -69,7 +69,7 @@ def run_parallel(
     scheduler = scheduler or os.environ.get(SCHEDULER_VARIABLE)
     jobs = [joblib.delayed(_guarded)(function, name, arguments, Path.cwd()) for name, arguments in todo]
     # On a cluster the scheduler decides how many run at once.
-    n_jobs = -1 if scheduler else min(workers or _default_workers(), max(len(jobs), 1))
+    n_jobs = -1 if scheduler else min(workers or default_workers(), max(len(jobs), 1))
     outcomes: dict[str, Any] = {}
     with _cluster(scheduler) if scheduler else _processes(), progress_bar() as bar:
         task = bar.add_task(description, total=len(jobs), note="")
@@ -90,7 +90,7 @@ def require_all(stage: str, failures: list[Failure], count: int) -> None:
         raise BMENetError(f"{stage}: {len(failures)} of {count} cases failed: {listed}")
 
 
-def _default_workers() -> int:
+def default_workers() -> int:
     """Return ``BMENET_WORKERS``, or the number of cores this process may use."""
     text = os.environ.get(WORKERS_VARIABLE)
     if text is None:

@@ -5,12 +5,13 @@ import sys
 
 import joblib
 
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
+"""What numeric libraries read when they are loaded."""
 
 
 def thread_count() -> int:
@@ -21,6 +22,6 @@ def thread_count() -> int:
 
 def use_one_thread() -> None:
     """Keep every numeric library of this process to one thread: several pools on shared cores slow one another."""
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)

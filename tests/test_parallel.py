@@ -139,7 +139,7 @@ def test_a_wrong_scheduler_address_is_named():
 
 def test_the_number_of_workers_can_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("BMENET_WORKERS", "3")
-    assert parallel._default_workers() == 3
+    assert parallel.default_workers() == 3
     monkeypatch.setenv("BMENET_WORKERS", "0")
     with pytest.raises(BMENetError, match="BMENET_WORKERS: expected a number of processes from 1 on; got '0'"):
         run_parallel(_square, ITEMS, description="square")

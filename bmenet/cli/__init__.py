@@ -18,6 +18,7 @@ from bmenet.cli.qc import qc
 from bmenet.cli.registry import registry_app
 from bmenet.cli.start import start
 from bmenet.cli.tracking import sync_tracking
+from bmenet.cli.tune import tune
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "enhance": enhance,
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "dice": dice,
     "qc": qc,
     "mr-art": mr_art,
+    "tune": tune,
     "export": export,
     "client": client,
     "profile": profile,

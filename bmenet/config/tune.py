@@ -44,12 +44,18 @@ class SearchRange(Section):
         return self
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """Both ends of a range; choices have none."""
+        if self.low is None or self.high is None:
+            raise TypeError("expected a range of kind float or int; got choices")
+        return self.low, self.high
+
+    @property
     def ends(self) -> list[Any]:
         """The values that must be valid by themselves: the ends of a range, or all choices."""
         if self.choices is not None:
             return list(self.choices)
-        kind = int if self.kind == "int" else float
-        return [kind(end) for end in (self.low, self.high) if end is not None]
+        return [int(end) if self.kind == "int" else float(end) for end in self.bounds]
 
 
 class TuneTrainingConfig(Section):

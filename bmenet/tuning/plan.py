@@ -1,0 +1,154 @@
+"""What a study is about: the volumes, the weights and the settings that all its trials have in common."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bmenet.config import Config
+from bmenet.errors import ConfigError, VolumeError, WeightsError
+from bmenet.files import read_json, sha256
+from bmenet.layout import Layout
+from bmenet.models.fine_weights import KINDS
+from bmenet.models.weights import SPEC_FILE
+from bmenet.training.fine_cases import case_codes
+from bmenet.tuning.search_space import require_space
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study before its first trial. It knows the subjects of training and validation, and no others.
+
+    Parameters
+    ----------
+    config : Config
+    layout : Layout
+    train, validation : tuple of str
+        Subjects.
+    """
+
+    config: Config
+    layout: Layout
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+    @classmethod
+    def of_workspace(cls, config: Config, layout: Layout) -> "Plan":
+        """Return the plan of a workspace, checked.
+
+        Raises
+        ------
+        ConfigError
+            If the search space does not fit, or there is no subject.
+        VolumeError, WeightsError
+            If something that the trials need is missing.
+        """
+        require_space(config)
+        if not layout.split.exists():
+            raise VolumeError(f"{layout.split}: no such file; run `dvc repro train_fine` first")
+        split = read_json(layout.split)
+        plan = cls(config, layout, tuple(split["train"]), tuple(split["validation"][: config.tune.validation_volumes]))
+        plan._require()
+        return plan
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether the second stage is tuned, else the Coarse-net."""
+        return self.config.tune.scope == "sampling" or self.config.tune.training.network == "fine"
+
+    @property
+    def given(self) -> str:
+        """What the tuned stage is given, in words: gains are over it."""
+        return "the coarse result" if self.is_fine else "the degraded input"
+
+    @property
+    def cases(self) -> list[tuple[str, str]]:
+        """Subject and code of every validation case, a subject after the other."""
+        return [(subject, code) for subject in self.validation for code in self.config.tune.codes]
+
+    def given_path(self, subject: str, code: str) -> Path:
+        """Return the volume that the tuned stage is given."""
+        return self.layout.coarse(subject, code) if self.is_fine else self.layout.case_input(subject, code)
+
+    @property
+    def weights(self) -> Sequence[str]:
+        """The networks that trials start from."""
+        if self.config.tune.scope == "sampling":
+            return list(KINDS)
+        return [kind for kind in KINDS if kind != "fine"] if self.is_fine else []
+
+    @cached_property
+    def name(self) -> str:
+        """The study's name: other volumes, weights, settings or ranges make another study, so that none is mixed.
+
+        Budget, sampler, pruner and the present values of what is searched may change from one call to the next.
+        """
+        tune = self.config.tune
+        raw = self.config.model_dump(mode="json")
+        sections: list[str] = ["sampling"] if self.is_fine else []
+        if tune.scope == "training":
+            sections += ["training", "fine", "prior", "diffusion"] if self.is_fine else ["coarse", "intensity"]
+        decisive = {
+            "scope": tune.scope,
+            "training": tune.training.model_dump(mode="json") if tune.scope == "training" else None,
+            "objectives": {name: tune.composites.get(name) for name in tune.objectives},
+            "space": {key: found.model_dump(mode="json") for key, found in tune.space.items()},
+            "fixed": {section: _without(raw[section], section, set(tune.space)) for section in sections},
+            "seed": self.config.seed,
+            "cases": [
+                [*case, sha256(self.given_path(*case)), sha256(self.layout.clean(case[0]))] for case in self.cases
+            ],
+            "train": [[name, sha256(self.layout.clean(name))] for name in self.train]
+            if tune.scope == "training"
+            else [],
+            "weights": {kind: sha256(self.layout.weights(kind) / SPEC_FILE) for kind in self.weights},
+        }
+        digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+        kind = tune.scope if tune.scope == "sampling" else f"training-{tune.training.network}"
+        return f"{kind}-{digest[:10]}"
+
+    @property
+    def _used(self) -> tuple[str, ...]:
+        """The subjects whose clean volumes decide something."""
+        return (*self.train, *self.validation) if self.config.tune.scope == "training" else self.validation
+
+    @property
+    def folder(self) -> Path:
+        """What the study keeps beside its trials."""
+        return self.layout.study(self.name)
+
+    def _require(self) -> None:
+        """Check that there is what trials need."""
+        if not self.validation:
+            raise ConfigError("split.validation: expected at least one subject; got none; raise it in params.yaml")
+        if self.config.tune.scope == "training" and not self.train:
+            raise ConfigError("split.train: expected at least one subject; got none; raise it in params.yaml")
+        codes = {"000", *case_codes(self.config.fine)} if self.is_fine else set(self.config.tune.codes)
+        if odd := sorted(set(self.config.tune.codes) - codes):
+            raise ConfigError(
+                f"tune.codes: expected codes that the stage coarsen restores (fine.code_weights), {sorted(codes)};"
+                f" got {odd} too"
+            )
+        if lacking := [kind for kind in self.weights if not (self.layout.weights(kind) / SPEC_FILE).exists()]:
+            raise WeightsError(
+                f"{self.layout.weights(lacking[0])}: expected trained networks; {lacking} are missing; run"
+                " `dvc repro train_fine`"
+            )
+        paths = [path for case in self.cases for path in (self.given_path(*case), self.layout.clean(case[0]))]
+        if missing := [path for path in paths if not path.exists()]:
+            raise VolumeError(
+                f"{missing[0]}: expected the volumes of all validation cases; {len(missing)} are missing; run"
+                f" `dvc repro {'coarsen' if self.is_fine else 'degrade'}`"
+            )
+
+
+def _without(section: dict[str, Any], prefix: str, keys: set[str]) -> dict[str, Any]:
+    """Return a nested section without the keys that are searched."""
+    return {
+        name: _without(value, f"{prefix}.{name}", keys) if isinstance(value, dict) else value
+        for name, value in section.items()
+        if f"{prefix}.{name}" not in keys
+    }

@@ -1,0 +1,125 @@
+"""Scope `training`: a short training of one network, then the volumes that it makes."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from bmenet.config import Config, flatten
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.inference.fine import FineNet
+from bmenet.inference.slices import restore_volume
+from bmenet.inference.torch_networks import TorchNetworks
+from bmenet.layout import Layout
+from bmenet.models.control import HintControl
+from bmenet.models.fine_weights import load_fine
+from bmenet.models.precision import fastest_dtype
+from bmenet.tracking import NullLogger
+from bmenet.training.coarse import train_coarse
+from bmenet.training.fine import fine_signature, train_fine
+from bmenet.training.session import Trained
+from bmenet.training.setting import Setting
+from bmenet.tuning.objective import Outcome, Report
+from bmenet.tuning.plan import Plan
+from bmenet.tuning.sampling_objective import clock, timed_restore
+from bmenet.tuning.yardstick import Yardstick
+
+_SCORES = ("val.psnr_brain.111", "val.psnr_brain.fine")
+"""What a training's own validations measure, of the Coarse-net and of the second stage: by it a trial is pruned."""
+
+
+class TrainingObjective:
+    """Train, reporting each validation, and restore every validation case with the best weights.
+
+    The state of a trial's training lies in the study's folder under a name made from its values, so a trial that was
+    interrupted goes on, and the workspace's own checkpoints stay as they are.
+
+    Parameters
+    ----------
+    plan : Plan
+    device : torch.device
+        Of the restoration; training runs where accelerate puts it.
+    """
+
+    def __init__(self, plan: Plan, device: torch.device) -> None:
+        self.plan = plan
+        self.device = device
+        self.cases = [Yardstick(plan, *case) for case in plan.cases]
+
+    def __call__(self, config: Config, report: Report) -> Outcome:
+        """Return what networks trained with `config` reach."""
+        config = shortened(config)
+        values = json.dumps({key: flatten(config)[key] for key in sorted(config.tune.space)})
+        folder = self.plan.folder / "checkpoints" / hashlib.sha256(values.encode()).hexdigest()[:16]
+        layout = _TrialLayout(self.plan.layout.root, folder)
+        split = {"train": list(self.plan.train), "validation": list(self.plan.validation), "covariates": {}}
+        logger = _Reporter(report)
+        outcome = Outcome()
+        if self.plan.is_fine:
+            setting = Setting(config, layout, split, logger)
+            net = self._fine_net(config, train_fine(setting, fine_signature(setting)))
+            for case in self.cases:
+                outcome.add(case, *timed_restore(net, case.given.data, config))
+        else:
+            network = train_coarse(config, split, layout, logger).network.to(self.device)
+            is_exact = config.coarse.precision == "fp32"
+            dtype = torch.float32 if is_exact else fastest_dtype(self.device)
+            for case in self.cases:
+                start = clock(self.device.type)
+                restored = restore_volume(network, case.given.data, config=config.coarse, autocast_dtype=dtype)
+                outcome.add(case, restored, clock(self.device.type) - start)
+        shutil.rmtree(folder, ignore_errors=True)
+        return outcome
+
+    def _fine_net(self, config: Config, trained: Trained) -> FineNet:
+        """Return the second stage with the control that was just trained."""
+        kinds = ("autoencoder", "edge_autoencoder", "covariates", "prior")
+        frozen: list[Any] = [load_fine(self.plan.layout.weights(kind), kind)[0].to(self.device) for kind in kinds]
+        autoencoder, edge_autoencoder, covariate_encoder, denoiser = frozen
+        control = cast(HintControl, trained.network.to(self.device))
+        return FineNet(
+            TorchNetworks(autoencoder, edge_autoencoder, covariate_encoder, denoiser, control),
+            NoiseSchedule(config.diffusion),
+            control.reference_variance,
+            config.fine.max_timestep,
+            config.grid.spacing_mm,
+        )
+
+
+def shortened(config: Config) -> Config:
+    """Return the configuration with the length of a trial's training; its learning rate falls over that length."""
+    training = config.tune.training
+    section = getattr(config, training.network)
+    changes = {"steps": training.steps, "validate_every": training.validate_every}
+    changes["checkpoint_every"] = training.validate_every
+    return config.model_copy(update={training.network: section.model_copy(update=changes)})
+
+
+@dataclass(frozen=True)
+class _TrialLayout(Layout):
+    """A workspace in which trainings keep their state elsewhere."""
+
+    folder: Path = Path()
+
+    def checkpoints(self, name: str) -> Path:
+        """Return the resumable training state of a network."""
+        return self.folder / name
+
+
+class _Reporter(NullLogger):
+    """A logger that listens for the score of validations: the training knows of no trial."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Report a validation; may raise what ends the trial."""
+        for name in _SCORES:
+            if name in values and step is not None and np.isfinite(values[name]):
+                self._report(step, values[name])

@@ -28,6 +28,7 @@ __all__ = ["draw", "plotly_parts"]
 
 _FEWEST_FOR_IMPORTANCE = 8
 _NAMED_FRONT = 12
+_REACHES = 4
 """Trials of a Pareto front that get their number; more would hide one another."""
 
 _PANELS_A_ROW = 4
@@ -137,7 +138,7 @@ def plotly_parts(study: optuna.Study, objectives: list[str]) -> dict[str, str]:
         add(
             "history",
             lambda: [
-                _marked(show.plot_optimization_history(one, target_name=label), one)
+                _marked(show.plot_optimization_history(one, target_name=label), one).update_yaxes(range=_window(one))
                 for one, label in zip(views, labels, strict=True)
             ],
             count > 0,
@@ -169,7 +170,7 @@ def plotly_parts(study: optuna.Study, objectives: list[str]) -> dict[str, str]:
         add(
             "slice",
             lambda: [
-                show.plot_slice(one, params=list(some), target_name=label)
+                show.plot_slice(one, params=list(some), target_name=label).update_yaxes(range=_window(one))
                 for one, label in zip(views, labels, strict=True)
                 for some in np.array_split(sorted(names), math.ceil(len(names) / _PANELS_A_ROW))
             ],
@@ -318,6 +319,7 @@ def _history(views: Sequence[optuna.Study], labels: Sequence[str]) -> Figure | N
     figure, all_axes = _figure(8.5, 3.6 * len(views), rows=len(views))
     for axes, view, label in zip(all_axes, views, labels, strict=True):
         _history_of_one(axes, view)
+        _look_closely(axes, view)
         axes.set_ylabel(label)
         axes.set_xlabel("trial")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -331,7 +333,7 @@ def _history_of_one(axes: Axes, view: optuna.Study) -> None:
     numbers = [trial.number for trial in complete]
     values = [trial.values[0] for trial in complete]
     if complete:
-        gather = np.maximum if view.direction == StudyDirection.MAXIMIZE else np.minimum
+        gather = np.maximum if _is_raised(view) else np.minimum
         best = gather.accumulate(values)
         last = trials[-1].number
         axes.step([*numbers, last], [*best, best[-1]], where="post", color="tab:orange", lw=1.5, label="best so far")
@@ -365,6 +367,33 @@ def _history_of_one(axes: Axes, view: optuna.Study) -> None:
             )
     if default := _default(view):
         axes.scatter([default.number], default.values, zorder=4, label=_DEFAULT_LABEL, **_DEFAULT_STYLE)
+
+
+def _window(view: optuna.Study) -> tuple[float, float] | None:
+    """Return the values to look at, if a few bad trials would press all others into a line; else None.
+
+    From the best to four times as far as the middle one lies from it.
+    """
+    values = np.array([trial.values[0] for trial in _complete(view)])
+    if len(values) < _FEWEST_FOR_IMPORTANCE:
+        return None
+    best, worst = (values.max(), values.min()) if _is_raised(view) else (values.min(), values.max())
+    reach = np.median(values) - best
+    if reach == 0 or abs(worst - best) < 2 * _REACHES * abs(reach):
+        return None
+    return tuple(sorted((float(best - 0.4 * reach), float(best + _REACHES * reach))))  # type: ignore[return-value]
+
+
+def _look_closely(axes: Axes, view: optuna.Study) -> None:
+    """Leave out of sight what is far worse than most, and say how many trials that are."""
+    if window := _window(view):
+        axes.set_ylim(*window)
+        beyond = sum(not window[0] <= trial.values[0] <= window[1] for trial in _complete(view))
+        axes.set_title(f"{beyond} complete trials, far worse, lie beyond", fontsize=8, color="0.3", loc="left")
+
+
+def _is_raised(view: optuna.Study) -> bool:
+    return view.direction == StudyDirection.MAXIMIZE
 
 
 def _pareto(view: optuna.Study, labels: Sequence[str]) -> Figure | None:
@@ -441,6 +470,7 @@ def _slice(view: optuna.Study, label: str) -> Figure | None:
         )
         _mark(axes, view, lambda trial, name=name: (_places([trial], name)[0], trial.values[0]))  # type: ignore[misc]
         _scale(axes, "x", complete, name)
+    _look_closely(all_axes[0], view)
     for axes in all_axes[len(names) :]:
         axes.set_visible(False)
     if points is not None:

@@ -125,7 +125,7 @@ def _draw_if_best(plan: Plan, study: optuna.Study, number: int, value: float, ou
         return
     given = plan.given.removeprefix("the ").replace(" ", "\n")
     shown = {given if name == "given" else name: volume for name, volume in outcome.picture.items()}
-    figure = panel(shown, f"trial {number}: {next(iter(outcome.cases))}")
+    figure = panel(shown, f"trial {number}: a validation subject, code {plan.config.tune.codes[0]}")
     save_figure(picture_path(plan, number), figure)
     run.log_figure(figure, f"best/trial-{number:04d}.png")
     run.set_tags({"trial.was_best": "true"})

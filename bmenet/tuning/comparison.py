@@ -7,26 +7,33 @@ from optuna.trial import FrozenTrial
 
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
 from bmenet.seeding import generator
-from bmenet.tuning.composite import sign
+from bmenet.tuning.composite import gain
 from bmenet.tuning.study import CASES
 
 
-def paired_gains(best: FrozenTrial, default: FrozenTrial, resamples: int, seed: int) -> dict[str, Interval]:
+def paired_gains(
+    best: FrozenTrial, default: FrozenTrial, composite: tuple[str, Mapping[str, float]], resamples: int, seed: int
+) -> dict[str, Interval]:
     """Return metric to the mean gain of one trial over another, with its interval over subjects; positive is better.
 
     Parameters
     ----------
     best, default : FrozenTrial
         Complete ones.
+    composite : (str, mapping)
+        Name and weights of the composite, which is compared first.
     resamples, seed : int
         Of the bootstrap.
     """
     ours, theirs = (by_subject(trial.user_attrs[CASES]) for trial in (best, default))
-    gains = {}
-    for metric in next(iter(ours.values())):
-        differences = np.array([sign(metric) * (ours[name][metric] - theirs[name][metric]) for name in sorted(ours)])
-        gains[metric] = bootstrap_mean(differences, resamples, generator(seed, "bootstrap", metric))
-    return gains
+    name, weights = composite
+    differences = {name: [gain(weights, ours[subject], theirs[subject]) for subject in sorted(ours)]}
+    for metric in weights:
+        differences[metric] = [gain({metric: 1.0}, ours[subject], theirs[subject]) for subject in sorted(ours)]
+    return {
+        key: bootstrap_mean(np.array(found), resamples, generator(seed, "bootstrap", key))
+        for key, found in differences.items()
+    }
 
 
 def by_subject(cases: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:

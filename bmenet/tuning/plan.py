@@ -65,6 +65,12 @@ class Plan:
         return "the coarse result" if self.is_fine else "the degraded input"
 
     @property
+    def composite(self) -> tuple[str, dict[str, float]]:
+        """Name of the composite, and its metrics with weights above 0."""
+        name = self.config.tune.composite or ""
+        return name, {metric: weight for metric, weight in self.config.tune.composites[name].items() if weight}
+
+    @property
     def cases(self) -> list[tuple[str, str]]:
         """Subject and code of every validation case, a subject after the other."""
         return [(subject, code) for subject in self.validation for code in self.config.tune.codes]

@@ -350,7 +350,7 @@ def _history_of_one(axes: Axes, view: optuna.Study) -> None:
         )
     at_the_foot = {
         "pruned": ([trial.number for trial in pruned if trial.number not in reached], "0.55"),
-        "failed": ([trial.number for trial in trials if trial.state == TrialState.FAIL], "tab:red"),
+        "failed or put back": ([trial.number for trial in trials if trial.state == TrialState.FAIL], "tab:red"),
     }
     for name, (places, colour) in at_the_foot.items():
         if places:
@@ -361,7 +361,7 @@ def _history_of_one(axes: Axes, view: optuna.Study) -> None:
                 marker="x",
                 lw=1.2,
                 color=colour,
-                label=f"{name}, no value",
+                label=name,
                 transform=axes.get_xaxis_transform(),
                 clip_on=False,
             )
@@ -482,10 +482,12 @@ def _slice(view: optuna.Study, label: str) -> Figure | None:
 
 
 def _contour(view: optuna.Study, label: str, names: Sequence[str]) -> Figure | None:
-    """Plot the objective over two parameters, between the trials interpolated."""
+    """Plot the objective over two parameters, between the trials interpolated; far worse ones are left out."""
     if not names:
         return None
     complete = _complete(view)
+    if window := _window(view):
+        complete = [trial for trial in complete if window[0] <= trial.values[0] <= window[1]]
     x, y = names
     x_places, y_places = _places(complete, x), _places(complete, y)
     values = np.array([trial.values[0] for trial in complete])

@@ -87,7 +87,7 @@ def look_at(plan: Plan, study: optuna.Study, chosen: FrozenTrial | None = None) 
     best = chosen or best_trial(study)
     gains = {}
     if best and default:
-        gains = paired_gains(best, default, plan.config.evaluate.bootstrap, plan.config.seed)
+        gains = paired_gains(best, default, plan.composite, plan.config.evaluate.bootstrap, plan.config.seed)
     counted = [trial for trial in trials if counts(trial)]
     states = {word: sum(trial.state == state for trial in counted) for state, word in _STATES.items()}
     states["put_back"] = sum(trial.state == TrialState.FAIL and not counts(trial) for trial in trials)
@@ -141,12 +141,12 @@ def _shown(value: Any) -> str:
 
 def _facts(plan: Plan, found: Found) -> dict[str, str]:
     tune = plan.config.tune
-    composite = tune.composites[tune.composite or ""]
-    shown = " + ".join(f"{weight:g} {metric}" for metric, weight in composite.items())
+    composite, weights = plan.composite
+    shown = " + ".join(f"{weight:g} {metric}" for metric, weight in weights.items())
     facts = {
         "scope": tune.scope,
         "objectives": ", ".join(tune.objectives),
-        f"composite {tune.composite}": f"{shown}, each as a gain over {plan.given}",
+        f"composite {composite}": f"{shown}, each as a gain over {plan.given}",
         "validation volumes": f"{len(plan.validation)} subjects, codes {', '.join(tune.codes)}",
         "sampler and pruner": f"{tune.sampler}, {tune.pruner}",
         "trials": ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in found.states.items() if count),

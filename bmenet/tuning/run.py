@@ -18,7 +18,7 @@ from bmenet.progress import console, progress_bar
 from bmenet.threads import THREAD_VARIABLES, thread_count
 from bmenet.tuning.liveness import Watch
 from bmenet.tuning.plan import Plan
-from bmenet.tuning.study import best_trial, counted
+from bmenet.tuning.study import best_trial, counted, counts
 from bmenet.tuning.trial import is_enough
 from bmenet.tuning.worker import Shift, work
 
@@ -155,7 +155,8 @@ class _Crew:
 
 def _note(study: optuna.Study) -> str:
     """Say what there is beside the number of trials."""
-    states = Counter(trial.state for trial in study.get_trials(deepcopy=False))
+    trials = study.get_trials(deepcopy=False)
+    states = Counter(trial.state for trial in trials if counts(trial) or trial.state == TrialState.RUNNING)
     words = [
         f"{states[state]} {word}"
         for state, word in ((TrialState.RUNNING, "running"), (TrialState.PRUNED, "pruned"), (TrialState.FAIL, "failed"))

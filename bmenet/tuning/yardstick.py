@@ -26,8 +26,7 @@ class Yardstick:
         self.name = f"{subject} {code}"
         self.given = load_unit_volume(plan.given_path(subject, code))
         self.clean = load_unit_volume(plan.layout.clean(subject))
-        weights = plan.config.tune.composites[plan.config.tune.composite or ""]
-        self._weights: dict[str, float] = {metric: weight for metric, weight in weights.items() if weight}
+        self._weights = plan.composite[1]
         self._segmenter = SEGMENTERS[plan.config.evaluate.segmenter](plan.layout.segmentations)
         self._brain_mask = foreground_mask(self.clean.data)
 

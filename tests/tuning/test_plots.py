@@ -99,11 +99,11 @@ def test_draw_writes_pictures(single, tmp_path):
 def test_history_shows_every_way_a_trial_ends(single, figures, tmp_path):
     draw(single, ["quality"], tmp_path)
     (axes,) = figures["history.png"].axes
-    assert _labels(axes) == ["best so far", "complete", "pruned, last", "failed, no value", "current parameters"]
+    assert _labels(axes) == ["best so far", "complete", "pruned, last", "failed or put back", "current parameters"]
     complete = [trial for trial in single.trials if trial.state.name == "COMPLETE"]
     np.testing.assert_allclose(_points(axes, "complete"), [(trial.number, trial.value) for trial in complete])
     np.testing.assert_allclose(_points(axes, "pruned, last"), [(4, 0.3)])
-    assert _points(axes, "failed, no value")[:, 0] == [3]
+    assert _points(axes, "failed or put back")[:, 0] == [3]
     np.testing.assert_allclose(_points(axes, "current parameters"), [(0, single.trials[0].value)])
     best = axes.get_lines()[0].get_ydata()
     np.testing.assert_allclose(best[:-1], np.maximum.accumulate([trial.value for trial in complete]))

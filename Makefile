@@ -48,5 +48,5 @@ ui: $(READY)  ## Open MLflow on http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
 	mlflow ui --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri sqlite:///mlflow/mlflow.db
 
-dashboard: $(READY)  ## Open the studies of `bmenet tune` on http://127.0.0.1:8080 (STORAGE=URL for a database)
-	optuna-dashboard --host 127.0.0.1 --port 8080 $${STORAGE:-data/tune/journal.log}
+dashboard: $(READY)  ## Open the studies of `bmenet tune` on http://127.0.0.1:8080 (BMENET_STUDIES: a database)
+	optuna-dashboard --host 127.0.0.1 --port 8080 $${BMENET_STUDIES:-data/tune/journal.log}

@@ -109,10 +109,10 @@ def test_a_second_run_changes_nothing(clone):
 @pytest.mark.parametrize(
     ("old", "new", "stages"),
     [
-        ("bootstrap: 200", "bootstrap: 300", ["evaluate", "publish"]),
-        ("edge_weight: 1.0", "edge_weight: 1.5", ["train_coarse"]),
-        ("power: 1.0", "power: 2.0", ["evaluate", "export"]),
-        ("edge_dropout: 0.2", "edge_dropout: 0.3", ["train_fine"]),
+        ("bootstrap: 200", "bootstrap: 300", ["evaluate", "publish", "tune"]),
+        ("edge_weight: 1.0", "edge_weight: 1.5", ["train_coarse", "tune"]),
+        ("power: 1.0", "power: 2.0", ["evaluate", "export", "tune"]),
+        ("edge_dropout: 0.2", "edge_dropout: 0.3", ["train_fine", "tune"]),
         ("psnr_db: 20.8", "psnr_db: 20.9", ["degrade"]),
         ("opset: 20", "opset: 21", ["export"]),
         ("metric: psnr_brain", "metric: ssim_brain", ["publish"]),
@@ -132,7 +132,7 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it(clone):
     _set(clone, "edge_weight: 1.0", "edge_weight: 5.0")
     # The autoencoders and the prior see clean volumes alone: another Coarse-net is nothing to them.
     assert _repro(clone) == [
-        *("train_coarse", "coarsen", "train_covariates", "train_fine", "export", "evaluate", "publish")
+        *("train_coarse", "coarsen", "train_covariates", "train_fine", "tune", "export", "evaluate", "publish")
     ]
     assert (clone / "weights" / "coarse" / "model.safetensors").read_bytes() != weights
     # Another bundle is registered; one validation subject is no evidence that it is better.

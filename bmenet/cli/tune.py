@@ -32,7 +32,11 @@ def tune(
         str | None, typer.Option(help="none, median, percentile, hyperband, successive_halving or patient.")
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="A database that several machines share; else a journal file.")
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A database that several machines share; by default BMENET_STUDIES, else a journal file.",
+        ),
     ] = None,
     trial: Annotated[
         int | None, typer.Option(min=0, help="Take this trial for the best, such as one of a front.")
@@ -64,11 +68,10 @@ def tune(
             "objectives": objective or None,
             "sampler": sampler,
             "pruner": pruner,
-            "storage": storage,
         }
         changes = {f"tune.{name}": value for name, value in given.items() if value is not None}
         config = with_values(load_config(), changes, "tune")
-        found = run(config, Layout(), workers or default_workers(), trial)
+        found = run(config, Layout(), workers or default_workers(), trial, storage)
         _print(found, flatten(config))
         if apply:
             _apply(found, config, trial)

@@ -85,7 +85,6 @@ class TuneConfig(Section):
     timeout_s: Positive | None
     sampler: Literal["tpe", "gp", "cmaes", "nsga2", "random"]
     pruner: Literal["none", "median", "percentile", "hyperband", "successive_halving", "patient"]
-    storage: str | None
     training: TuneTrainingConfig
     search_space: SearchSpaceConfig
 

@@ -118,7 +118,9 @@ def put_back(study: optuna.Study, trial: FrozenTrial, died: bool) -> bool:
         return False
     if is_retried:
         kept = {IS_DEFAULT: True} if trial.user_attrs.get(IS_DEFAULT) else {}
-        study.enqueue_trial(trial.params, user_attrs=kept | {_DEATHS: deaths, "retry_of": trial.number})
+        # A process that died at once had not taken the values that were queued.
+        values = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        study.enqueue_trial(values, user_attrs=kept | {_DEATHS: deaths, "retry_of": trial.number})
     return True
 
 

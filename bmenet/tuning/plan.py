@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,9 @@ from bmenet.models.weights import SPEC_FILE
 from bmenet.training.fine_cases import case_codes
 from bmenet.tuning.search_space import require_space
 
+STORAGE_VARIABLE = "BMENET_STUDIES"
+"""Where studies are kept is a matter of place, and a URL may hold a password: no key of params.yaml."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -28,16 +32,19 @@ class Plan:
     layout : Layout
     train, validation : tuple of str
         Subjects.
+    storage : str, optional
+        SQLAlchemy URL of a database; by default trials are kept in a journal file of the workspace.
     """
 
     config: Config
     layout: Layout
     train: tuple[str, ...]
     validation: tuple[str, ...]
+    storage: str | None = None
 
     @classmethod
-    def of_workspace(cls, config: Config, layout: Layout) -> "Plan":
-        """Return the plan of a workspace, checked.
+    def of_workspace(cls, config: Config, layout: Layout, storage: str | None = None) -> "Plan":
+        """Return the plan of a workspace, checked; where its trials are kept says `storage`, else the environment.
 
         Raises
         ------
@@ -50,7 +57,9 @@ class Plan:
         if not layout.split.exists():
             raise VolumeError(f"{layout.split}: no such file; run `dvc repro train_fine` first")
         split = read_json(layout.split)
-        plan = cls(config, layout, tuple(split["train"]), tuple(split["validation"][: config.tune.validation_volumes]))
+        validation = tuple(split["validation"][: config.tune.validation_volumes])
+        storage = storage or os.environ.get(STORAGE_VARIABLE) or None
+        plan = cls(config, layout, tuple(split["train"]), validation, storage)
         plan._require()
         return plan
 
@@ -120,6 +129,12 @@ class Plan:
     def _used(self) -> tuple[str, ...]:
         """The subjects whose clean volumes decide something."""
         return (*self.train, *self.validation) if self.config.tune.scope == "training" else self.validation
+
+    def without_people(self, text: str) -> str:
+        """Return a text for others to read: no subject is named, and no folder outside the workspace."""
+        for name in (*self.train, *self.validation):
+            text = text.replace(name, "SUBJECT")
+        return text.replace(str(self.layout.root.absolute()), ".")
 
     @property
     def folder(self) -> Path:

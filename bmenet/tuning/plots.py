@@ -76,7 +76,9 @@ def draw(study: optuna.Study, objectives: list[str], folder: Path) -> list[Path]
         across = _across(objectives) if len(objectives) == 2 else []
         figures = {
             "history": _history(views, labels),
-            "pareto": _pareto(_view(study, across), [labels[number] for number in across]) if across else None,
+            "pareto": _pareto(_view(study, across), [labels[number] for number in across], views[main])
+            if across
+            else None,
             "importance": _importance(importances, objectives),
             "slice": _slice(views[main], labels[main]),
             "contour": _contour(views[main], labels[main], _pair(views[main], importances[main])),
@@ -396,8 +398,8 @@ def _is_raised(view: optuna.Study) -> bool:
     return view.direction == StudyDirection.MAXIMIZE
 
 
-def _pareto(view: optuna.Study, labels: Sequence[str]) -> Figure | None:
-    """Plot the second objective against the first; the front is what nothing beats in both."""
+def _pareto(view: optuna.Study, labels: Sequence[str], upward: optuna.Study) -> Figure | None:
+    """Plot the second objective, that of `upward`, against the first; the front is what nothing beats in both."""
     complete = _complete(view)
     if not complete:
         return None
@@ -423,7 +425,8 @@ def _pareto(view: optuna.Study, labels: Sequence[str]) -> Figure | None:
     axes.margins(0.07)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
-    axes.set_title("Numbers are trials", fontsize=9, color="0.3", loc="left")
+    axes.set_title("Numbers are trials", fontsize=8, color="0.3", loc="right")
+    _look_closely(axes, upward)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 

@@ -186,7 +186,8 @@ def _table(study: optuna.Study, objectives: list[str], keys: list[str]) -> str:
     """Return all trials as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["trial", "state", *objectives, *keys, SECONDS, "duration_s", "reason"])
+    extra = [SECONDS] if SECONDS not in objectives else []
+    writer.writerow(["trial", "state", *objectives, *keys, *extra, "duration_s", "reason"])
     for trial in study.get_trials(deepcopy=False):
         is_complete = trial.state == TrialState.COMPLETE
         values = trial.values if is_complete else [""] * len(objectives)
@@ -196,7 +197,7 @@ def _table(study: optuna.Study, objectives: list[str], keys: list[str]) -> str:
                 _STATES.get(trial.state, trial.state.name.lower()) if counts(trial) else "put back",
                 *values,
                 *(trial.params.get(key, "") for key in keys),
-                trial.user_attrs.get(SECONDS, ""),
+                *(trial.user_attrs.get(name, "") for name in extra),
                 f"{trial.duration.total_seconds():.2f}" if trial.duration else "",
                 trial.user_attrs.get(ERROR, trial.user_attrs.get("ended_by", "")),
             ]

@@ -1,7 +1,7 @@
 """Open the study of a plan: whoever comes first makes it, all others join, and any later call goes on with it."""
 
 import logging
-import re
+import time
 import uuid
 import warnings
 
@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import make_url
 
 from bmenet.config.tune import SECONDS
 from bmenet.errors import BMENetError, ConfigError
@@ -26,6 +27,8 @@ CASES = "cases"
 RUN = "run"
 """User attribute of the study: the key of its MLflow run."""
 
+_MAKING_S = 5.0
+"""Longer than a maker takes from the first to the last of what belongs to a new study."""
 _COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -43,13 +46,26 @@ def open_study(plan: Plan) -> optuna.Study:
     try:
         study = optuna.create_study(storage=storage, study_name=plan.name, directions=directions)
     except optuna.exceptions.DuplicatedStudyError:
-        return load_study(plan, storage)
-    # Made once, however many begin together: only the one whose study it is comes here.
-    study.set_user_attr(RUN, uuid.uuid4().hex)
+        study = load_study(plan, storage)
+        if _is_whole(study):
+            return study
+    # Made once, however many begin together: only its maker comes here, or who finds that the maker has died.
+    if not any(IS_DEFAULT in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
+        study.enqueue_trial(current_values(plan.config), user_attrs={IS_DEFAULT: True})
     study.set_user_attr("objectives", list(tune.objectives))
     study.set_user_attr("gain_over", plan.given)
-    study.enqueue_trial(current_values(plan.config), user_attrs={IS_DEFAULT: True})
+    study.set_user_attr(RUN, uuid.uuid4().hex)
     return load_study(plan, storage)
+
+
+def _is_whole(study: optuna.Study) -> bool:
+    """Tell whether a study's maker has done all; while it may be at it, wait."""
+    end = time.monotonic() + _MAKING_S
+    while RUN not in study.user_attrs:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def load_study(plan: Plan, storage: BaseStorage | None = None) -> optuna.Study:
@@ -66,7 +82,7 @@ def load_study(plan: Plan, storage: BaseStorage | None = None) -> optuna.Study:
 
 
 def open_storage(plan: Plan) -> BaseStorage:
-    """Return the journal file of the workspace, or the database that `tune.storage` names.
+    """Return the journal file of the workspace, or the database of the plan.
 
     Raises
     ------
@@ -76,7 +92,7 @@ def open_storage(plan: Plan) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for name in ("alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    url = plan.config.tune.storage
+    url = plan.storage
     if url is None:
         journal = plan.layout.journal
         journal.parent.mkdir(parents=True, exist_ok=True)
@@ -84,16 +100,16 @@ def open_storage(plan: Plan) -> BaseStorage:
     try:
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     except ImportError as error:
-        raise BMENetError(f"tune.storage: expected an installed database driver; got none: {error}") from None
+        raise BMENetError(f"--storage: expected an installed database driver; got none: {error}") from None
     except Exception as error:
-        shown = re.sub(r"://[^/]*@", "://", url)
         if "parse" in str(error) or "dialect" in str(error) or "NoSuchModule" in type(error).__name__:
             raise ConfigError(
-                f"tune.storage: expected a SQLAlchemy URL such as postgresql://...; got {shown!r}"
+                "--storage: expected a SQLAlchemy URL such as postgresql://user@host/database, with a driver that is"
+                " known; got another text, which is not shown for the password that may be in it"
             ) from None
         raise BMENetError(
-            f"tune.storage: expected a database that answers at {shown}; got {type(error).__name__}; start it, or set"
-            " tune.storage to null for a journal file"
+            f"--storage: expected a database that answers at {make_url(url).render_as_string(hide_password=True)}; got"
+            f" {type(error).__name__}; start it, or leave --storage and BMENET_STUDIES out for a journal file"
         ) from None
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from optuna import TrialPruned
 
 from bmenet.config import Config, flatten
 from bmenet.diffusion.noise_schedule import NoiseSchedule
@@ -58,8 +59,16 @@ class TrainingObjective:
         values = json.dumps({key: flatten(config)[key] for key in sorted(config.tune.space)})
         folder = self.plan.folder / "checkpoints" / hashlib.sha256(values.encode()).hexdigest()[:16]
         layout = _TrialLayout(self.plan.layout.root, folder)
+        try:
+            outcome = self._train_and_restore(config, layout, _Reporter(report))
+        except TrialPruned:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        return outcome
+
+    def _train_and_restore(self, config: Config, layout: Layout, logger: NullLogger) -> Outcome:
         split = {"train": list(self.plan.train), "validation": list(self.plan.validation), "covariates": {}}
-        logger = _Reporter(report)
         outcome = Outcome()
         if self.plan.is_fine:
             setting = Setting(config, layout, split, logger)
@@ -74,7 +83,6 @@ class TrainingObjective:
                 start = clock(self.device.type)
                 restored = restore_volume(network, case.given.data, config=config.coarse, autocast_dtype=dtype)
                 outcome.add(case, restored, clock(self.device.type) - start)
-        shutil.rmtree(folder, ignore_errors=True)
         return outcome
 
     def _fine_net(self, config: Config, trained: Trained) -> FineNet:

@@ -67,13 +67,13 @@ def run_trial(
             if is_stopping():
                 _interrupt(study, trial, run)
                 return
-            _end(study, trial, run, TrialState.FAIL, reason=f"{type(error).__name__}: {error}")
+            _end(plan, study, trial, run, TrialState.FAIL, reason=f"{type(error).__name__}: {error}")
         except (KeyboardInterrupt, SystemExit):
             _interrupt(study, trial, run)
             raise
         except BaseException as error:
             last = traceback.format_exception_only(error)[-1].strip()
-            _end(study, trial, run, TrialState.FAIL, reason=last)
+            _end(plan, study, trial, run, TrialState.FAIL, reason=last)
             raise
 
 
@@ -94,16 +94,16 @@ def _attempt(plan: Plan, study: optuna.Study, trial: optuna.Trial, objective: Ob
     try:
         config = with_values(plan.config, values)
     except ConfigError as error:  # each is valid by itself, but not together with the others
-        _end(study, trial, run, TrialState.PRUNED, reason=f"infeasible: {error}")
+        _end(plan, study, trial, run, TrialState.PRUNED, reason=f"infeasible: {error}")
         return
     try:
         outcome = objective(config, report)
     except optuna.TrialPruned as pruned:
-        _end(study, trial, run, TrialState.PRUNED, reason=str(pruned))
+        _end(plan, study, trial, run, TrialState.PRUNED, reason=str(pruned))
         return
     reached = outcome.values(tune.objectives)
     if not all(map(math.isfinite, reached)):
-        _end(study, trial, run, TrialState.FAIL, reason=f"expected finite objectives; got {reached}")
+        _end(plan, study, trial, run, TrialState.FAIL, reason=f"expected finite objectives; got {reached}")
         return
     trial.set_user_attr(CASES, outcome.cases)
     trial.set_user_attr(SECONDS, outcome.means()[SECONDS])
@@ -145,8 +145,9 @@ def _interrupt(study: optuna.Study, trial: optuna.Trial, run: TrialRun) -> None:
         _end_run(run, TrialState.COMPLETE, "")
 
 
-def _end(study: optuna.Study, trial: optuna.Trial, run: TrialRun, state: TrialState, reason: str) -> None:
+def _end(plan: Plan, study: optuna.Study, trial: optuna.Trial, run: TrialRun, state: TrialState, reason: str) -> None:
     """End a trial that is not complete."""
+    reason = plan.without_people(reason)
     trial.set_user_attr(ERROR, reason)
     study.tell(trial, state=state)
     _end_run(run, state, reason)

@@ -13,7 +13,9 @@ from bmenet.tuning.run import run_study
 from bmenet.tuning.study import RUN, open_study
 
 
-def tune(config: Config, layout: Layout, workers: int = 1, chosen: int | None = None) -> Found:
+def tune(
+    config: Config, layout: Layout, workers: int = 1, chosen: int | None = None, storage: str | None = None
+) -> Found:
     """Run the study until its budget is used up, and report it into ``reports/tune``.
 
     A study that was stopped goes on; one that is done is only reported. Interrupted, it is reported as far as it got.
@@ -25,7 +27,9 @@ def tune(config: Config, layout: Layout, workers: int = 1, chosen: int | None = 
     workers : int
         Processes on this machine.
     chosen : int, optional
-        The number of the trial to be taken for the best.
+        The number of the trial to be taken for the best; one that is complete already.
+    storage : str, optional
+        SQLAlchemy URL; by default ``BMENET_STUDIES``, else a journal file of the workspace.
 
     Raises
     ------
@@ -34,8 +38,9 @@ def tune(config: Config, layout: Layout, workers: int = 1, chosen: int | None = 
     BMENetError
         If workers fail, or no trial is complete.
     """
-    plan = Plan.of_workspace(config, layout)
+    plan = Plan.of_workspace(config, layout, storage)
     study = open_study(plan)
+    picked = _chosen(study, chosen)
     inputs = [layout.registered, layout.degraded_folder, layout.coarse_folder, layout.split]
     inputs += [layout.weights(kind) for kind in plan.weights]
     with track_stage(config, "tune", inputs, run_key=study.user_attrs[RUN]) as run:
@@ -43,7 +48,7 @@ def tune(config: Config, layout: Layout, workers: int = 1, chosen: int | None = 
         try:
             run_study(plan, study, workers)
         finally:
-            found = look_at(plan, study, _chosen(study, chosen))
+            found = look_at(plan, study, picked)
             if found.best is not None:
                 write_report(plan, study, found, layout.report("tune"))
                 run.log_metrics({f"tune.{name}": value for name, value in found.numbers.items()})

@@ -1,0 +1,170 @@
+"""`bmenet tune`: it searches, shows, goes on where it was stopped, and writes into params.yaml only if asked to."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from bmenet.config import flatten, load_config
+from bmenet.files import read_json
+from bmenet.layout import Layout
+from bmenet.tuning import tune as tune_module
+from bmenet.tuning import worker
+from bmenet.tuning.study import counted, load_study
+from bmenet.tuning.worker import Shift, run_shift
+from tests.tuned import add_store, fill_workspace, never, plan_of, scaled, states, write_values
+
+COMMENT = "# what a person wrote, and wants to keep"
+
+
+@pytest.fixture
+def tuned(workspace, phantom, monkeypatch):
+    """A workspace that can be tuned, with a tracking store; the profile smoke is what params.yaml is."""
+    for name in ("MLFLOW_TRACKING_URI", "BMENET_EXECUTION", "BMENET_STUDIES", "BMENET_WORKERS", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    fill_workspace(workspace, phantom)
+    add_store(workspace)
+    return workspace
+
+
+@pytest.fixture
+def here(tuned, monkeypatch):
+    """Let trials run in this process, and compute nothing: the strongest guidance is best."""
+    monkeypatch.setattr(worker, "make_objective", lambda plan, number: scaled)
+
+    def run(plan, study, workers):
+        run_shift(Shift(plan, plan.config.tune.trials, plan.config.tune.timeout_s, 1, 0), never)
+
+    monkeypatch.setattr(tune_module, "run_study", run)
+    return tuned
+
+
+def test_help_says_what_it_does(bmenet):
+    shown = bmenet("tune", "--help")
+    assert shown.exit_code == 0
+    for option in ("--scope", "--workers", "--trials", "--objective", "--storage", "--apply"):
+        assert option in shown.stdout
+
+
+def test_the_best_values_are_shown_and_nothing_is_changed(here, bmenet):
+    before = (here / "params.yaml").read_bytes()
+    result = bmenet("tune", "--trials", 4)
+    assert result.exit_code == 0
+    assert "sampling.guidance.scale" in result.stdout
+    assert "psnr_brain" in result.stdout
+    assert (here / "params.yaml").read_bytes() == before
+    assert (here / "reports" / "tune" / "study.html").exists()
+    study = load_study(plan_of(here))
+    assert states(study) == ["complete"] * 4
+    # The same call runs nothing again; a larger budget goes on.
+    assert bmenet("tune", "--trials", 4).exit_code == 0
+    assert len(study.trials) == 4
+    assert bmenet("tune", "--trials", 5, "--sampler", "random").exit_code == 0
+    assert len(study.trials) == 5
+
+
+def test_apply_changes_what_was_searched_and_keeps_the_rest(here, bmenet):
+    path = here / "params.yaml"
+    path.write_text(f"{COMMENT}\n{path.read_text()}")
+    before, text = flatten(load_config()), path.read_text()
+    result = bmenet("tune", "--trials", 5, "--apply")
+    assert result.exit_code == 0
+    assert "dvc repro" in result.stdout
+    best = yaml.safe_load((here / "reports" / "tune" / "best_params.yaml").read_text())
+    after = flatten(load_config())
+    assert {key: after[key] for key in best} == best
+    assert {key: value for key, value in after.items() if key not in best} == {
+        key: value for key, value in before.items() if key not in best
+    }
+    assert after["sampling.guidance.scale"] > before["sampling.guidance.scale"]
+    assert path.read_text().startswith(COMMENT)
+    assert len(path.read_text().splitlines()) == len(text.splitlines())
+
+    once = path.read_bytes()
+    again = bmenet("tune", "--trials", 5, "--apply")
+    assert again.exit_code == 0
+    assert "params.yaml has the best values already" in again.stdout
+    assert path.read_bytes() == once
+
+
+def test_of_a_front_a_person_chooses(here, bmenet):
+    before = (here / "params.yaml").read_bytes()
+    options = ("tune", "--trials", 3, "--objective", "quality", "--objective", "seconds", "--pruner", "none")
+    result = bmenet(*options, "--apply")
+    assert result.exit_code == 1
+    assert "--trial" in result.stderr
+    assert (here / "params.yaml").read_bytes() == before
+    result = bmenet(*options, "--apply", "--trial", 2)
+    assert result.exit_code == 0
+    chosen = read_json(here / "reports" / "tune" / "study.json")["best"]
+    assert chosen["trial"] == 2
+    assert flatten(load_config()).items() >= chosen["params"].items()
+
+
+def test_a_trial_that_is_not_there_cannot_be_chosen(here, bmenet):
+    assert bmenet("tune", "--trials", 2).exit_code == 0
+    result = bmenet("tune", "--trials", 2, "--trial", 7)
+    assert result.exit_code == 1
+    assert "--trial" in result.stderr
+    assert "got 7" in result.stderr
+
+
+def test_a_study_without_trials_has_nothing_to_report(here, bmenet):
+    result = bmenet("tune", "--trials", 0)
+    assert result.exit_code == 1
+    assert "raise --trials" in result.stderr
+    assert not (here / "reports" / "tune" / "study.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--objective", "beauty"), "beauty"),
+        (("--sampler", "luck"), "tune.sampler"),
+        (("--objective", "quality", "--objective", "seconds", "--sampler", "cmaes"), "cmaes"),
+        (("--storage", "nonsense"), "--storage"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_on_one_line(here, bmenet, options, named):
+    result = bmenet("tune", *options)
+    assert result.exit_code == 1
+    assert named in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not Layout(here).journal.exists()
+
+
+def test_after_ctrl_c_nothing_runs_and_the_same_call_goes_on(tuned, monkeypatch, bmenet):
+    write_values(tuned, {"sampling.samples": 8})  # a trial takes a second
+    command = [sys.executable, "-c", "from bmenet.cli import app; app()", "tune", "--workers", "2", "--trials", "500"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    plan = plan_of(tuned)
+    try:
+        deadline = time.monotonic() + 120
+        while not (Layout(tuned).journal.exists() and b'"state":1' in Layout(tuned).journal.read_bytes()):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    study = load_study(plan)
+    done = counted(study)
+    assert 1 <= done < 500
+    assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING}
+    assert read_json(tuned / "reports" / "tune" / "study.json")["states"]["complete"] >= 1
+
+    monkeypatch.setattr(worker, "make_objective", lambda plan, number: scaled)
+    monkeypatch.setattr(
+        tune_module, "run_study", lambda plan, *_: run_shift(Shift(plan, plan.config.tune.trials, None, 1, 0), never)
+    )
+    assert bmenet("tune", "--trials", done + 3).exit_code == 0
+    assert counted(study) == done + 3
+    assert TrialState.WAITING not in {trial.state for trial in study.trials}

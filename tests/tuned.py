@@ -1,0 +1,135 @@
+"""A workspace that can be tuned, at 4 mm: phantoms, untrained networks, a tracking store; and what tests ask of it."""
+
+import atexit
+import functools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import optuna
+import yaml
+
+from bmenet.config import Config, load_config, with_values
+from bmenet.degradation.case import write_case
+from bmenet.files import write_json
+from bmenet.layout import Layout
+from bmenet.tracking.place import Place
+from bmenet.tracking.store import Store
+from bmenet.tuning.objective import Outcome, Report
+from bmenet.tuning.plan import Plan
+from bmenet.volume import Volume, load_unit_volume, save_unit_volume
+from tests.bundled import save_networks
+
+TRAIN, VALIDATION, TEST = ("sub-canary1", "sub-canary2"), ("sub-canary3", "sub-canary4"), ("sub-canary5",)
+QUICK = {
+    "degradation.codes": ["111"],
+    "coarse.code_weights": {"000": 1, "111": 2},
+    "coarse.crop": [16, 16],
+    "coarse.workers": 0,
+    "tune.pruner": "none",
+    "tune.composites": {"quality": {"psnr_brain": 1.0}, "anatomy": {"psnr_brain": 1.0, "ssim_brain": 50.0}},
+    "evaluate.bootstrap": 100,
+}
+"""A trial of the present values takes a fraction of a second."""
+
+
+def fill_workspace(root: Path, phantom: Volume) -> None:
+    """Give a workspace with profiles all that a study needs, and params.yaml the quick values."""
+    shutil.copytree(_template(phantom.data.tobytes(), phantom), root, dirs_exist_ok=True)
+    write_values(root, QUICK)
+
+
+@functools.lru_cache(maxsize=1)
+def _store() -> Path:
+    folder = Path(mkdtemp(prefix="bmenet-test-store-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Store(Place(folder, f"sqlite:///{folder / 'mlflow.db'}"))
+    return folder / "mlflow.db"
+
+
+def add_store(root: Path) -> None:
+    """Give a workspace a tracking store that has its tables: making them takes seconds."""
+    (root / "mlflow").mkdir(exist_ok=True)
+    shutil.copy(_store(), root / "mlflow" / "mlflow.db")
+
+
+_templates: dict[bytes, Path] = {}
+
+
+def _template(key: bytes, phantom: Volume) -> Path:
+    """Return the folder that every workspace is copied from, written once a process."""
+    if key in _templates:
+        return _templates[key]
+    root = Path(mkdtemp(prefix="bmenet-test-tuned-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    layout = Layout(root)
+    config = load_config(Path(__file__).parents[1] / "params" / "smoke.yaml")
+    write_json(
+        layout.split,
+        {"train": list(TRAIN), "validation": list(VALIDATION), "test": list(TEST), "covariates": {}},
+    )
+    for number, subject in enumerate((*TRAIN, *VALIDATION, *TEST)):
+        save_unit_volume(layout.clean(subject), phantom.with_data(phantom.data * np.float32(0.8 + 0.04 * number)))
+        degraded = layout.degraded(subject, "111")
+        write_case(layout.clean(subject), degraded, config.degradation.preset, "111", config.seed, subject)
+        for code in ("000", "111"):
+            given = load_unit_volume(layout.case_input(subject, code))
+            save_unit_volume(layout.coarse(subject, code), given.with_data(given.data * (phantom.data > 0)))
+    save_networks(layout.weights_folder)
+    _templates[key] = root
+    return root
+
+
+def write_values(root: Path, values: dict[str, Any]) -> None:
+    """Set dotted keys of params.yaml; comments go."""
+    raw = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        section = raw
+        for part in sections:
+            section = section[part]
+        section[name] = value
+    (root / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+
+
+def plan_of(root: Path, storage: str | None = None, **values: Any) -> Plan:
+    """Return the plan of a workspace; double underscores stand for the dots of other values."""
+    return Plan.of_workspace(changed(load_config(root / "params.yaml"), **values), Layout(root), storage)
+
+
+def changed(config: Config, **values: Any) -> Config:
+    """Return a configuration with other values, double underscores standing for dots."""
+    return with_values(config, {key.replace("__", "."): value for key, value in values.items()})
+
+
+def outcome(*gains: float, seconds: float = 1.0) -> Outcome:
+    """Return what a trial of a case for each gain reached."""
+    cases = {f"{subject} 111": {"psnr_brain": gain} for subject, gain in zip(VALIDATION, gains, strict=False)}
+    return Outcome(list(gains), cases, [seconds] * len(gains), {"clean": np.zeros((8, 8, 8), np.float32)})
+
+
+def scaled(config: Config, report: Report) -> Outcome:
+    """An objective that wants the guidance to be strong; nothing is computed."""
+    return outcome(config.sampling.guidance.scale, config.sampling.guidance.scale)
+
+
+def states(study: optuna.Study) -> list[str]:
+    """Return how every trial ended, in words."""
+    return [trial.state.name.lower() for trial in study.get_trials(deepcopy=False)]
+
+
+def never() -> bool:
+    """Return that nobody asked to stop."""
+    return False
+
+
+Stub = Callable[[Config, Report], Outcome]
+
+
+def in_turn(*stubs: Stub) -> Stub:
+    """Return an objective that is another one each time."""
+    left = iter(stubs)
+    return lambda config, report: next(left)(config, report)

@@ -1,0 +1,30 @@
+import pytest
+
+from bmenet.config.tune import TunedMetric
+from bmenet.metrics import METRICS
+from bmenet.tuning.composite import gain, sign
+
+ALL = TunedMetric.__args__
+LOWER_IS_BETTER = {"hfen", "hfen_brain"}
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_a_metric_that_improves_is_a_gain_whichever_way_it_points(metric):
+    better = 0.4 if metric in LOWER_IS_BETTER else 0.6
+    assert gain({metric: 2.0}, {metric: better}, {metric: 0.5}) == pytest.approx(0.2)
+    assert gain({metric: 2.0}, {metric: 0.5}, {metric: better}) == pytest.approx(-0.2)
+    assert sign(metric) == (-1 if metric in LOWER_IS_BETTER else 1)
+
+
+def test_every_metric_can_be_weighed():
+    assert set(ALL) == {*METRICS, "dice"}
+
+
+def test_no_change_is_no_gain():
+    metrics = dict.fromkeys(ALL, 0.7)
+    assert gain(dict.fromkeys(ALL, 3.0), metrics, metrics) == 0
+
+
+def test_gains_add_up_by_weight_and_only_what_is_weighed_counts():
+    restored, given = {"psnr": 21.0, "hfen": 0.3, "ssim": 0.0}, {"psnr": 20.0, "hfen": 0.2, "ssim": 1.0}
+    assert gain({"psnr": 1.0, "hfen": 10.0}, restored, given) == pytest.approx(0.0)

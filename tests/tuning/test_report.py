@@ -1,0 +1,155 @@
+"""What a study leaves behind says what is better, by how much, and of nobody."""
+
+import csv
+
+import numpy as np
+import optuna
+import pytest
+import yaml
+from optuna.trial import TrialState, create_trial
+
+from bmenet.config import flatten, with_values
+from bmenet.errors import VolumeError
+from bmenet.files import read_json
+from bmenet.tuning.comparison import by_subject, paired_gains
+from bmenet.tuning.report import BEST_FILE, PAGE_FILE, look_at, write_report
+from bmenet.tuning.study import CASES, open_study
+from bmenet.tuning.trial import run_trial
+from tests.tuned import VALIDATION, never, outcome, plan_of, scaled
+
+WEIGHTS = ("quality", {"psnr_brain": 1.0, "hfen_brain": 10.0})
+
+
+def _trial(**subjects):
+    """Return a complete trial: of a subject a PSNR and an HFEN, for each of its codes."""
+    cases = {
+        f"{subject} {code}": {"psnr_brain": psnr, "hfen_brain": hfen}
+        for subject, found in subjects.items()
+        for code, (psnr, hfen) in zip(("111", "000"), found, strict=False)
+    }
+    return create_trial(value=0.0, user_attrs={CASES: cases})
+
+
+def test_gains_are_paired_by_subject():
+    # The subjects differ by far more than what is gained, in every one of them alike.
+    before = _trial(a=[(20.0, 0.5)], b=[(30.0, 0.3)], c=[(40.0, 0.1)])
+    after = _trial(c=[(41.0, 0.05)], a=[(21.0, 0.45)], b=[(31.0, 0.25)])
+    gains = paired_gains(after, before, WEIGHTS, 200, 1)
+    assert gains["psnr_brain"].mean == gains["psnr_brain"].low == gains["psnr_brain"].high == 1.0
+    assert gains["hfen_brain"].low == pytest.approx(0.05)
+    assert gains["quality"].mean == pytest.approx(1.5)
+    assert next(iter(gains)) == "quality"
+
+
+@pytest.mark.parametrize(("hfen", "sense"), [(0.4, 1), (0.6, -1)])
+def test_a_gain_is_positive_where_a_metric_gets_better(hfen, sense):
+    gains = paired_gains(_trial(a=[(19.0, hfen)]), _trial(a=[(20.0, 0.5)]), WEIGHTS, 200, 1)
+    assert np.sign(gains["hfen_brain"].mean) == sense
+    assert gains["psnr_brain"].mean == -1.0
+
+
+def test_codes_of_a_subject_are_no_samples_of_their_own():
+    cases = _trial(a=[(20.0, 0.5), (30.0, 0.5)], b=[(10.0, 0.5), (20.0, 0.1)]).user_attrs[CASES]
+    assert by_subject(cases)["a"] == {"psnr_brain": 25.0, "hfen_brain": 0.5}
+    assert by_subject(cases)["b"] == {"psnr_brain": 15.0, "hfen_brain": pytest.approx(0.3)}
+
+
+def test_an_interval_is_the_same_in_every_run():
+    before, after = _trial(a=[(1.0, 0.5)], b=[(2.0, 0.5)]), _trial(a=[(2.0, 0.5)], b=[(5.0, 0.5)])
+    assert paired_gains(after, before, WEIGHTS, 200, 1) == paired_gains(after, before, WEIGHTS, 200, 1)
+
+
+@pytest.fixture
+def study(plan):
+    """Six trials: the present values, one that failed, one that was interrupted and its retry, and more."""
+
+    def broken(*_):
+        raise VolumeError("expected a volume; got none")
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    study = open_study(plan)
+    run_trial(plan, study, scaled, 9, never)
+    run_trial(plan, study, broken, 9, never)
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(plan, study, stopped, 9, never)
+    for _ in range(4):
+        run_trial(plan, study, scaled, 9, never)
+    return study
+
+
+def test_the_report_has_everything_and_names_nobody(plan, study, tmp_path):
+    found = look_at(plan, study)
+    folder = tmp_path / "report"
+    write_report(plan, study, found, folder)
+    names = {path.name for path in folder.iterdir()}
+    assert {"trials.csv", "metrics.json", "study.json", BEST_FILE, PAGE_FILE, "best.png", "history.png"} <= names
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert b"canary" not in content, path.name
+        assert str(plan.layout.root).encode() not in content, path.name
+    assert b"canary" in plan.layout.journal.read_bytes()
+
+    best = yaml.safe_load((folder / BEST_FILE).read_text())
+    assert best == study.best_trial.params == found.values
+    assert flatten(with_values(plan.config, best)).items() >= best.items()
+    assert best["sampling.guidance.scale"] == max(trial.params["sampling.guidance.scale"] for trial in study.trials)
+
+    with open(folder / "trials.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["state"] for row in rows] == ["complete", "failed", "put back", *["complete"] * 4]
+    assert rows[1]["reason"].endswith("expected a volume; got none")
+    assert rows[2]["reason"] == "interrupted"
+    assert float(rows[0]["quality"]) == plan.config.sampling.guidance.scale
+    assert rows[0]["sampling.compose"] == "residual"
+
+    summary = read_json(folder / "study.json")
+    assert summary["states"] == {"complete": 5, "pruned": 0, "failed": 1, "put_back": 1}
+    assert (summary["default"]["trial"], summary["best"]["trial"]) == (0, study.best_trial.number)
+    assert summary["gains"]["psnr_brain"]["mean"] == pytest.approx(study.best_value - study.trials[0].value)
+    assert summary["front"] is None
+    assert read_json(folder / "metrics.json")["best"] == study.best_value
+
+
+def test_the_reason_of_a_failure_names_nobody(plan, tmp_path):
+    def broken(*_):
+        raise VolumeError(f"{plan.layout.clean(VALIDATION[0])}: expected a volume; got none")
+
+    study = open_study(plan)
+    run_trial(plan, study, scaled, 9, never)
+    run_trial(plan, study, broken, 9, never)
+    write_report(plan, study, look_at(plan, study), tmp_path / "report")
+    assert b"canary" not in (tmp_path / "report" / "trials.csv").read_bytes()
+
+
+def test_a_study_of_which_nothing_is_complete_has_no_best(plan):
+    found = look_at(plan, open_study(plan))
+    assert (found.best, found.default, found.gains, found.values) == (None, None, {}, {})
+    assert found.states == {"complete": 0, "pruned": 0, "failed": 0, "put_back": 0}
+
+
+def test_without_the_values_before_nothing_is_compared(plan):
+    study = open_study(plan)
+    study.tell(study.ask(), state=TrialState.FAIL)
+    run_trial(plan, study, scaled, 9, never)
+    found = look_at(plan, study)
+    assert found.best.number == 1
+    assert (found.default, found.gains) == (None, {})
+
+
+def test_a_person_may_choose_another_trial_of_the_front(tuned, tmp_path):
+    plan = plan_of(tuned, tune__objectives=["quality", "seconds"])
+    study = open_study(plan)
+    reached = iter([(1.0, 5.0), (3.0, 9.0), (2.0, 1.0), (0.0, 9.0)])
+    for _ in range(4):
+        gain, seconds = next(reached)
+        run_trial(plan, study, lambda *_, g=gain, s=seconds: outcome(g, g, seconds=s), 9, never)
+    assert look_at(plan, study).best.number == 1
+    found = look_at(plan, study, study.trials[2])
+    assert found.values == study.trials[2].params
+    write_report(plan, study, found, tmp_path / "report")
+    summary = read_json(tmp_path / "report" / "study.json")
+    assert sorted(summary["front"]) == [1, 2]
+    assert summary["best"]["trial"] == 2
+    assert optuna.study.StudyDirection.MINIMIZE in study.directions

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import platform
+import signal
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +35,22 @@ def this_machine() -> str:
         with suppress(OSError):
             parts.append(os.readlink(path) if "/ns/" in path else Path(path).read_text())
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def signals_later() -> Iterator[list[int]]:
+    """Let SIGTERM and SIGINT come to nothing inside the block; yield a list that receives them, to be raised after."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received  # only the main thread is interrupted by signals
+        return
+    chosen = (signal.SIGTERM, signal.SIGINT)
+    previous = [signal.signal(number, lambda number, _: received.append(number)) for number in chosen]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(chosen, previous, strict=True):
+            signal.signal(number, handler)
 
 
 class Alive:

@@ -125,11 +125,6 @@ class Plan:
         kind = tune.scope if tune.scope == "sampling" else f"training-{tune.training.network}"
         return f"{kind}-{digest[:10]}"
 
-    @property
-    def _used(self) -> tuple[str, ...]:
-        """The subjects whose clean volumes decide something."""
-        return (*self.train, *self.validation) if self.config.tune.scope == "training" else self.validation
-
     def without_people(self, text: str) -> str:
         """Return a text for others to read: no subject is named, and no folder outside the workspace."""
         for name in (*self.train, *self.validation):

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -112,7 +114,8 @@ class _Crew:
         for number in set(range(self._size)) - set(self._processes):
             shift = Shift(self._plan, self._plan.config.tune.trials, seconds, self._threads, number)
             process = self._context.Process(target=work, args=(shift, self._stop), name=f"tune-{number}")
-            with _threads_of_children(self._threads):
+            # Ctrl-C is for this process; the others leave its group as soon as they have loaded what they need.
+            with _threads_of_children(self._threads), _ignored_by_children(signal.SIGINT):
                 process.start()
             self._processes[number] = process
 
@@ -165,6 +168,19 @@ def _note(study: optuna.Study) -> str:
     if best := best_trial(study):
         words.insert(0, f"best {', '.join(f'{value:+.4g}' for value in best.values)} (trial {best.number})")
     return ", ".join(words)
+
+
+@contextmanager
+def _ignored_by_children(number: signal.Signals) -> Iterator[None]:
+    """Let processes that are started inside ignore a signal: they inherit that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, previous)
 
 
 @contextmanager

@@ -37,11 +37,11 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
 
 PRUNERS: dict[str, Callable[[int], BasePruner]] = {
     "none": lambda _: NopPruner(),
-    "median": lambda _: MedianPruner(_STARTUP_TRIALS // 2, n_warmup_steps=1),
-    "percentile": lambda _: PercentilePruner(25.0, _STARTUP_TRIALS // 2, n_warmup_steps=1),
+    "median": lambda _: MedianPruner(_STARTUP_TRIALS // 2),
+    "percentile": lambda _: PercentilePruner(25.0, _STARTUP_TRIALS // 2),
     "hyperband": lambda last_step: HyperbandPruner(min_resource=1, max_resource=max(last_step, 2)),
     "successive_halving": lambda _: SuccessiveHalvingPruner(min_resource=1),
-    "patient": lambda _: PatientPruner(MedianPruner(_STARTUP_TRIALS // 2, n_warmup_steps=1), patience=1),
+    "patient": lambda _: PatientPruner(MedianPruner(_STARTUP_TRIALS // 2), patience=1),
 }
 """Name to what makes a pruner, given the last step that a trial reports at."""
 

@@ -1,8 +1,10 @@
 """One trial from its proposal to its end, in Optuna's storage and as a nested run."""
 
 import math
+import signal
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +16,7 @@ from bmenet.config.tune import SECONDS
 from bmenet.errors import BMENetError, ConfigError
 from bmenet.figures import panel, save_figure
 from bmenet.tracking import TrialRun, start_trial
-from bmenet.tuning.liveness import Alive, put_back
+from bmenet.tuning.liveness import Alive, put_back, signals_later
 from bmenet.tuning.objective import Objective, Outcome
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.search_space import suggest
@@ -52,16 +54,21 @@ def run_trial(
     is_stopping : callable
         Whether an error now is that of a worker that was asked to stop.
     """
-    trial = study.ask()
-    with Alive(trial):
-        if _is_surplus(study, trial.number, budget):
-            trial.set_user_attr(ENDED_BY, "beyond the budget")
-            study.tell(trial, state=TrialState.FAIL)
+    with ExitStack() as stack:
+        with signals_later() as received:  # a trial that has begun must belong to somebody
+            trial = study.ask()
+            stack.enter_context(Alive(trial))
+            if is_surplus := _is_surplus(study, trial.number, budget):
+                trial.set_user_attr(ENDED_BY, "beyond the budget")
+                study.tell(trial, state=TrialState.FAIL)
+        if is_surplus:
             return
         run = start_trial(
             plan.config, study.user_attrs[RUN], f"trial {trial.number}", {"trial.number": str(trial.number)}
         )
         try:
+            for number in received:
+                signal.raise_signal(number)
             _attempt(plan, study, trial, objective, run)
         except BMENetError as error:
             if is_stopping():

@@ -56,6 +56,8 @@ def work(shift: Shift, stop: Event) -> None:
     except BMENetError as error:
         print(f"bmenet: a worker stopped: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(FAILED) from error
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is leaving already
 
 
 def run_shift(shift: Shift, is_stopping: Any) -> None:

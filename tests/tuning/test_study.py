@@ -65,7 +65,8 @@ def test_a_study_that_several_open_at_once_is_one(plan):
     assert open_study(plan).trials[0].user_attrs == {IS_DEFAULT: True}
 
 
-def test_a_study_whose_maker_died_at_once_is_made_whole(plan):
+def test_a_study_whose_maker_died_at_once_is_made_whole(plan, monkeypatch):
+    monkeypatch.setattr("bmenet.tuning.study._MAKING_S", 0.2)
     optuna.create_study(storage=open_storage(plan), study_name=plan.name, directions=["maximize"])
     study = open_study(plan)
     assert RUN in study.user_attrs

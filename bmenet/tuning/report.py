@@ -17,9 +17,10 @@ from bmenet.config.tune import SECONDS
 from bmenet.evaluation.bootstrap import Interval
 from bmenet.files import write_json, write_text
 from bmenet.tuning.comparison import paired_gains
+from bmenet.tuning.interactive_plots import plotly_parts
 from bmenet.tuning.page import write_page
 from bmenet.tuning.plan import Plan
-from bmenet.tuning.plots import draw, plotly_parts
+from bmenet.tuning.plots import draw
 from bmenet.tuning.study import IS_DEFAULT, best_trial, counts
 from bmenet.tuning.trial import ERROR, picture_path
 

@@ -8,7 +8,8 @@ import pytest
 from optuna.samplers import RandomSampler
 from PIL import Image
 
-from bmenet.tuning.plots import draw, plotly_parts
+from bmenet.tuning.interactive_plots import plotly_parts
+from bmenet.tuning.plots import draw
 
 STILLS = ["history.png", "importance.png", "slice.png", "contour.png"]
 PARTS = ["history", "importance", "slice", "contour", "parallel", "intermediate", "timeline"]

@@ -79,8 +79,8 @@ def write_page(
     tables : mapping
         Title to rows, each a mapping of column to cell. A table without rows is left out.
     parts : mapping
-        Name to a plotly fragment, or a sentence why there is none, as `plotly_parts` returns them. Fragments go into the
-        page as they are; every other text is escaped.
+        Name to a plotly fragment, or a sentence why there is none, as of `plotly_parts`. Fragments go into the page as
+        they are; every other text is escaped.
     pictures : mapping
         Name to a PNG: what is seen on paper.
     """

@@ -96,8 +96,13 @@ def write_values(root: Path, values: dict[str, Any]) -> None:
 
 
 def plan_of(root: Path, storage: str | None = None, **values: Any) -> Plan:
-    """Return the plan of a workspace; double underscores stand for the dots of other values."""
-    return Plan.of_workspace(changed(load_config(root / "params.yaml"), **values), Layout(root), storage)
+    """Return the plan of a workspace; double underscores stand for the dots of other values.
+
+    Trainings are in full precision, as in all tests: accelerate holds to one number format in a process.
+    """
+    exact = {"coarse__precision": "fp32", "training__precision": "fp32"}
+    config = changed(load_config(root / "params.yaml"), **(exact | values))
+    return Plan.of_workspace(config, Layout(root), storage)
 
 
 def changed(config: Config, **values: Any) -> Config:

@@ -20,10 +20,10 @@ from bmenet.evaluation.bootstrap import bootstrap_mean
 from bmenet.evaluation.methods import Restorations, method_fingerprint
 from bmenet.files import read_json, write_json
 from bmenet.layout import Layout
-from bmenet.metrics import METRICS
 from bmenet.metrics.measure import measure
 from bmenet.parallel import require_all, run_parallel
 from bmenet.seeding import generator
+from bmenet.tuning.composite import sign
 from bmenet.tuning.report import BEST_FILE
 from bmenet.volume import load_unit_volume
 
@@ -61,9 +61,8 @@ def _measure(config: Config, tuned: Config, layout: Layout, code: str) -> dict[s
     gains = {}
     for metric in _SHOWN:
         before, after = (np.array([found[name][which][metric] for name in subjects]) for which in (0, 1))
-        sign = -1 if METRICS[metric].lower_is_better else 1
         draws = generator(config.seed, "bootstrap", metric)
-        gain = bootstrap_mean(sign * (after - before), config.evaluate.bootstrap, draws)
+        gain = bootstrap_mean(sign(metric) * (after - before), config.evaluate.bootstrap, draws)
         coarse = float(np.mean([found[name][2][metric] for name in subjects]))
         gains[metric] = {"coarse": coarse, "before": float(before.mean()), "tuned": float(after.mean())}
         gains[metric] |= {f"gain.{name}": value for name, value in gain.as_dict().items()}
@@ -75,9 +74,12 @@ def _restore(
 ) -> list[dict[str, float]]:
     """Return the metrics of a subject under each sampling, then those of the coarse result."""
     clean, degraded = load_unit_volume(layout.clean(subject)), load_unit_volume(layout.case_input(subject, code))
-    results = [Restorations(degraded, layout.weights_folder, sampling, seed)("fine")[0] for sampling in samplings]
-    results.append(Restorations(degraded, layout.weights_folder, samplings[0], seed)("coarse")[0])
-    return [measure(result, clean) for result in results]
+    restorations = Restorations(degraded, layout.weights_folder, samplings[0], seed)  # its coarse result serves all
+    results = []
+    for sampling in samplings:
+        restorations.sampling = sampling
+        results.append(restorations("fine")[0])
+    return [measure(result, clean) for result in [*results, restorations("coarse")[0]]]
 
 
 def _key(sampling: SamplingConfig, config: Config, layout: Layout) -> str:

@@ -3,13 +3,11 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from bmenet.cli.changes import print_changes
 from bmenet.cli.errors import exit_on_error
 from bmenet.errors import ConfigError
-from bmenet.profiles import Change, Profiles
+from bmenet.profiles import Profiles
 from bmenet.progress import console
 
 
@@ -44,18 +42,9 @@ def _switch(profiles: Profiles, name: str, force: bool) -> None:
     except ConfigError as error:
         console.print(f"no difference to show: {error}", markup=False)
     else:
-        _print_changes(changes, name)
+        if changes:
+            print_changes(changes, "params.yaml", name)
     backup = profiles.switch(name, force)
     if backup:
         console.print(f"saved the edited parameters as {backup}")
     typer.echo(f"{profiles.params} is now {name}")
-
-
-def _print_changes(changes: list[Change], name: str) -> None:
-    """Print the difference as a table."""
-    if not changes:
-        return
-    table = Table("key", "params.yaml", name)
-    for change in changes:
-        table.add_row(change.key, Text(str(change.old)), Text(str(change.new)))
-    Console().print(table)

@@ -97,6 +97,7 @@ def _print(found: "Found", present: dict[str, Any]) -> None:
 
 def _apply(found: "Found", config: "Config", trial: int | None) -> None:
     """Write the best values into params.yaml, and show what changed."""
+    from bmenet.cli.changes import print_changes
     from bmenet.errors import ConfigError
     from bmenet.profiles import Profiles
 
@@ -109,10 +110,7 @@ def _apply(found: "Found", config: "Config", trial: int | None) -> None:
     if not changes:
         typer.echo("params.yaml has the best values already")
         return
-    table = Table("key", "before", "now")
-    for change in changes:
-        table.add_row(change.key, Text(str(change.old)), Text(str(change.new)))
-    Console().print(table)
+    print_changes(changes, "before", "now")
     typer.echo("params.yaml is changed; `dvc repro` runs what depends on these keys")
     if found.gains and not any(gain.low > 0 for gain in found.gains.values()):
         typer.echo("no metric is better beyond chance (its interval holds 0)", err=True)

@@ -1,7 +1,6 @@
 """What a run has to say, on disk first: a server that is down or a killed process loses nothing."""
 
 import json
-import os
 import shutil
 import threading
 import time
@@ -11,9 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bmenet.files import read_json, write_json
+from bmenet.processes import is_alive, this_process
 
 _METRICS_PER_BATCH = 1000
 
@@ -85,7 +83,8 @@ class Spool:
 
     def own(self) -> None:
         """Make this process the one that writes and sends."""
-        self._update_header(**_this_process())
+        pid, started = this_process()
+        self._update_header(pid=pid, process_started=started)
 
     def release(self) -> None:
         """Give the spool up: whatever is left in it may be sent by anyone."""
@@ -110,12 +109,7 @@ class Spool:
         """Whether the process that owns the spool is alive."""
         if self.header["pid"] is None:
             return False
-        try:
-            process = psutil.Process(self.header["pid"])
-            is_same = abs(process.create_time() - self.header["process_started"]) < 2  # the boot time is only so exact
-            return is_same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return is_alive(self.header["pid"], self.header["process_started"])
 
     def append(self, kind: str, **fields: Any) -> None:
         """Add a record; it survives the process, because it has left the process's buffers."""
@@ -238,7 +232,3 @@ def _spools(root: Path) -> list[Spool]:
         with suppress(FileNotFoundError):  # another process has just sent and removed it
             spools.append(Spool(header.parent))
     return sorted(spools, key=lambda spool: spool.header["created"])
-
-
-def _this_process() -> dict[str, Any]:
-    return {"pid": os.getpid(), "process_started": psutil.Process().create_time()}

@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Any
 
 import optuna
-import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from bmenet.processes import is_alive, this_process
 from bmenet.tuning.study import ENDED_BY, IS_DEFAULT
 
 _BEAT_S = 30.0
@@ -67,9 +67,8 @@ class Alive:
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> None:
-        process = psutil.Process()
-        mark = {"machine": this_machine(), "pid": process.pid, "started": process.create_time()}
-        self._trial.set_user_attr(_WORKER, mark)
+        pid, started = this_process()
+        self._trial.set_user_attr(_WORKER, {"machine": this_machine(), "pid": pid, "started": started})
         self._thread.start()
 
     def __exit__(
@@ -108,7 +107,7 @@ class Watch:
     def _is_dead(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get(_WORKER)
         if worker is not None and worker["machine"] == this_machine():
-            return not _is_running(worker["pid"], worker["started"])
+            return not is_alive(worker["pid"], worker["started"])
         sign, now = (worker, trial.user_attrs.get(_BEAT)), time.monotonic()
         before, since = self._seen.get(trial.number, (None, now))
         if trial.number not in self._seen or before != sign:
@@ -140,12 +139,3 @@ def put_back(study: optuna.Study, trial: FrozenTrial, died: bool) -> bool:
         values = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
         study.enqueue_trial(values, user_attrs=kept | {_DEATHS: deaths, "retry_of": trial.number})
     return True
-
-
-def _is_running(pid: int, started: float) -> bool:
-    """Tell whether a process of this machine lives; another one may have its number by now."""
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

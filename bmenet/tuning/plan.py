@@ -142,8 +142,8 @@ class Plan:
             raise ConfigError("split.validation: expected at least one subject; got none; raise it in params.yaml")
         if self.config.tune.scope == "training" and not self.train:
             raise ConfigError("split.train: expected at least one subject; got none; raise it in params.yaml")
-        codes = {"000", *case_codes(self.config.fine)} if self.is_fine else set(self.config.tune.codes)
-        if odd := sorted(set(self.config.tune.codes) - codes):
+        codes = {"000", *case_codes(self.config.fine)}
+        if self.is_fine and (odd := sorted(set(self.config.tune.codes) - codes)):
             raise ConfigError(
                 f"tune.codes: expected codes that the stage coarsen restores (fine.code_weights), {sorted(codes)};"
                 f" got {odd} too"

@@ -21,12 +21,11 @@ from bmenet.tuning.interactive_plots import plotly_parts
 from bmenet.tuning.page import write_page
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.plots import draw
-from bmenet.tuning.study import IS_DEFAULT, best_trial, counts
+from bmenet.tuning.study import ENDED_BY, IS_DEFAULT, STATES, best_trial, counts
 from bmenet.tuning.trial import ERROR, picture_path
 
 BEST_FILE = "best_params.yaml"
 PAGE_FILE = "study.html"
-_STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def look_at(plan: Plan, study: optuna.Study, chosen: FrozenTrial | None = None) 
     if best and default:
         gains = paired_gains(best, default, plan.composite, plan.config.evaluate.bootstrap, plan.config.seed)
     counted = [trial for trial in trials if counts(trial)]
-    states = {word: sum(trial.state == state for trial in counted) for state, word in _STATES.items()}
+    states = {word: sum(trial.state == state for trial in counted) for state, word in STATES.items()}
     states["put_back"] = sum(trial.state == TrialState.FAIL and not counts(trial) for trial in trials)
     durations = [trial.duration.total_seconds() for trial in complete if trial.duration]
     return Found(best, default, gains, states, float(np.median(durations)) if durations else 0.0)
@@ -195,12 +194,12 @@ def _table(study: optuna.Study, objectives: list[str], keys: list[str]) -> str:
         writer.writerow(
             [
                 trial.number,
-                _STATES.get(trial.state, trial.state.name.lower()) if counts(trial) else "put back",
+                STATES.get(trial.state, trial.state.name.lower()) if counts(trial) else "put back",
                 *values,
                 *(trial.params.get(key, "") for key in keys),
                 *(trial.user_attrs.get(name, "") for name in extra),
                 f"{trial.duration.total_seconds():.2f}" if trial.duration else "",
-                trial.user_attrs.get(ERROR, trial.user_attrs.get("ended_by", "")),
+                trial.user_attrs.get(ERROR, trial.user_attrs.get(ENDED_BY, "")),
             ]
         )
     return text.getvalue()

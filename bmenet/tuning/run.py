@@ -20,7 +20,7 @@ from bmenet.progress import console, progress_bar
 from bmenet.threads import THREAD_VARIABLES, thread_count
 from bmenet.tuning.liveness import Watch
 from bmenet.tuning.plan import Plan
-from bmenet.tuning.study import best_trial, counted, counts
+from bmenet.tuning.study import best_trial, counted, counts_or_runs
 from bmenet.tuning.trial import is_enough
 from bmenet.tuning.worker import Shift, work
 
@@ -159,7 +159,7 @@ class _Crew:
 def _note(study: optuna.Study) -> str:
     """Say what there is beside the number of trials."""
     trials = study.get_trials(deepcopy=False)
-    states = Counter(trial.state for trial in trials if counts(trial) or trial.state == TrialState.RUNNING)
+    states = Counter(trial.state for trial in filter(counts_or_runs, trials))
     words = [
         f"{states[state]} {word}"
         for state, word in ((TrialState.RUNNING, "running"), (TrialState.PRUNED, "pruned"), (TrialState.FAIL, "failed"))

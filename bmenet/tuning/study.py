@@ -24,12 +24,15 @@ IS_DEFAULT = "is_default"
 """User attribute of the trial with the values that params.yaml had when the study began."""
 CASES = "cases"
 """User attribute: case to metrics, of the result."""
+GAIN_OVER = "gain_over"
+"""User attribute of the study: what a composite is a gain over, in words."""
 RUN = "run"
 """User attribute of the study: the key of its MLflow run."""
 
 _MAKING_S = 5.0
 """Longer than a maker takes from the first to the last of what belongs to a new study."""
-_COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+"""How a trial ended, in words."""
 
 
 def open_study(plan: Plan) -> optuna.Study:
@@ -53,7 +56,7 @@ def open_study(plan: Plan) -> optuna.Study:
     if not any(IS_DEFAULT in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
         study.enqueue_trial(current_values(plan.config), user_attrs={IS_DEFAULT: True})
     study.set_user_attr("objectives", list(tune.objectives))
-    study.set_user_attr("gain_over", plan.given)
+    study.set_user_attr(GAIN_OVER, plan.given)
     study.set_user_attr(RUN, uuid.uuid4().hex)
     return load_study(plan, storage)
 
@@ -115,7 +118,12 @@ def open_storage(plan: Plan) -> BaseStorage:
 
 def counts(trial: FrozenTrial) -> bool:
     """Tell whether a trial has used up a part of the budget: it ended, well or badly, by itself."""
-    return trial.state in _COUNTED and ENDED_BY not in trial.user_attrs
+    return trial.state in STATES and ENDED_BY not in trial.user_attrs
+
+
+def counts_or_runs(trial: FrozenTrial) -> bool:
+    """Tell whether a trial has used up a part of the budget, or is at it."""
+    return counts(trial) or trial.state == TrialState.RUNNING
 
 
 def counted(study: optuna.Study) -> int:

@@ -14,6 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bmenet.config.tune import SECONDS
+from bmenet.tuning.study import GAIN_OVER, IS_DEFAULT
 
 FEWEST_FOR_IMPORTANCE = 8
 PANELS_A_ROW = 4
@@ -55,7 +56,7 @@ def view_of(study: optuna.Study, objectives: Sequence[int]) -> optuna.Study:
                 datetime_complete=trial.datetime_complete,
                 params={short[name]: value for name, value in trial.params.items()},
                 distributions={short[name]: value for name, value in trial.distributions.items() if name in short},
-                user_attrs={"is_default": True} if trial.user_attrs.get("is_default") is True else {},
+                user_attrs={IS_DEFAULT: True} if trial.user_attrs.get(IS_DEFAULT) is True else {},
                 system_attrs={},
                 intermediate_values=trial.intermediate_values if len(objectives) == 1 else {},
             )
@@ -74,7 +75,7 @@ def label_of(study: optuna.Study, objective: str) -> str:
     """Return what an axis says about an objective."""
     if objective == SECONDS:
         return "seconds a volume"
-    return f"{objective}, gain over {study.user_attrs.get('gain_over', 'the coarse result')}"
+    return f"{objective}, gain over {study.user_attrs.get(GAIN_OVER, 'the coarse result')}"
 
 
 def main_objective(objectives: Sequence[str]) -> int:
@@ -95,7 +96,7 @@ def complete_trials(view: optuna.Study) -> list[FrozenTrial]:
 
 def default_trial(view: optuna.Study) -> FrozenTrial | None:
     """Return the complete trial of the current parameters."""
-    return next((trial for trial in complete_trials(view) if trial.user_attrs.get("is_default")), None)
+    return next((trial for trial in complete_trials(view) if trial.user_attrs.get(IS_DEFAULT)), None)
 
 
 def best_of(view: optuna.Study) -> FrozenTrial:

@@ -20,23 +20,23 @@ from bmenet.tuning.liveness import Alive, put_back, signals_later
 from bmenet.tuning.objective import Objective, Outcome
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.search_space import suggest
-from bmenet.tuning.study import CASES, ENDED_BY, RUN, best_trial, counts
+from bmenet.tuning.study import CASES, ENDED_BY, RUN, STATES, best_trial, counts_or_runs
 
 ERROR = "error"
 """User attribute: why a trial failed, or was not worth running."""
 
-_WORDS: dict[TrialState, tuple[str, Literal["FINISHED", "FAILED", "KILLED"]]] = {
-    TrialState.COMPLETE: ("complete", "FINISHED"),
-    TrialState.PRUNED: ("pruned", "KILLED"),
-    TrialState.FAIL: ("failed", "FAILED"),
+_STATUSES: dict[TrialState, Literal["FINISHED", "FAILED", "KILLED"]] = {
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.FAIL: "FAILED",
 }
-"""How a trial ended, in words, and as MLflow has it."""
+"""How a trial ended, as MLflow has it."""
 
 
-def is_enough(study: optuna.Study, budget: int) -> bool:
-    """Tell whether the trials that count, and those that run, are as many as are wanted."""
+def is_enough(study: optuna.Study, budget: int, before: int | None = None) -> bool:
+    """Tell whether the trials that count, and those that run, are as many as are wanted; or those `before` a number."""
     trials = study.get_trials(deepcopy=False)
-    return sum(counts(trial) or trial.state == TrialState.RUNNING for trial in trials) >= budget
+    return sum(counts_or_runs(trial) for trial in trials if before is None or trial.number < before) >= budget
 
 
 def run_trial(
@@ -58,7 +58,7 @@ def run_trial(
         with signals_later() as received:  # a trial that has begun must belong to somebody
             trial = study.ask()
             stack.enter_context(Alive(trial))
-            if is_surplus := _is_surplus(study, trial.number, budget):
+            if is_surplus := is_enough(study, budget, before=trial.number):
                 trial.set_user_attr(ENDED_BY, "beyond the budget")
                 study.tell(trial, state=TrialState.FAIL)
         if is_surplus:
@@ -120,11 +120,6 @@ def _attempt(plan: Plan, study: optuna.Study, trial: optuna.Trial, objective: Ob
     _end_run(run, TrialState.COMPLETE, "")
 
 
-def _is_surplus(study: optuna.Study, number: int, budget: int) -> bool:
-    earlier = [trial for trial in study.get_trials(deepcopy=False) if trial.number < number]
-    return sum(counts(trial) or trial.state == TrialState.RUNNING for trial in earlier) >= budget
-
-
 def _draw_if_best(plan: Plan, study: optuna.Study, number: int, value: float, outcome: Outcome, run: TrialRun) -> None:
     """Keep a picture of the best trial so far, beside the study and in the trial's run."""
     best = best_trial(study)
@@ -162,6 +157,5 @@ def _end(plan: Plan, study: optuna.Study, trial: optuna.Trial, run: TrialRun, st
 
 def _end_run(run: TrialRun, state: TrialState, reason: str) -> None:
     """End a trial's run: Optuna's states in MLflow's words, and as they are in a tag."""
-    word, status = _WORDS[state]
-    run.set_tags({"trial.state": word} | ({"trial.reason": reason} if reason else {}))
-    run.end(status)
+    run.set_tags({"trial.state": STATES[state]} | ({"trial.reason": reason} if reason else {}))
+    run.end(_STATUSES[state])

@@ -29,8 +29,18 @@ def test_profile_is_valid_complete_and_names_itself(path, raw):
     assert config.degradation.presets.keys() == {"mild", "moderate", "severe"}
 
 
-def test_profiles_are_the_four_documented_ones():
-    assert [path.stem for path in PROFILES] == ["demo", "full", "paper", "smoke"]
+def test_profiles_are_the_five_documented_ones():
+    assert [path.stem for path in PROFILES] == ["base", "demo", "full", "paper", "smoke"]
+
+
+def test_full_goes_on_from_base():
+    """What is released is trained in two parts, on one grid, one split and one network."""
+    base, full = (load_config(path) for path in PROFILES if path.stem in ("base", "full"))
+    assert full.coarse.start_from == "weights/base/coarse"
+    assert base.coarse.start_from is None
+    for section in ("seed", "grid", "data", "registration", "intensity", "split", "degradation"):
+        assert getattr(base, section) == getattr(full, section)
+    assert (base.coarse.unet, base.coarse.context_slices) == (full.coarse.unet, full.coarse.context_slices)
 
 
 def test_profiles_share_one_degradation_model():
@@ -47,8 +57,8 @@ def test_config_is_frozen_at_every_depth(raw):
 
 
 def _fixed_keys(config: Config) -> set[str]:
-    """Return the flat keys; of the methods that a profile evaluates only the section."""
-    return {re.sub(r"^(evaluate\.(?:baselines|fine))\..*", r"\1", key) for key in flatten(config)}
+    """Return the flat keys; of the methods that a profile evaluates, and of fresh cases, only the section."""
+    return {re.sub(r"^(evaluate\.(?:baselines|fine)|coarse\.online)\..*", r"\1", key) for key in flatten(config)}
 
 
 def _set(raw: dict, key: str, value: object) -> dict:

@@ -31,8 +31,19 @@ RINGS = (
     {"pipelines", "cli"},
     {"training", "inference", "evaluation", "matched", "tuning", "export", "serving", "publishing", "tracking"},
     {
-        *("models", "diffusion", "losses", "metrics", "baselines", "data", "degradation", "registration", "scan"),
-        *("figures", "segmentation", "quality", "report", "bundle"),
+        *(
+            "models",
+            "augmentation",
+            "diffusion",
+            "losses",
+            "metrics",
+            "baselines",
+            "data",
+            "degradation",
+            "registration",
+            "scan",
+        ),
+        *("augmentation", "figures", "segmentation", "quality", "report", "bundle"),
     },
 )
 

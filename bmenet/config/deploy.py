@@ -4,11 +4,17 @@ from typing import Literal
 
 from bmenet.config.base import Code, Section, SomeDistinct
 
+Storage = Literal["fp32", "fp16"]
+
 
 class ExportConfig(Section):
-    """What is written beside the weights: graphs in one or more number formats."""
+    """What is written beside the weights: graphs in one or more number formats; and how the weights are stored.
+
+    Stored in float16, kernels and matrices are rounded, and the graphs read them from the weights' own files.
+    """
 
     precisions: SomeDistinct[Literal["fp32", "fp16"]]
+    storage: Storage
     opset: Literal[20, 21, 22, 23]
 
 

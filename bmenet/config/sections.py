@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from bmenet.config.augmentation import OnlineConfig
 from bmenet.config.base import (
     Code,
     Count,
@@ -134,7 +135,7 @@ class CoarseConfig(Section):
     swinir: SwinirConfig
     context_slices: Annotated[int, Field(ge=1)]
     planes: SomeDistinct[Plane]
-    pixel_loss: Literal["mse", "l1"]
+    pixel_loss: Literal["mse", "l1", "log_mse"]
     pixel_weight: NonNegative
     ssim_weight: NonNegative
     edge_weight: NonNegative
@@ -147,7 +148,9 @@ class CoarseConfig(Section):
     gradient_clip: Positive
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     precision: Literal["auto", "fp32", "bf16"]
-    degradations: Literal["precomputed", "online"]
+    degradations: Literal["precomputed", "online", "mixed"]
+    online: OnlineConfig | None = None
+    start_from: str | None = None
     code_weights: dict[Code, NonNegative]
     augment: AugmentConfig
     workers: CountOrZero
@@ -160,6 +163,8 @@ class CoarseConfig(Section):
     def _consistent(self) -> "CoarseConfig":
         if self.context_slices % 2 == 0:
             raise ValueError(f"context_slices: expected an odd number; got {self.context_slices}")
+        if self.degradations != "precomputed" and self.online is None:
+            raise ValueError(f"online: expected a section, for degradations are {self.degradations}; got none")
         if not any(self.code_weights.values()):
             raise ValueError("code_weights: expected at least one weight above zero; got none")
         return self

@@ -48,11 +48,16 @@ def apply(clean: Volume, parameters: dict) -> Volume:
         Magnitude image on the same grid, float32, in whole steps of the storage format, so that the volume in memory
         and its file are equal. Bright tissue under a bright coil may exceed 1.
     """
-    shape = clean.data.shape
-    coil = bias_field.field(shape, parameters["bias"]) if "bias" in parameters else 1.0
+    return magnitude(clean, acquire(clean, parameters)) if parameters else clean
+
+
+def acquire(clean: Volume, parameters: dict) -> np.ndarray:
+    """Return the image before its magnitude is taken, real or complex, shape (X, Y, Z); parameters as of `apply`."""
+    coil = bias_field.field(clean.data.shape, parameters["bias"]) if "bias" in parameters else 1.0
     image = motion.apply(clean, coil, parameters["motion"]) if "motion" in parameters else coil * clean.data
-    if "noise" in parameters:
-        image = rician_noise.apply(image, parameters["noise"])
-    if not parameters:
-        return clean
+    return rician_noise.apply(image, parameters["noise"]) if "noise" in parameters else image
+
+
+def magnitude(clean: Volume, image: np.ndarray) -> Volume:
+    """Return the magnitude of an image on the grid of `clean`, in whole steps of the storage format."""
     return clean.with_data(np.rint(np.abs(image) / UNIT_STEP) * UNIT_STEP)

@@ -5,11 +5,13 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from bmenet.augmentation.case import fresh_case
 from bmenet.config import CoarseConfig, Severity
-from bmenet.degradation import apply, draw
+from bmenet.grid import standard_grid
 from bmenet.intensity import blind_scale
 from bmenet.layout import Layout
 from bmenet.seeding import generator
+from bmenet.template import load_template
 from bmenet.volume import UNIT_STEP, load_unit_volume, map_unit_volume
 
 _FOREGROUND = 0.04
@@ -17,8 +19,7 @@ _FOREGROUND = 0.04
 POOL_CASES = 16
 """Fresh cases that are drawn from at one time."""
 
-BATCHES_PER_CASE = 24
-"""Every so many batches the oldest case of the pool makes room for a new one."""
+_MAX_COUNT = 2**16 - 1
 
 
 class Case(NamedTuple):
@@ -91,10 +92,10 @@ class FreshCases:
     layout : Layout
     subjects : sequence of str
     config : CoarseConfig
-        Gives `code_weights`.
-    spacing_mm : float
+        Gives `code_weights` and `online`, which it must have.
+    spacing_mm : int
     preset : Severity
-        Ranges to draw from.
+        Ranges to draw from where `online` has none.
     seed : int
     """
 
@@ -103,21 +104,23 @@ class FreshCases:
         layout: Layout,
         subjects: Sequence[str],
         config: CoarseConfig,
-        spacing_mm: float,
+        spacing_mm: int,
         preset: Severity,
         seed: int,
     ) -> None:
+        assert config.online is not None
         self.layout = layout
         self.subjects = list(subjects)
         self.codes, self.chances = _code_chances(config)
         self.spacing_mm = spacing_mm
-        self.preset = preset
+        self.online = config.online
+        self.severity = config.online.severity or preset
         self.seed = seed
         self._pool: dict[int, Case] = {}
 
     def draw(self, rng: np.random.Generator, index: int) -> Case:
         """Draw one case of the pool."""
-        oldest = index // BATCHES_PER_CASE
+        oldest = index // self.online.batches_per_case
         number = oldest + int(rng.integers(POOL_CASES))
         if number not in self._pool:
             self._pool = {kept: case for kept, case in self._pool.items() if kept >= oldest}
@@ -126,11 +129,34 @@ class FreshCases:
 
     def _degrade(self, number: int) -> Case:
         rng = generator(self.seed, "fresh case", number)
-        clean = load_unit_volume(self.layout.clean(self.subjects[rng.integers(len(self.subjects))]))
+        subject = self.subjects[rng.integers(len(self.subjects))]
         code = self.codes[rng.choice(len(self.codes), p=self.chances)]
-        degraded = apply(clean, draw(self.preset, code, clean, rng))
-        counts, clean_counts = (np.rint(volume.data / UNIT_STEP).astype(np.uint16) for volume in (degraded, clean))
-        return _case(counts, clean_counts, self.spacing_mm)
+        if rng.random() < self.online.template_chance:
+            clean = load_template(standard_grid(self.spacing_mm))
+        else:
+            clean = load_unit_volume(self.layout.clean(subject))
+        volumes = fresh_case(clean, self.severity, code, self.online.variety, rng)
+        degraded, target = (
+            np.minimum(np.rint(volume.data / UNIT_STEP), _MAX_COUNT).astype(np.uint16) for volume in volumes
+        )
+        return _case(degraded, target, self.spacing_mm)
+
+
+class MixedCases:
+    """Stored and fresh cases, half and half.
+
+    Parameters
+    ----------
+    stored : StoredCases
+    fresh : FreshCases
+    """
+
+    def __init__(self, stored: StoredCases, fresh: FreshCases) -> None:
+        self.stored, self.fresh = stored, fresh
+
+    def draw(self, rng: np.random.Generator, index: int) -> Case:
+        """Draw a stored or a fresh case."""
+        return (self.stored if rng.random() < 0.5 else self.fresh).draw(rng, index)
 
 
 def _code_chances(config: CoarseConfig) -> tuple[list[str], np.ndarray]:

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from bmenet.config import CoarseConfig, Config
 from bmenet.errors import ConfigError, VolumeError
-from bmenet.files import read_json
+from bmenet.files import read_json, sha256
 from bmenet.layout import Layout
 from bmenet.losses import CoarseLoss
 from bmenet.models.coarse import build_coarse
+from bmenet.models.coarse_weights import load_coarse
+from bmenet.models.weights import SPEC_FILE
 from bmenet.tracking import NullLogger
 from bmenet.training.batches import SliceBatches
-from bmenet.training.cases import Cases, FreshCases, StoredCases
+from bmenet.training.cases import Cases, FreshCases, MixedCases, StoredCases
 from bmenet.training.checkpoint import CheckpointFolder
 from bmenet.training.loader import Batch, batch_loader
 from bmenet.training.schedule import Schedule
@@ -57,6 +59,7 @@ def training_signature(config: Config, split: Split, layout: Layout) -> str:
         "intensity": config.intensity.model_dump(mode="json"),
         "severity": config.degradation.preset.model_dump(mode="json"),
         "coarse": config.coarse.model_dump(mode="json", exclude=_NOT_DECISIVE),
+        "start": _start_digest(config.coarse.start_from),
         "split": {name: list(split[name]) for name in ("train", "validation")},
         "volumes": [[sidecar[key] for key in ("clean_sha256", "sha256")] for sidecar in map(_read_sidecar, sidecars)],
     }
@@ -93,7 +96,7 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
     return train_network(
         Task(
             name="coarse",
-            build=lambda: build_coarse(coarse),
+            build=lambda: _network(coarse),
             load_batches=lambda start, accelerator: batch_loader(
                 batches, start, coarse.steps, coarse.workers, accelerator
             ),
@@ -108,6 +111,19 @@ def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogge
     )
 
 
+def _start_digest(folder: str | None) -> str | None:
+    """Return the checksum of the network that training goes on from."""
+    if folder is None:
+        return None
+    try:
+        return sha256(Path(folder) / SPEC_FILE)
+    except OSError as error:
+        raise ConfigError(
+            f"coarse.start_from: expected the folder of a trained Coarse-net; got {folder} ({error.strerror}); run"
+            " `make base`, or set it to null and train for longer"
+        ) from error
+
+
 def _read_sidecar(path: Path) -> dict[str, Any]:
     """Read the sidecar of a degraded volume."""
     try:
@@ -118,10 +134,33 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
 
 def _cases(config: Config, subjects: list[str], layout: Layout) -> Cases:
     """Return the source of training cases that `coarse.degradations` names."""
-    if config.coarse.degradations == "online":
-        preset = config.degradation.preset
-        return FreshCases(layout, subjects, config.coarse, config.grid.spacing_mm, preset, config.seed)
-    return StoredCases(layout, subjects, config.coarse, config.grid.spacing_mm)
+    coarse, spacing_mm = config.coarse, config.grid.spacing_mm
+    stored = StoredCases(layout, subjects, coarse, spacing_mm)
+    if coarse.degradations == "precomputed":
+        return stored
+    fresh = FreshCases(layout, subjects, coarse, spacing_mm, config.degradation.preset, config.seed)
+    return fresh if coarse.degradations == "online" else MixedCases(stored, fresh)
+
+
+def _network(coarse: CoarseConfig) -> nn.Module:
+    """Return the network before its first step: untrained, or the one that `coarse.start_from` names.
+
+    Raises
+    ------
+    ConfigError
+        If that one is of another shape.
+    """
+    network = build_coarse(coarse)
+    if coarse.start_from is not None:
+        start, _ = load_coarse(coarse.start_from)
+        try:
+            network.load_state_dict(start.state_dict())
+        except RuntimeError as error:
+            raise ConfigError(
+                f"coarse.start_from: expected a network of coarse.arch, coarse.{coarse.arch} and context_slices as"
+                f" params.yaml has them; {coarse.start_from} is another one: change either"
+            ) from error
+    return network
 
 
 def _require_cases(config: Config, split: Split) -> None:
@@ -133,7 +172,7 @@ def _require_cases(config: Config, split: Split) -> None:
             )
     trained = {code for code, weight in config.coarse.code_weights.items() if weight > 0}
     stored = {"000", *config.degradation.codes}
-    needed = {*CODES, *trained} if config.coarse.degradations == "precomputed" else set(CODES)
+    needed = set(CODES) if config.coarse.degradations == "online" else {*CODES, *trained}
     if missing := sorted(needed - stored):
         raise ConfigError(
             f"degradation.codes: expected the codes that coarse.code_weights trains on and 111 to validate on;"

@@ -31,6 +31,20 @@ def test_mse_of_a_known_error() -> None:
     assert terms["pixel"].item() == pytest.approx(0.01, rel=1e-4)
 
 
+def test_log_mse_counts_decibels_alike_for_good_and_for_bad_samples() -> None:
+    clean = torch.rand(1, 1, 16, 16)
+    loss = PIXEL_LOSSES["log_mse"]
+    gains = [(loss(clean + error, clean) - loss(clean + error / 2, clean)).item() for error in (0.4, 0.1)]
+    assert gains == pytest.approx([0.6, 0.6], abs=0.02)
+
+
+def test_log_mse_is_the_mean_over_samples_not_over_pixels() -> None:
+    clean = torch.rand(2, 1, 16, 16)
+    restored = clean + torch.tensor([0.3, 0.01]).view(2, 1, 1, 1)
+    each = [PIXEL_LOSSES["log_mse"](restored[[i]], clean[[i]]) for i in (0, 1)]
+    torch.testing.assert_close(PIXEL_LOSSES["log_mse"](restored, clean), (each[0] + each[1]) / 2)
+
+
 @pytest.mark.parametrize("term", ["pixel", "ssim", "edge"])
 def test_each_weight_switches_its_term_off(term: str) -> None:
     weights = {f"{name}_weight": 0.0 if name == term else 1.0 for name in ("pixel", "ssim", "edge")}

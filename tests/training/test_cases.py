@@ -2,12 +2,17 @@ import numpy as np
 import pytest
 
 from bmenet.config import Config
+from bmenet.config.augmentation import OnlineConfig
+from bmenet.grid import standard_grid
 from bmenet.intensity import CANONICAL_BRIGHTNESS, blind_scale
 from bmenet.layout import Layout
 from bmenet.seeding import generator
-from bmenet.training.cases import BATCHES_PER_CASE, POOL_CASES, FreshCases, StoredCases
+from bmenet.template import load_template
+from bmenet.training.cases import POOL_CASES, FreshCases, MixedCases, StoredCases
 from bmenet.volume import UNIT_STEP, load_unit_volume
 from tests.training.conftest import SPLIT
+
+BATCHES_PER_CASE = 24
 
 
 def with_weights(config: Config, weights: dict[str, float]) -> Config:
@@ -18,9 +23,12 @@ def stored(config: Config, layout: Layout, weights: dict[str, float]) -> StoredC
     return StoredCases(layout, SPLIT["train"], with_weights(config, weights).coarse, 4)
 
 
-def fresh(config: Config, layout: Layout, seed: int = 1) -> FreshCases:
-    preset = config.degradation.preset
-    return FreshCases(layout, SPLIT["train"], with_weights(config, {"010": 1}).coarse, 4, preset, seed)
+def fresh(config: Config, layout: Layout, seed: int = 1, template_chance: float = 0.0) -> FreshCases:
+    online = OnlineConfig(
+        batches_per_case=BATCHES_PER_CASE, template_chance=template_chance, severity=None, variety=None
+    )
+    coarse = with_weights(config, {"010": 1}).coarse.model_copy(update={"online": online})
+    return FreshCases(layout, SPLIT["train"], coarse, 4, config.degradation.preset, seed)
 
 
 def test_stored_case_is_what_is_on_disk_in_the_blind_scale(config: Config, layout: Layout) -> None:
@@ -69,3 +77,17 @@ def test_fresh_pool_moves_on(config: Config, layout: Layout) -> None:
     assert not np.array_equal(early.degraded, later.degraded)
     cases.draw(generator(6), BATCHES_PER_CASE * POOL_CASES)
     assert len(cases._pool) <= POOL_CASES
+
+
+def test_template_takes_the_place_of_subjects(config: Config, layout: Layout) -> None:
+    case = fresh(config, layout, template_chance=1.0).draw(generator(0), 0)
+    template = load_template(standard_grid(4)).data
+    np.testing.assert_allclose(case.clean * np.float32(UNIT_STEP), template, atol=UNIT_STEP)
+
+
+def test_mixed_cases_are_stored_and_fresh_ones_in_equal_parts(config: Config, layout: Layout) -> None:
+    one, other = stored(config, layout, {"000": 1}), fresh(config, layout)
+    cases, rng = MixedCases(one, other), generator(3)
+    drawn = [cases.draw(rng, 0) for _ in range(60)]
+    clean = sum(np.array_equal(case.degraded, case.clean) for case in drawn)
+    assert 15 < clean < 45

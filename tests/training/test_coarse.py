@@ -10,10 +10,12 @@ import torch
 
 import bmenet.training.checkpoint
 from bmenet.config import Config
+from bmenet.config.augmentation import OnlineConfig
 from bmenet.degradation.case import write_case
 from bmenet.errors import ConfigError
 from bmenet.layout import Layout
 from bmenet.metrics.fidelity import psnr
+from bmenet.models.weights import save_weights
 from bmenet.tracking import NullLogger
 from bmenet.training.coarse import train_coarse, training_signature
 from bmenet.training.session import Trained
@@ -156,3 +158,45 @@ def test_code_that_is_not_degraded_is_refused(config: Config, layout: Layout) ->
 def test_empty_subset_is_refused(config: Config, layout: Layout, subset: str) -> None:
     with pytest.raises(ConfigError, match=f"split.{subset}: expected at least one subject"):
         train_coarse(config, SPLIT | {subset: []}, layout, NullLogger())
+
+
+def from_here(config: Config, folder: Path | None, **changes: object) -> Config:
+    changes |= {"start_from": None if folder is None else str(folder)}
+    return config.model_copy(update={"coarse": config.coarse.model_copy(update=changes)})
+
+
+def test_training_goes_on_from_another_network(config: Config, layout: Layout, straight: Trained) -> None:
+    folder = layout.root / "weights" / "base" / "coarse"
+    save_weights(folder, "coarse", straight.network, {"spacing_mm": 4, "config": config.coarse.model_dump(mode="json")})
+    gentle = from_here(config, folder, steps=1, learning_rate=1e-12, warmup_steps=0, ema_decay=0.0)
+    trained = train_here(gentle, layout).network.state_dict()
+    for name, tensor in straight.network.state_dict().items():
+        torch.testing.assert_close(trained[name], tensor, atol=1e-6, rtol=0)
+    assert training_signature(gentle, SPLIT, layout) != training_signature(from_here(config, None), SPLIT, layout)
+
+
+def test_missing_start_says_how_to_make_it(config: Config, layout: Layout) -> None:
+    with pytest.raises(ConfigError, match=r"coarse.start_from: .*`make base`"):
+        training_signature(from_here(config, Path("weights/base/coarse")), SPLIT, layout)
+
+
+def test_start_of_another_shape_is_refused(config: Config, layout: Layout, straight: Trained) -> None:
+    folder = layout.root / "weights" / "base" / "coarse"
+    save_weights(folder, "coarse", straight.network, {"spacing_mm": 4, "config": config.coarse.model_dump(mode="json")})
+    wider = config.coarse.unet.model_copy(update={"channels": 2 * config.coarse.unet.channels})
+    with pytest.raises(ConfigError, match=r"coarse.start_from: expected a network"):
+        train_here(from_here(config, folder, unet=wider), layout)
+
+
+def test_training_on_fresh_cases_resumes_like_any_other(config: Config, layout: Layout) -> None:
+    online = OnlineConfig(batches_per_case=2, template_chance=0.3, severity=None, variety=None)
+    mixed = from_here(config, None, degradations="mixed", online=online, steps=4, validate_every=4)
+    whole = train_here(mixed, layout).network.state_dict()
+    assert any(
+        not torch.equal(tensor, whole[name])
+        for name, tensor in train_here(from_here(config, None, steps=4, validate_every=4), layout)
+        .network.state_dict()
+        .items()
+    )
+    again = train_here(mixed, layout).network.state_dict()
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in again.items())

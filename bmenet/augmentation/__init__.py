@@ -1,0 +1,1 @@
+"""What training sees beyond the presets: other anatomies, contrasts, resolutions, artefacts and strippings."""

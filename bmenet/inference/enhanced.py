@@ -27,6 +27,8 @@ class Enhanced:
         Step to wall-clock seconds.
     std : Scan, optional
         The second stage's standard deviation over samples, where there were several; as `scan`.
+    strength : float
+        How much of the restoration was applied, in [0, 1]: little to a scan that needs little.
     """
 
     scan: Scan
@@ -35,3 +37,4 @@ class Enhanced:
     is_in_standard_space: bool
     timings: dict[str, float]
     std: Scan | None = None
+    strength: float = 1.0

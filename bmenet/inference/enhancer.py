@@ -24,6 +24,7 @@ from bmenet.inference.onnx_session import open_sessions
 from bmenet.inference.providers import Provider
 from bmenet.inference.slices import restore_volume
 from bmenet.inference.steps import Progress, Steps
+from bmenet.inference.strength import adaptive_strength
 from bmenet.models.coarse_weights import load_coarse
 from bmenet.models.precision import fastest_dtype
 from bmenet.registration import Registration, check_aligned, register
@@ -60,6 +61,8 @@ class Enhancer:
         What runs the networks; everything around them is the same.
     provider : {"tensorrt", "cuda", "cpu"}, optional
         Of ONNX Runtime, which brings tensors to its device and back by itself: `device` is then the CPU.
+    is_adaptive : bool
+        Whether `enhance` gives back as it came what needs no restoration: see `adaptive_strength`.
     """
 
     network: torch.nn.Module
@@ -72,6 +75,7 @@ class Enhancer:
     seed: int = 0
     runtime: Runtime = "torch"
     provider: Provider | None = None
+    is_adaptive: bool = True
 
     @property
     def place(self) -> str:
@@ -180,6 +184,7 @@ class Enhancer:
     def enhance(self, scan: Scan, space: Space = "native", progress: Progress | None = None) -> Enhanced:
         """Bring a scan to the standard grid, restore it, and bring the result back; cubic both ways.
 
+        What the networks hardly change is given back as it came, unless `is_adaptive` is off: see `adaptive_strength`.
         A skull-stripped scan is restored as a whole; of a whole head only the brain is, and the rest stays exactly as
         it was, with a ramp of 2 mm around the brain. Beyond the standard field of view the scan stays as it was.
 
@@ -215,6 +220,9 @@ class Enhancer:
                 shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
                 weight = weight.with_data(np.minimum(weight.data, brain_ramp(distance_mm)))
             restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
+            inside = resample(native.with_data(brain_mask), self.grid, moving2fixed, order=1).data > 0.5
+            strength = self._strength(shown, restored, inside)
+            weight = weight.with_data(strength * weight.data)
             spread: Scan | None = None
         with steps("return"):
             if space == "template":
@@ -229,12 +237,19 @@ class Enhancer:
                 restored = _non_negative(resample(restored, native.grid, fixed2moving, antialias=False))
                 weight = resample(weight, native.grid, fixed2moving, order=1, antialias=False)
                 # Beyond the field of view a stripped scan keeps its brain, but not the noise around it.
-                kept = scan.volume.with_data(scan.volume.data * brain_mask) if is_stripped else scan.volume
+                around = np.where(brain_mask, 1, 1 - strength) if is_stripped else 1
+                kept = scan.volume.with_data(scan.volume.data * around)
                 blended = blend(restored, kept, weight)
                 is_empty = (scan.volume.data == 0) & ~brain_mask
                 result = scan.with_data(np.where(is_empty, 0, blended.data))
         is_standard = native.grid.same_as(self.grid)
-        return Enhanced(result, alignment, is_stripped, is_standard, steps.timings, spread)
+        return Enhanced(result, alignment, is_stripped, is_standard, steps.timings, spread, strength)
+
+    def _strength(self, shown: Volume, restored: Volume, brain_mask: np.ndarray) -> float:
+        """Return how much of the restoration is applied."""
+        if not self.is_adaptive:
+            return 1.0
+        return adaptive_strength(shown.data, restored.data, brain_mask, self.spacing_mm)
 
     def _align(self, brain: Volume) -> Registration:
         """Register the brain of a scan; of one that lies on the standard grid already, only check how it lies."""

@@ -48,6 +48,7 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         moving2fixed: np.ndarray | None = None,
         brain: Callable[[Volume], np.ndarray] = lambda volume: volume.data > 0,
         is_stripped: bool = True,
+        is_adaptive: bool = False,
     ) -> Enhancer:
         def restore_volume(_network: object, data: np.ndarray, **_options: object) -> np.ndarray:
             return restore(data)
@@ -58,6 +59,6 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
         monkeypatch.setattr(module, "check_aligned", lambda volume, config: Registration(np.eye(4), 0.8, "none"))
         config = load_config(Path(__file__).parents[2] / "params" / "smoke.yaml").coarse
-        return Enhancer(torch.nn.Identity(), config, 4)
+        return Enhancer(torch.nn.Identity(), config, 4, is_adaptive=is_adaptive)
 
     return make

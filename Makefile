@@ -1,7 +1,7 @@
 # Everything is installed into .venv from pyproject.toml with the tested versions of constraints.txt.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format types serve ui dashboard
+.PHONY: help setup repro base release test lint format types serve ui dashboard
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -24,6 +24,21 @@ $(READY): pyproject.toml constraints.txt
 
 repro: $(READY)  ## Run the whole pipeline on the profile in params.yaml
 	dvc repro
+
+# The released Coarse-net is trained in two parts: profile base, and from there on profile full.
+BASE := weights/base/coarse/model.json
+
+$(BASE): | $(READY)
+	bmenet profile base
+	dvc repro train_coarse
+	mkdir -p weights/base && cp -r weights/coarse weights/base/
+
+base: $(BASE)  ## Train the Coarse-net that the profile full goes on from
+
+release: $(BASE)  ## Train and evaluate the profile full, and write bmenet/released; hours, goes on after a stop
+	bmenet profile full
+	dvc repro
+	bmenet release
 
 test: lint types  ## Check style and types, run the tests
 	pytest

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+import pytest
 import torch
 
 from bmenet.config import ExportConfig
@@ -13,9 +14,10 @@ from bmenet.export.write import write_bundle
 from bmenet.inference.fine import DEFAULT_SAMPLING
 from bmenet.models.coarse import build_coarse
 from bmenet.models.weights import save_weights
+from bmenet.released import DEFAULT_NAME, find
 from tests.fine_networks import make_fine_net, save_fine_net, smoke_config
 
-EXPORT = ExportConfig(precisions=["fp32", "fp16"], opset=20)
+EXPORT = ExportConfig(precisions=["fp32", "fp16"], storage="fp32", opset=20)
 SAMPLING = DEFAULT_SAMPLING.model_copy(update={"steps": 2, "start_timestep": 100})
 
 
@@ -48,3 +50,9 @@ def smoke_bundle() -> Path:
     save_networks(folder / "weights")
     write_bundle(folder / "weights", folder / "bundle", EXPORT, SAMPLING, {"profile": "smoke"})
     return folder / "bundle"
+
+
+def install_release(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = DEFAULT_NAME) -> Path:
+    """Let the untrained bundle be what came with the package, under a name, and nothing else."""
+    monkeypatch.setattr(find, "RELEASED_FOLDER", folder)
+    return Path(shutil.copytree(smoke_bundle(), folder / name))

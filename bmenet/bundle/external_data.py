@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def external_files(content: bytes, path: str) -> list[str]:
-    """Return the files of a bundle that an ONNX file takes weights from; they lie beside it.
+    """Return the files of a bundle that an ONNX file takes weights from; they lie beside it or in a folder there.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ def external_files(content: bytes, path: str) -> list[str]:
     Raises
     ------
     WeightsError
-        If the file is no ONNX, names a place elsewhere (``../``, absolute, through a folder) or more than one for a
-        tensor, or has sparse tensors, which no export writes.
+        If the file is no ONNX, names a place elsewhere (``../``, absolute) or more than one for a tensor, or has
+        sparse tensors, which no export writes.
     """
     import onnx
 
@@ -38,8 +38,10 @@ def external_files(content: bytes, path: str) -> list[str]:
             continue
         locations = [entry.value for entry in tensor.external_data if entry.key == "location"]
         location = locations[0] if len(locations) == 1 else ""
-        if location in ("", ".", "..") or {"/", "\\", "\0"} & set(location):
-            raise WeightsError(f"{path}: expected weights in one file beside it; got {locations}; do not use it")
+        if {"", ".", ".."} & set(location.split("/")) or {"\\", "\0"} & set(location):
+            raise WeightsError(
+                f"{path}: expected weights in one file beside it or below; got {locations}; do not use it"
+            )
         found.add((PurePosixPath(path).parent / location).as_posix())
     return sorted(found)
 

@@ -12,10 +12,12 @@ from bmenet.cli.errors import EXIT_CODES
 from bmenet.cli.evaluate import evaluate
 from bmenet.cli.export import export
 from bmenet.cli.import_brainldm import import_brainldm
+from bmenet.cli.models import models
 from bmenet.cli.mr_art import mr_art
 from bmenet.cli.profile import profile
 from bmenet.cli.qc import qc
 from bmenet.cli.registry import registry_app
+from bmenet.cli.release import release
 from bmenet.cli.start import start
 from bmenet.cli.tracking import sync_tracking
 from bmenet.cli.tune import tune
@@ -28,7 +30,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "qc": qc,
     "mr-art": mr_art,
     "tune": tune,
+    "models": models,
     "export": export,
+    "release": release,
     "client": client,
     "profile": profile,
     "import-brainldm": import_brainldm,

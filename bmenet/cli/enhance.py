@@ -48,8 +48,9 @@ def enhance(
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
         typer.Option(
-            help="What runs the networks: onnx the graphs of a bundle (by default that of `bmenet export`), torch"
-            " the weights. Without it, a bundle runs as `make serve` runs it, with onnx, and bare weights with torch."
+            help="What runs the networks: torch the weights, in bfloat16 where that is faster; onnx the graphs of a"
+            " bundle, in float32 everywhere. Without it, released and bare weights run with torch, and any other bundle"
+            " as `make serve` runs it, with onnx."
         ),
     ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")] = "auto",
@@ -85,13 +86,11 @@ def enhance(
         _refuse_overwriting(report_path(out), scan, "the report goes")
     with exit_on_error():
         from bmenet.inference.model_source import REGISTRY_PREFIX, find_model
-        from bmenet.layout import Layout
         from bmenet.scan import load_scan, save_scan
 
         degraded = load_scan(scan)
         show_notes(degraded.notes)
-        default = Layout().bundle if runtime == "onnx" else Layout().weights("coarse")
-        with find_model(model or str(default)) as found:
+        with find_model(model) as found:
             if (providers or precision) and found.runtime(runtime) == "torch":
                 raise typer.BadParameter(
                     "expected --runtime onnx with it; got torch", param_hint="--providers, --precision"
@@ -102,6 +101,8 @@ def enhance(
                 changes = {"steps": steps, "start_timestep": start, "strength": strength, "samples": samples}
                 base = enhancer.sampling if found.bundle else None
                 enhancer = replace(enhancer, sampling=sampling_with(changes, guidance, base), seed=seed)
+            digest = f" ({found.bundle.digest[:12]})" if found.bundle else ""
+            typer.echo(f"model: {found.name}{digest}, {enhancer.runtime} on {enhancer.place}", err=True)
             lineage = loaded_lineage(found.coarse, stage) if report else {}
             enhanced = _run(enhancer, degraded, space)
         if enhanced.std is not None:
@@ -110,9 +111,11 @@ def enhance(
         if report:
             from bmenet.report import write_page
 
-            registered = {"model": model} if model and model.startswith(REGISTRY_PREFIX) else {}
+            # A path may tell of people; the name of a registered or released model does not.
+            is_named = found.is_released or found.name.startswith(REGISTRY_PREFIX)
+            named = {"model": found.name} if is_named else {}
             settings: dict[str, str] = {"stage": stage, "space": space}
-            page = report_page(scan, out, degraded, enhanced, enhancer, settings, registered | lineage)
+            page = report_page(scan, out, degraded, enhanced, enhancer, settings, named | lineage)
             write_page(report_path(out), page)
             size_mb = report_path(out).stat().st_size / 1e6
             typer.echo(f"report: {report_path(out)} ({size_mb:.1f} MB)", err=True)

@@ -8,7 +8,7 @@ import typer
 from bmenet.cli.errors import exit_on_error
 
 if TYPE_CHECKING:
-    from bmenet.export.parity import Parity
+    from bmenet.export.run import Exported
 
 NO_TENSORRT = 3
 
@@ -57,13 +57,12 @@ def export(
             with console.status("export") as status:
                 lineage = bundle_lineage(config, layout)
                 exported = write(layout.weights_folder, folder, config, lineage, status.update)
-            _print(exported.parity)
-            typer.echo(f"{exported.bundle.total_bytes / 1e6:.0f} MB, {exported.bundle.digest[:12]}", err=True)
+            print_exported(exported)
     typer.echo(folder)
 
 
-def _print(parity: "list[Parity]") -> None:
-    """Print the differences from torch."""
+def print_exported(exported: "Exported") -> None:
+    """Print on stderr the differences from torch, what rounding the weights changed, size and digest."""
     from rich import box
     from rich.table import Table
 
@@ -72,7 +71,10 @@ def _print(parity: "list[Parity]") -> None:
     table = Table("graph", "format", box=box.SIMPLE_HEAD)
     for heading in ("largest difference", "allowed", "torch s", "ONNX Runtime s"):
         table.add_column(heading, justify="right")
-    for row in parity:
+    for row in exported.parity:
         numbers = (f"{row.error:.1e}", f"{row.tolerance:.0e}", f"{row.torch_seconds:.2f}", f"{row.onnx_seconds:.2f}")
         table.add_row(row.graph, row.precision, *numbers)
     console.print(table)
+    for stage, psnr_db in exported.rounding_db.items():
+        typer.echo(f"rounded weights: {stage} as with the trained ones to {psnr_db:.1f} dB", err=True)
+    typer.echo(f"{exported.bundle.total_bytes / 1e6:.1f} MB, {exported.bundle.digest[:12]}", err=True)

@@ -68,12 +68,14 @@ def mr_art(
             require_package()
         layout = Layout()
         source = MrArt.at(root, layout.downloads / "mr_art")
-        with find_model(model or str(layout.weights("coarse"))) as found:
+        with find_model(model) as found:
             methods = method_names(compared, ["fine"] if stage == "fine" else [])
-            evaluation = MatchedEvaluation.of_weights(
-                source, methods, found.coarse, layout, sampling_with({}, None), seed
-            )
-            record = evaluate_people(source.subjects()[:subjects], evaluation, out)
+            own = found.bundle.manifest.fine if found.bundle else None
+            sampling = sampling_with({}, None, own.sampling if own else None)
+            evaluation = MatchedEvaluation.of_weights(source, methods, found.coarse, layout, sampling, seed)
+            people = source.subjects()[:subjects]
+            typer.echo(f"model: {found.name}", err=True)
+            record = evaluate_people(people, evaluation, out)
         typer.echo(json.dumps(record, indent=2) if as_json else out / "results.md")
         if record["failures"]:
             listed = "; ".join(f"{name} ({reason})" for name, reason in record["failures"].items())

@@ -16,8 +16,9 @@ ModelOption = Annotated[
     str | None,
     typer.Option(
         envvar="BMENET_MODEL",
-        metavar="PATH|models:/...",
-        help="Weights folder or registered model; by default the workspace's weights/coarse.",
+        metavar="NAME|PATH|models:/...",
+        help="Released weights by name, a weights folder, a bundle, or a registered model; see `bmenet models`."
+        " By default the weights that come with the package.",
     ),
 ]
 

@@ -1,13 +1,14 @@
 """Export, check, tell: what the stage `export` and the command of the same name do."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmenet.bundle import Bundle
 from bmenet.config import Config
 from bmenet.errors import WeightsError
 from bmenet.export.parity import Parity, measure_parity
+from bmenet.export.rounding import MIN_PSNR_DB, measure_rounding
 from bmenet.export.write import write_bundle
 
 _MEGABYTE = 1e6
@@ -15,22 +16,35 @@ _MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Exported:
-    """A bundle, and how far its graphs are from torch."""
+    """A bundle, how far its graphs are from torch, and what rounding its weights changed.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    parity : list of Parity
+    rounding_db : dict
+        Stage to the PSNR of its result with stored weights about that with trained ones; empty where they are the same.
+    """
 
     bundle: Bundle
     parity: list[Parity]
+    rounding_db: dict[str, float] = field(default_factory=dict)
 
     def metrics(self) -> dict:
-        """Return sizes and the largest errors, for a metrics file."""
+        """Return sizes, the largest errors and what rounding changed, for a metrics file."""
         precisions = sorted({row.precision for row in self.parity})
         return {
             "bundle_megabytes": self.bundle.total_bytes / _MEGABYTE,
-            "onnx_megabytes": {precision: self._megabytes(f"onnx/{precision}/") for precision in precisions},
+            "onnx_megabytes": {
+                precision: self._megabytes(*(graph.path for graph in self.bundle.manifest.graphs[precision].values()))
+                for precision in precisions
+            },
             "weights_megabytes": self._megabytes("weights/"),
             "error": {
                 precision: {row.graph: row.error for row in self.parity if row.precision == precision}
                 for precision in precisions
             },
+            **({"rounding_psnr_db": self.rounding_db} if self.rounding_db else {}),
         }
 
     def table(self) -> str:
@@ -43,9 +57,10 @@ class Exported:
         ]
         return "\n".join(lines) + "\n"
 
-    def _megabytes(self, folder: str) -> float:
+    def _megabytes(self, *places: str) -> float:
+        """Return the size of the files whose paths begin so: a folder's, or a graph's with the weights beside it."""
         files = self.bundle.manifest.files
-        return sum(file.bytes for name, file in files.items() if name.startswith(folder)) / _MEGABYTE
+        return sum(file.bytes for name, file in files.items() if name.startswith(places)) / _MEGABYTE
 
 
 def export(
@@ -54,8 +69,9 @@ def export(
     config: Config,
     lineage: dict[str, str],
     tell: Callable[[str], None] = lambda _: None,
+    documents: Callable[[Exported], Mapping[str, str]] = lambda _: {},
 ) -> Exported:
-    """Write a bundle and compare its graphs with torch.
+    """Write a bundle and compare its graphs with torch, and rounded weights with those that were trained.
 
     Parameters
     ----------
@@ -68,14 +84,18 @@ def export(
     lineage : dict
     tell : callable, optional
         Told what is being done.
+    documents : callable, optional
+        Given what was measured, returns name to text of files that go into the bundle; may raise, and nothing is
+        written.
 
     Raises
     ------
     WeightsError
-        If weights are missing, or a graph differs from torch by more than its tolerance; what stood in the folder
-        then stays.
+        If weights are missing, a graph differs from torch by more than its tolerance, or rounding the weights changes
+        a result visibly; what stood in the folder then stays.
     """
     parity: list[Parity] = []
+    rounding_db: dict[str, float] = {}
 
     def check(bundle: Bundle) -> None:
         precisions = list(bundle.manifest.graphs)
@@ -86,7 +106,18 @@ def export(
                 f"{folder}: expected graphs that agree with torch; got larger differences ({told}); nothing was"
                 " written: export with the versions in constraints.txt"
             )
+        if config.export.storage == "fp16":
+            rounding_db.update(measure_rounding(weights, bundle, lambda what: tell(f"restore {what}")))
+        if lower := {stage: value for stage, value in rounding_db.items() if value < MIN_PSNR_DB}:
+            told = "; ".join(f"{stage}: {value:.1f} dB" for stage, value in lower.items())
+            raise WeightsError(
+                f"{folder}: expected rounded weights to give the trained ones' result to {MIN_PSNR_DB:g} dB; got"
+                f" {told}; nothing was written: set export.storage to fp32"
+            )
+
+    def texts(bundle: Bundle) -> Mapping[str, str]:
+        return documents(Exported(bundle, parity, rounding_db))
 
     sections = config.export, config.sampling
-    bundle = write_bundle(weights, folder, *sections, lineage, lambda name: tell(f"write {name}"), check)
-    return Exported(bundle, parity)
+    bundle = write_bundle(weights, folder, *sections, lineage, lambda name: tell(f"write {name}"), check, texts)
+    return Exported(bundle, parity, rounding_db)

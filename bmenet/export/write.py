@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,19 +17,23 @@ from bmenet import __version__
 from bmenet.bundle import Bundle, open_bundle
 from bmenet.bundle.manifest import EXACT, MANIFEST_FILE, File, FineSettings, Graph, Manifest, Precision
 from bmenet.config import CoarseConfig, ExportConfig, SamplingConfig
+from bmenet.config.deploy import Storage
 from bmenet.errors import BMENetError, WeightsError
 from bmenet.export.graphs import GraphPlan, coarse_graphs, fine_graphs
 from bmenet.export.half import half_precision
 from bmenet.export.onnx_file import describe_graph, write_graph
+from bmenet.export.shared_weights import StoredTensors, share_weights
+from bmenet.export.storage import stored_weights, trained_kinds
 from bmenet.files import sha256, write_text
 from bmenet.grid import standard_grid
 from bmenet.inference.onnx_networks import fine_net
 from bmenet.inference.torch_networks import load_networks
 from bmenet.models.coarse_weights import load_coarse
-from bmenet.models.fine_weights import KINDS
 from bmenet.models.weights import SPEC_FILE, WEIGHTS_FILE, Spec
 
 Tell = Callable[[str], None]
+Documents = Callable[[Bundle], Mapping[str, str]]
+"""Given a bundle that was checked, returns name to text of files for readers that go into it."""
 
 
 def write_bundle(
@@ -40,6 +44,7 @@ def write_bundle(
     lineage: dict[str, str],
     tell: Tell = lambda _: None,
     check: Callable[[Bundle], None] = lambda _: None,
+    documents: Documents = lambda _: {},
 ) -> Bundle:
     """Export the networks of a weights folder as a bundle; one that stands there is replaced when the new one is good.
 
@@ -58,6 +63,8 @@ def write_bundle(
         Told the name of each graph that is being written.
     check : callable, optional
         Given the new bundle before it takes its place; may raise, and the old one stays.
+    documents : callable, optional
+        Asked after the check for texts that go into the bundle.
 
     Returns
     -------
@@ -73,41 +80,56 @@ def write_bundle(
     """
     folder = folder.resolve()
     _require_bundle_or_nothing(folder)
-    coarse, spec = load_coarse(weights / "coarse")
-    coarse_config = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
-    grid = standard_grid(spec["spacing_mm"])
-    kinds = ["coarse"]
-    plans = coarse_graphs(coarse.requires_grad_(False), coarse_config, grid)
-    fine: FineSettings | None = None
-    if (weights / "fine" / SPEC_FILE).exists():
-        kinds += KINDS
-        networks, specs = load_networks(weights, dtype=torch.float32)
-        fine = _fine_settings(specs, sampling)
-        fine_net(networks, fine, spec["spacing_mm"]).check(sampling)
-        plans |= fine_graphs(networks, grid, sampling.guidance.window)
-    with _new_folder(folder) as new:
-        graphs = {precision: _write_graphs(plans, new, precision, config.opset, tell) for precision in _all(config)}
-        for kind in kinds:
-            (new / "weights" / kind).mkdir(parents=True)
-            for name in (WEIGHTS_FILE, SPEC_FILE):
-                shutil.copyfile(weights / kind / name, new / "weights" / kind / name)
-        files = {path.relative_to(new).as_posix(): path for path in sorted(new.rglob("*")) if path.is_file()}
-        manifest = Manifest(
-            format_version=1,
-            bmenet=__version__,
-            spacing_mm=spec["spacing_mm"],
-            grid_shape=grid.shape,
-            opset=config.opset,
-            coarse=coarse_config,
-            fine=fine,
-            graphs=graphs,
-            files={name: File(bytes=path.stat().st_size, sha256=sha256(path)) for name, path in files.items()},
-            lineage=lineage | {f"weights.{kind}": sha256(weights / kind / SPEC_FILE) for kind in kinds},
-        )
-        write_text(new / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
-        bundle = open_bundle(new)
-        check(bundle)
+    with stored_weights(weights, config.storage) as stored:
+        coarse, spec = load_coarse(stored / "coarse")
+        coarse_config = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
+        grid = standard_grid(spec["spacing_mm"])
+        kinds = trained_kinds(stored)
+        plans = coarse_graphs(coarse.requires_grad_(False), coarse_config, grid)
+        fine: FineSettings | None = None
+        if "fine" in kinds:
+            networks, specs = load_networks(stored, dtype=torch.float32)
+            fine = _fine_settings(specs, sampling)
+            fine_net(networks, fine, spec["spacing_mm"]).check(sampling)
+            plans |= fine_graphs(networks, grid, sampling.guidance.window)
+        with _new_folder(folder) as new:
+            for kind in kinds:
+                (new / "weights" / kind).mkdir(parents=True)
+                for name in (WEIGHTS_FILE, SPEC_FILE):
+                    shutil.copyfile(stored / kind / name, new / "weights" / kind / name)
+            graphs = {precision: _write_graphs(plans, new, precision, config, tell) for precision in _all(config)}
+            manifest = Manifest(
+                format_version=1,
+                bmenet=__version__,
+                spacing_mm=spec["spacing_mm"],
+                grid_shape=grid.shape,
+                opset=config.opset,
+                coarse=coarse_config,
+                fine=fine,
+                graphs=graphs,
+                files=_files(new),
+                lineage=lineage | {f"weights.{kind}": sha256(weights / kind / SPEC_FILE) for kind in kinds},
+            )
+            bundle = _seal(new, manifest)
+            check(bundle)
+            if texts := documents(bundle):
+                for name, text in texts.items():
+                    write_text(new / name, text)
+                bundle = _seal(new, manifest.model_copy(update={"files": _files(new)}))
     return replace(bundle, folder=folder)
+
+
+def _seal(folder: Path, manifest: Manifest) -> Bundle:
+    """Write a bundle's description and open it as anybody would."""
+    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+    return open_bundle(folder)
+
+
+def _files(folder: Path) -> dict[str, File]:
+    """Return size and checksum of every file but ``bundle.json``."""
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    paths.pop(MANIFEST_FILE, None)
+    return {name: File(bytes=path.stat().st_size, sha256=sha256(path)) for name, path in paths.items()}
 
 
 def _all(config: ExportConfig) -> list[Precision]:
@@ -116,20 +138,28 @@ def _all(config: ExportConfig) -> list[Precision]:
 
 
 def _write_graphs(
-    plans: dict[str, GraphPlan], bundle: Path, precision: Precision, opset: int, tell: Tell
+    plans: dict[str, GraphPlan], bundle: Path, precision: Precision, config: ExportConfig, tell: Tell
 ) -> dict[str, Graph]:
     """Write every graph in one number format."""
     written = {}
+    stored = StoredTensors(bundle) if config.storage == "fp16" else None
     for name, plan in plans.items():
         if precision == "fp16":
             if name == EXACT:
                 continue
             plan = replace(plan, module=half_precision(plan.module))
         tell(f"{name} {precision}")
-        path = bundle / "onnx" / precision / f"{name}.onnx"
-        write_graph(plan, path, opset)
+        path = bundle / _graph_path(config.storage, precision, name)
+        write_graph(plan, path, config.opset)
+        if stored is not None:
+            share_weights(path, stored)
         written[name] = describe_graph(path, bundle)
     return written
+
+
+def _graph_path(storage: Storage, precision: Precision, name: str) -> str:
+    """Return where a graph goes: one that reads the stored weights must lie above them, for ONNX has no way up."""
+    return f"{name}.{precision}.onnx" if storage == "fp16" else f"onnx/{precision}/{name}.onnx"
 
 
 def _fine_settings(specs: dict[str, Spec], sampling: SamplingConfig) -> FineSettings:

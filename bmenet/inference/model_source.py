@@ -1,4 +1,4 @@
-"""Which model a name stands for: a bundle, a weights folder, or an entry of the model registry."""
+"""Which model a name stands for: released weights, a bundle, a weights folder, or an entry of the model registry."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,7 @@ from bmenet.bundle.manifest import Precision
 from bmenet.errors import WeightsError
 from bmenet.inference.enhancer import Enhancer, Runtime
 from bmenet.models.weights import SPEC_FILE
+from bmenet.released import Released, default_model, released_bundles, released_model
 
 REGISTRY_PREFIX = "models:/"
 _WEIGHTS_PLACES = ("", "coarse", "artifacts/*", "artifacts/*/coarse")
@@ -28,14 +29,24 @@ class Model:
         The folder of the Coarse-net's weights; those of the second stage are beside it.
     bundle : Bundle, optional
         The bundle that holds them, checked; None: a bare weights folder, which only torch can run.
+    name : str
+        What it was asked for by; of released weights always their name.
+    is_released : bool
+        Whether it came with the package.
     """
 
     coarse: Path
     bundle: Bundle | None = None
+    name: str = ""
+    is_released: bool = False
 
     def runtime(self, wanted: Runtime | None = None) -> Runtime:
-        """Return what runs the model where nobody says otherwise: ONNX Runtime a bundle, torch bare weights."""
-        return wanted or ("torch" if self.bundle is None else "onnx")
+        """Return what runs the model where nobody says otherwise.
+
+        Bare weights are run by torch; so are released ones, for on a CPU with bfloat16 it takes half the time. Any
+        other bundle is run by ONNX Runtime, as the server runs it, so that both answer alike.
+        """
+        return wanted or ("torch" if self.bundle is None or self.is_released else "onnx")
 
     def enhancer(
         self,
@@ -45,7 +56,7 @@ class Model:
         providers: Sequence[str] | None = None,
         precision: Precision = "fp32",
     ) -> Enhancer:
-        """Load the networks: see `Enhancer.from_bundle`; without a runtime a bundle is run by ONNX Runtime.
+        """Load the networks: see `Enhancer.from_bundle`; without a runtime that of `runtime`.
 
         Raises
         ------
@@ -64,27 +75,43 @@ class Model:
 
 
 @contextmanager
-def find_model(model: str) -> Iterator[Model]:
+def find_model(model: str | None) -> Iterator[Model]:
     """Yield the model that a name stands for; what was fetched is gone when the block ends.
 
     Parameters
     ----------
-    model : str
-        A bundle, a Coarse-net's weights folder or a folder that holds one, or ``models:/NAME@ALIAS`` or
-        ``models:/NAME/VERSION``, which is fetched from the MLflow registry.
+    model : str, or None
+        A bundle, a Coarse-net's weights folder or a folder that holds one; the name of released weights; or
+        ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``, which is fetched from the MLflow registry. A folder comes
+        before released weights of the same name. None: the released weights.
 
     Raises
     ------
     WeightsError
         If there is no such model, it holds no weights, or its bundle is not what it says.
     """
+    if model is None:
+        yield _open(default_model())
+        return
     if not model.startswith(REGISTRY_PREFIX):
-        yield _search(Path(model), model)
+        yield _named(model) or _search(Path(model), model)
         return
     from bmenet.tracking.registry import fetch_model
 
     with tempfile.TemporaryDirectory(prefix="bmenet-model-") as folder:
         yield _search(fetch_model(model, Path(folder)), model)
+
+
+def _named(model: str) -> Model | None:
+    """Return the released weights of a name that no path has."""
+    released = released_model(model)
+    return None if released is None or Path(model).exists() else _open(released)
+
+
+def _open(released: Released) -> Model:
+    """Return released weights, checked."""
+    bundle = open_bundle(released.folder)
+    return Model(bundle.weights / "coarse", bundle, released.name, is_released=True)
 
 
 def _search(folder: Path, model: str) -> Model:
@@ -94,11 +121,15 @@ def _search(folder: Path, model: str) -> Model:
     except OSError as error:
         raise WeightsError(f"{model}: cannot be read ({error.strerror})") from error
     if bundle_folder is not None:
+        for released in released_bundles():
+            if released.folder.samefile(bundle_folder):
+                return _open(released)
         bundle = open_bundle(bundle_folder)
-        return Model(bundle.weights / "coarse", bundle)
+        return Model(bundle.weights / "coarse", bundle, model)
     if coarse is not None:
-        return Model(coarse)
+        return Model(coarse, name=model)
+    names = ", ".join(released.name for released in released_bundles()) or "none installed"
     raise WeightsError(
-        f"{model}: expected a folder with {SPEC_FILE} and its weights, or a bundle; got none; train first "
-        f"(`dvc repro train_coarse`), or name another one (--model, BMENET_MODEL)"
+        f"{model}: expected a folder with {SPEC_FILE} and its weights, a bundle, or the name of released weights"
+        f" ({names}); got none; train first (`dvc repro train_coarse`), or name another one (--model, BMENET_MODEL)"
     )

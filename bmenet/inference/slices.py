@@ -1,4 +1,4 @@
-"""Restore a volume slice by slice, in one to three planes, and average the planes."""
+"""Restore a volume slice by slice, in one to three planes; make the planes agree, and average them."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,6 +10,7 @@ from torch.nn import functional
 from bmenet.brain import background_mask
 from bmenet.config import CoarseConfig
 from bmenet.grid import FIELD_OF_VIEW_MM
+from bmenet.inference.agreement import agree, keep_brightness
 from bmenet.intensity import blind_scale
 from bmenet.models.slab import PLANE_AXES, coordinate_channels
 
@@ -24,6 +25,7 @@ def restore_volume(
     config: CoarseConfig,
     autocast_dtype: torch.dtype | None = None,
     planes: Sequence[str] | None = None,
+    harmonise: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """Restore a degraded volume with a Coarse-net.
@@ -40,13 +42,15 @@ def restore_volume(
         ``torch.bfloat16`` for half precision; by default float32.
     planes : sequence of str, optional
         Planes to restore in and average, keys of `PLANE_AXES`; by default those of `config`.
+    harmonise : bool
+        Whether the planes are made to agree, see `agree`, and the brightness is kept; False: their plain mean.
     progress : callable, optional
         Called after every plane with the fraction done, in (0, 1].
 
     Returns
     -------
     ndarray, shape (X, Y, Z), float32
-        Non-negative, in the scale of `data`; exactly zero in the background of the brain.
+        Non-negative, in the scale of `data` and as bright on the mean; exactly zero in the background of the brain.
 
     Raises
     ------
@@ -57,21 +61,27 @@ def restore_volume(
     scale = blind_scale(data, FIELD_OF_VIEW_MM[0] / data.shape[0])
     device = next(network.parameters()).device
     volume = torch.from_numpy(np.asarray(data / np.float32(scale), dtype=np.float32, order="C")).to(device)
-    total = torch.zeros_like(volume)
+    restored_planes = []
     with torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype not in (None, torch.float32)):
         for done, plane in enumerate(chosen):
-            _add_plane(total, volume, network, plane, config.context_slices)
+            restored_planes.append(_restore_plane(volume, network, plane, config.context_slices).cpu().numpy())
             if progress is not None:
                 progress((done + 1) / len(chosen))
-    restored = total.div_(len(chosen)).clamp_min_(0).cpu().numpy()
+    if harmonise:
+        normals = [PLANE_AXES[plane] for plane in chosen]
+        agreed = agree(restored_planes, normals, FIELD_OF_VIEW_MM[0] / data.shape[0])
+        restored = keep_brightness(np.maximum(agreed, 0), volume.cpu().numpy())
+    else:
+        restored = np.maximum(np.mean(restored_planes, axis=0, dtype=np.float32), 0)
     restored[background_mask(restored)] = 0
     return restored * np.float32(scale)
 
 
-def _add_plane(total: Tensor, volume: Tensor, network: nn.Module, plane: str, context_slices: int) -> None:
-    """Add the restored slices of one plane to `total`."""
+def _restore_plane(volume: Tensor, network: nn.Module, plane: str, context_slices: int) -> Tensor:
+    """Return a volume of the restored slices of one plane."""
     normal = PLANE_AXES[plane]
-    slices, restored = volume.movedim(normal, 0), total.movedim(normal, 0)
+    result = torch.empty_like(volume)
+    slices, restored = volume.movedim(normal, 0), result.movedim(normal, 0)
     count, height, width = slices.shape
     beyond = context_slices // 2
     # (N, H, W, context): a view in which neighbours are repeated without being copied.
@@ -80,4 +90,5 @@ def _add_plane(total: Tensor, volume: Tensor, network: nn.Module, plane: str, co
         stop = min(start + _BATCH, count)
         position = coordinate_channels(plane, (start, 0, 0), (stop - start, height, width), tuple(volume.shape))
         slab = torch.cat([slabs[start:stop].movedim(-1, 1), position.to(volume.device)], dim=1)
-        restored[start:stop] += network(slab.contiguous(memory_format=torch.channels_last))[:, 0].float()
+        restored[start:stop] = network(slab.contiguous(memory_format=torch.channels_last))[:, 0].float()
+    return result

@@ -9,6 +9,9 @@ from bmenet.threads import use_one_thread
 
 Batch = dict[str, Tensor]
 
+_AHEAD = 24
+"""Batches that a loader process keeps ready: a fresh case takes as long as many steps, which must not wait for it."""
+
 
 def batch_loader(
     batches: Dataset[Batch], start: int, steps: int, workers: int, accelerator: Accelerator | None = None
@@ -23,6 +26,7 @@ def batch_loader(
         batch_size=None,
         sampler=range(start * ranks + rank, steps * ranks, ranks),
         num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_use_one_thread,
     )

@@ -1,4 +1,4 @@
-"""An ONNX file may keep its weights in a file beside it, and nowhere else."""
+"""An ONNX file may keep its weights in a file beside it or below, and nowhere else."""
 
 import hashlib
 import json
@@ -17,6 +17,7 @@ from tests.bundled import smoke_bundle
 
 GRAPH = "onnx/fp32/encoder.onnx"
 SIDE = "onnx/fp32/encoder.onnx.data"
+BELOW = "onnx/fp32/sub/w"
 
 
 def _outside(bundle: Path, location: str, in_node: bool = False) -> None:
@@ -32,9 +33,11 @@ def _outside(bundle: Path, location: str, in_node: bool = False) -> None:
     graph = onnx.helper.make_graph(nodes, "g", [x], [y], [] if in_node else [values])
     model = onnx.helper.make_model(graph, ir_version=10, opset_imports=[onnx.helper.make_opsetid("", 20)])
     (bundle / GRAPH).write_bytes(model.SerializeToString())
-    (bundle / SIDE).write_bytes(np.ones(4, dtype=np.float32).tobytes())
+    (bundle / BELOW).parent.mkdir()
+    for name in (SIDE, BELOW):
+        (bundle / name).write_bytes(np.ones(4, dtype=np.float32).tobytes())
     manifest = json.loads((bundle / "bundle.json").read_text())
-    for name in (GRAPH, SIDE):
+    for name in (GRAPH, SIDE, BELOW):
         content = (bundle / name).read_bytes()
         manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (bundle / "bundle.json").write_text(json.dumps(manifest))
@@ -49,9 +52,10 @@ def _files(bundle: Path) -> list[str]:
     return external_files((bundle / GRAPH).read_bytes(), GRAPH)
 
 
-def test_a_named_file_beside_the_graph_is_fine(bundle):
-    _outside(bundle, "encoder.onnx.data")
-    assert _files(bundle) == [SIDE]
+@pytest.mark.parametrize(("location", "file"), [("encoder.onnx.data", SIDE), ("sub/w", BELOW)])
+def test_a_named_file_beside_the_graph_or_below_is_fine(bundle, location, file):
+    _outside(bundle, location)
+    assert _files(bundle) == [file]
     (output,) = _session(bundle).run(None, {"x": np.ones(4, dtype=np.float32)})
     np.testing.assert_array_equal(output, 2)
 
@@ -62,7 +66,11 @@ def _session(bundle: Path):
 
 @pytest.mark.parametrize("in_node", [False, True])
 @pytest.mark.parametrize(
-    "location", ["../../../../etc/passwd", "/etc/passwd", "../fp32/encoder.onnx.data", "sub/w", "..", "", "a\\b"]
+    "location",
+    [
+        *("../../../../etc/passwd", "/etc/passwd", "../fp32/encoder.onnx.data", "sub/../../fp32/encoder.onnx.data"),
+        *("./sub/w", "sub//w", "sub/", "..", ".", "", "a\\b", "sub/w\0"),
+    ],
 )
 def test_weights_elsewhere_are_refused(bundle, location, in_node):
     _outside(bundle, location, in_node)
@@ -80,19 +88,30 @@ def test_a_second_location_does_not_slip_through(bundle):
         external_files(model.SerializeToString(), GRAPH)
 
 
-def test_a_file_beside_it_that_the_bundle_does_not_name_is_refused(bundle):
-    _outside(bundle, "encoder.onnx.data")
+@pytest.mark.parametrize(("location", "file"), [("encoder.onnx.data", SIDE), ("sub/w", BELOW)])
+def test_a_file_that_the_bundle_does_not_name_is_refused(bundle, location, file):
+    _outside(bundle, location)
     opened = open_bundle(bundle)
-    opened.manifest.files.pop(SIDE)
+    opened.manifest.files.pop(file)
     with pytest.raises(WeightsError, match="expected weights that the bundle names"):
         Sessions(opened).session("encoder", {})
 
 
-def test_weights_beside_it_are_checked_when_they_are_opened(bundle):
-    _outside(bundle, "encoder.onnx.data")
+@pytest.mark.parametrize(("location", "file"), [("encoder.onnx.data", SIDE), ("sub/w", BELOW)])
+def test_weights_elsewhere_are_checked_when_they_are_opened(bundle, location, file):
+    _outside(bundle, location)
     opened = open_bundle(bundle)
-    (bundle / SIDE).write_bytes(np.zeros(4, dtype=np.float32).tobytes())
+    (bundle / file).write_bytes(np.zeros(4, dtype=np.float32).tobytes())
     with pytest.raises(WeightsError, match="expected SHA-256"):
+        Sessions(opened).session("encoder", {})
+
+
+def test_a_linked_folder_below_is_refused(bundle, tmp_path):
+    _outside(bundle, "sub/w")
+    opened = open_bundle(bundle)
+    shutil.move((bundle / BELOW).parent, tmp_path / "moved")
+    (bundle / BELOW).parent.symlink_to(tmp_path / "moved")
+    with pytest.raises(WeightsError, match="expected a folder; got a link"):
         Sessions(opened).session("encoder", {})
 
 

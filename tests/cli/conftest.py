@@ -52,8 +52,9 @@ def scan_path(workspace: Path, phantom: Volume) -> Path:
 
 
 @pytest.fixture
-def weights(workspace: Path) -> Path:
-    """Weights of an untrained Coarse-net of the smoke profile, where the workspace expects them."""
+def weights(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights of an untrained Coarse-net of the smoke profile, where the workspace expects them: the model to use."""
+    monkeypatch.setenv("BMENET_MODEL", "weights/coarse")
     config = load_config().coarse
     torch.manual_seed(0)
     folder = workspace / "weights" / "coarse"

@@ -9,8 +9,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bmenet.bundle import open_bundle
 from bmenet.errors import VolumeError
 from bmenet.quality import MEASURES
+from bmenet.released import DEFAULT_NAME, find
+from tests.bundled import install_release
 from tests.fine_networks import make_fine_net, save_fine_net
 
 CANARY = "JaneDoe19"
@@ -55,17 +58,35 @@ def test_enhance_takes_the_model_from_the_option_or_the_environment(bmenet, scan
     elsewhere = weights.rename(weights.parent / "mine")
     out = scan_path.with_name("out.nii")
     assert bmenet("enhance", scan_path, out).exit_code == 1
-    assert bmenet("enhance", scan_path, out, "--model", elsewhere).exit_code == 0
+    assert f"model: {elsewhere}, torch on" in bmenet("enhance", scan_path, out, "--model", elsewhere).stderr
     monkeypatch.setenv("BMENET_MODEL", str(elsewhere))
-    assert bmenet("enhance", scan_path, out).exit_code == 0
+    assert f"model: {elsewhere}, torch on" in bmenet("enhance", scan_path, out).stderr
 
 
-def test_enhance_without_a_model_says_what_to_do(bmenet, scan_path):
+@pytest.mark.usefixtures("lone_brain")
+def test_enhance_takes_the_released_weights_where_nobody_names_others(bmenet, scan_path, tmp_path, monkeypatch):
+    released = install_release(tmp_path / "released", monkeypatch)
+    digest = open_bundle(released).digest[:12]
+    outs = [scan_path.with_name(f"{name}.nii") for name in ("default", "named", "onnx")]
+    told = [
+        bmenet("enhance", scan_path, out, "--device", "cpu", *options).stderr
+        for out, options in zip(outs, ((), ("--model", DEFAULT_NAME), ("--runtime", "onnx")), strict=True)
+    ]
+    assert f"model: {DEFAULT_NAME} ({digest}), torch on cpu" in told[0]
+    assert told[0] == told[1]
+    assert f"model: {DEFAULT_NAME} ({digest}), onnx on cpu" in told[2]
+    images = [np.asarray(nib.load(out).dataobj).astype(float) for out in outs]
+    np.testing.assert_array_equal(images[0], images[1])
+    assert np.abs(images[0] - images[2]).mean() < 0.01 * images[0].max()
+
+
+def test_enhance_without_a_model_says_what_to_do(bmenet, scan_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(find, "RELEASED_FOLDER", tmp_path)
     out = scan_path.with_name("out.nii")
     result = bmenet("enhance", scan_path, out)
     assert result.exit_code == 1
-    assert result.stderr.startswith("bmenet: weights/coarse: expected a folder with model.json")
-    assert "dvc repro train_coarse" in result.stderr
+    assert result.stderr.startswith(f"bmenet: {DEFAULT_NAME}: expected these weights in the package")
+    assert "--model, BMENET_MODEL" in result.stderr
     assert not out.exists()
 
 

@@ -47,8 +47,8 @@ def test_enhance_with_onnx_is_enhance_with_torch(workspace, scan_path, bundle, b
 
 
 @pytest.mark.usefixtures("lone_brain")
-def test_enhance_with_onnx_takes_the_workspace_s_bundle(workspace, scan_path, bundle, bmenet):
-    result = bmenet("enhance", scan_path, "out.nii.gz", "--runtime", "onnx")
+def test_enhance_takes_the_workspace_s_bundle_when_it_is_named(workspace, scan_path, bundle, bmenet):
+    result = bmenet("enhance", scan_path, "out.nii.gz", "--model", "weights/bundle")
     assert result.exit_code == 0, result.stderr
     assert (workspace / "out.nii.gz").exists()
 
@@ -66,14 +66,14 @@ def test_weights_alone_do_for_torch_only(workspace, scan_path, bmenet):
 def test_a_damaged_bundle_is_refused_before_the_scan_is_touched(workspace, scan_path, bundle, bmenet):
     path = bundle / "onnx" / "fp32" / "decoder.onnx"
     path.write_bytes(path.read_bytes()[:-1])
-    result = bmenet("enhance", scan_path, "out.nii.gz", "--runtime", "onnx")
+    result = bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle)
     assert result.exit_code == 1
     assert "decoder.onnx: expected" in result.stderr
 
 
 @pytest.mark.usefixtures("lone_brain")
 def test_unknown_provider_is_told_with_the_known_ones(workspace, scan_path, bundle, bmenet):
-    result = bmenet("enhance", scan_path, "out.nii.gz", "--runtime", "onnx", "--providers", "rocm,cpu")
+    result = bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle, "--providers", "rocm,cpu")
     assert result.exit_code == 1
     assert "expected some of tensorrt, cuda, cpu; got rocm" in result.stderr
 

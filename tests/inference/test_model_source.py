@@ -7,8 +7,9 @@ import pytest
 
 from bmenet.errors import WeightsError
 from bmenet.inference.model_source import find_model
+from bmenet.released import DEFAULT_NAME
 from bmenet.tracking import registry
-from tests.bundled import smoke_bundle
+from tests.bundled import install_release, smoke_bundle
 
 
 @pytest.mark.parametrize("place", [".", "coarse", "artifacts/bundle", "artifacts/bundle/coarse"])
@@ -65,4 +66,36 @@ def test_a_bundle_is_found_before_bare_weights_and_checked(tmp_path, place):
         assert found.enhancer(runtime="torch", device="cpu").runtime == "torch"
     (tmp_path / place / "weights" / "coarse" / "model.json").write_text("{}")
     with pytest.raises(WeightsError, match=r"model\.json: expected"), find_model(str(tmp_path)):
+        pass
+
+
+def test_released_weights_are_found_by_name_by_path_and_by_default(tmp_path, monkeypatch):
+    folder = install_release(tmp_path, monkeypatch)
+    for asked in (None, DEFAULT_NAME, str(folder)):
+        with find_model(asked) as found:
+            assert (found.name, found.is_released) == (DEFAULT_NAME, True)
+            assert found.coarse == folder / "weights" / "coarse"
+            assert found.enhancer(device="cpu").runtime == "torch"
+            assert found.enhancer(runtime="onnx", device="cpu").runtime == "onnx"
+
+
+def test_a_folder_comes_before_released_weights_of_its_name(tmp_path, monkeypatch):
+    install_release(tmp_path / "released", monkeypatch)
+    (tmp_path / DEFAULT_NAME).mkdir()
+    (tmp_path / DEFAULT_NAME / "model.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with find_model(DEFAULT_NAME) as found:
+        assert (found.bundle, found.is_released) == (None, False)
+
+
+def test_released_weights_are_checked_like_any_bundle(tmp_path, monkeypatch):
+    folder = install_release(tmp_path, monkeypatch)
+    (folder / "weights" / "coarse" / "model.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"model\.json: expected"), find_model(None):
+        pass
+
+
+def test_an_unknown_name_is_told_with_the_released_ones(tmp_path, monkeypatch):
+    install_release(tmp_path, monkeypatch)
+    with pytest.raises(WeightsError, match=rf"or the name of released weights \({DEFAULT_NAME}\)"), find_model("t2w"):
         pass

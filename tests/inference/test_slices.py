@@ -26,6 +26,11 @@ class Probe(nn.Module):
         return self.function(slab)
 
 
+def plain_mean(network: nn.Module, data: np.ndarray, **options) -> np.ndarray:
+    """Restore without what makes planes agree: the networks here are no restorations."""
+    return restore_volume(network, data, harmonise=False, **options)
+
+
 @pytest.fixture(scope="module")
 def config() -> CoarseConfig:
     return load_config("params/smoke.yaml").coarse.model_copy(update={"context_slices": 3})
@@ -42,7 +47,7 @@ def test_untrained_network_gives_the_volume_back(config: CoarseConfig, phantom: 
 def test_scale_of_the_input_is_given_back(config: CoarseConfig, phantom: Volume, scale: float) -> None:
     halving = Probe(lambda slab: 0.5 * central_slice(slab, 3))
     data = phantom.data * np.float32(scale)
-    np.testing.assert_allclose(restore_volume(halving, data, config=config), 0.5 * data, rtol=1e-4, atol=1e-5 * scale)
+    np.testing.assert_allclose(plain_mean(halving, data, config=config), 0.5 * data, rtol=1e-4, atol=1e-5 * scale)
     bright = torch.cat([slab[:, 1] for slab in halving.seen if slab.shape[-1] == 56])
     assert bright[bright > 0.3].mean().item() == pytest.approx(CANONICAL_BRIGHTNESS, rel=0.25)
 
@@ -53,7 +58,7 @@ def test_neighbours_are_the_slices_before_and_after(config: CoarseConfig, phanto
     shape = [1, 1, 1]
     shape[normal] = -1
     ramp = phantom.data + np.arange(1, phantom.data.shape[normal] + 1, dtype=np.float32).reshape(shape)
-    after = restore_volume(Probe(lambda slab: slab[:, 2:3]), ramp, config=config, planes=[plane])
+    after = plain_mean(Probe(lambda slab: slab[:, 2:3]), ramp, config=config, planes=[plane])
     expected = np.moveaxis(np.zeros_like(ramp), normal, 0)
     expected[:-1] = np.moveaxis(ramp, normal, 0)[1:]
     np.testing.assert_allclose(np.moveaxis(after, normal, 0), expected, rtol=1e-4)
@@ -62,7 +67,7 @@ def test_neighbours_are_the_slices_before_and_after(config: CoarseConfig, phanto
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_coordinates_lie_where_they_say_in_every_plane(config: CoarseConfig, phantom: Volume, axis: int) -> None:
     # A constant added to the position keeps it positive, as restored intensities are.
-    restored = restore_volume(Probe(lambda slab: slab[:, 3 + axis : 4 + axis] + 2), phantom.data, config=config)
+    restored = plain_mean(Probe(lambda slab: slab[:, 3 + axis : 4 + axis] + 2), phantom.data, config=config)
     extent = phantom.data.shape[axis]
     profile = np.moveaxis(restored, axis, 0)
     assert np.ptp(profile.reshape(extent, -1), axis=1).max() < 1e-4 * profile.max()
@@ -72,7 +77,7 @@ def test_coordinates_lie_where_they_say_in_every_plane(config: CoarseConfig, pha
 
 
 def test_result_is_not_negative(config: CoarseConfig, phantom: Volume) -> None:
-    restored = restore_volume(Probe(lambda slab: central_slice(slab, 3) - 0.5), phantom.data, config=config)
+    restored = plain_mean(Probe(lambda slab: central_slice(slab, 3) - 0.5), phantom.data, config=config)
     assert restored.min() == 0
     assert restored.max() > 0
 
@@ -100,3 +105,19 @@ def test_half_precision_stays_close(config: CoarseConfig, phantom: Volume) -> No
     full = restore_volume(network, phantom.data, config=config)
     half = restore_volume(network, phantom.data, config=config, autocast_dtype=torch.bfloat16)
     assert 0 < np.abs(full - half).max() < 0.01 * full.max()
+
+
+def test_planes_are_made_to_agree_and_brightness_is_kept(config: CoarseConfig, phantom: Volume) -> None:
+    """A network that gives every axial slice a brightness of its own, and all less than theirs."""
+
+    def unsure(slab: Tensor) -> Tensor:
+        is_axial = slab.shape[-2:] == (40, 56)
+        level = torch.linspace(0.8, 1.0, slab.shape[0]).view(-1, 1, 1, 1) if is_axial else 0.9
+        return central_slice(slab, 3) * level
+
+    plain = plain_mean(Probe(unsure), phantom.data, config=config)
+    agreed = restore_volume(Probe(unsure), phantom.data, config=config)
+    inside = phantom.data > 0.4
+    unevenness = [(volume[inside] / phantom.data[inside]).std() for volume in (plain, agreed)]
+    assert unevenness[1] < 0.4 * unevenness[0]
+    assert agreed[inside].mean() == pytest.approx(phantom.data[inside].mean(), rel=0.01)

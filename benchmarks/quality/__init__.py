@@ -1,0 +1,1 @@
+"""The published comparison on the test subjects of this workspace: `python -m benchmarks.quality`."""

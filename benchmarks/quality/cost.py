@@ -1,0 +1,114 @@
+"""Wall time and memory of a volume on this machine, each stage in a process of its own, warm."""
+
+import multiprocessing
+import os
+import platform
+import resource
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from bmenet.inference import Enhancer
+from bmenet.inference.model_source import find_model
+from bmenet.scan import load_scan
+from bmenet.threads import thread_count
+from bmenet.volume import load_unit_volume
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage takes.
+
+    Parameters
+    ----------
+    stage : str
+    load_s : float
+        Of the model, until it is ready.
+    first_s, restore_s : float
+        A volume on the standard grid, at first and once warm; wall time.
+    enhance_s : float or None
+        A scan on its own grid, with brain extraction and registration, warm; None without a raw scan.
+    peak_gib : float
+        Of the process.
+    """
+
+    stage: str
+    load_s: float
+    first_s: float
+    restore_s: float
+    enhance_s: float | None
+    peak_gib: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers, for JSON."""
+        return asdict(self)
+
+
+def measure_costs(model: str, stages: tuple[str, ...], degraded: Path, raw: Path | None) -> list[Cost]:
+    """Return the cost of each stage.
+
+    Parameters
+    ----------
+    model : str
+        As `find_model` takes it; it runs as `bmenet enhance` runs it.
+    stages : tuple of {"coarse", "fine"}
+    degraded : Path
+        A degraded volume on the standard grid.
+    raw : Path, optional
+        A scan on its own grid.
+    """
+    costs = []
+    for stage in stages:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            costs.append(pool.apply(_measure, (model, stage, degraded, raw)))
+    return costs
+
+
+def cost_table(costs: list[Cost]) -> Table:
+    """Return the costs as a table that names the machine."""
+    cores = os.cpu_count()
+    table = Table(
+        title=f"Cost a volume, wall time; {platform.machine()}, {cores} cores, {thread_count()} threads, warm"
+    )
+    names = ("stage", "load s", "first s", "restore s", "enhance a scan s", "peak GiB")
+    for name in names:
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for cost in costs:
+        numbers = (cost.load_s, cost.first_s, cost.restore_s, cost.enhance_s, cost.peak_gib)
+        table.add_row(cost.stage, *("" if number is None else f"{number:.1f}" for number in numbers))
+    return table
+
+
+def _measure(model: str, stage: str, degraded: Path, raw: Path | None) -> Cost:
+    """Return the cost of a stage; this process does nothing else."""
+    volume, times = load_unit_volume(degraded), [time.perf_counter()]
+
+    def lap() -> float:
+        times.append(time.perf_counter())
+        return times[-1] - times[-2]
+
+    enhancer = _load(model, stage)
+    load_s = lap()
+    enhancer.restore(volume)
+    first_s = lap()
+    enhancer.restore(volume)
+    restore_s = lap()
+    # Before the scan, whose brain extraction has a network of its own.
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    enhance_s = None
+    if raw is not None:
+        scan = load_scan(raw)
+        enhancer.enhance(scan)
+        lap()
+        enhancer.enhance(scan)
+        enhance_s = lap()
+        peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return Cost(stage, load_s, first_s, restore_s, enhance_s, peak_gib)
+
+
+def _load(model: str, stage: str) -> Enhancer:
+    with find_model(model) as found:
+        return found.enhancer("fine" if stage == "fine" else "coarse")

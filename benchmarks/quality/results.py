@@ -1,0 +1,158 @@
+"""What the benchmark needs to know of every subject: run what is not kept, read the rest."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from unittest.mock import patch
+
+from bmenet.baselines import BASELINES
+from bmenet.config import SamplingConfig
+from bmenet.config.evaluate import CLEAN_CODE
+from bmenet.evaluation.case import evaluate_case, join_keys
+from bmenet.evaluation.methods import COARSE, FINE, INPUT, method_fingerprint
+from bmenet.evaluation.result import Result, load_result, save_result
+from bmenet.evaluation.tissue import compare_tissues
+from bmenet.figures import shown_slices
+from bmenet.files import sha256
+from bmenet.fingerprint import code_fingerprint
+from bmenet.inference.fine import DEFAULT_SAMPLING
+from bmenet.layout import Layout
+from bmenet.metrics.measure import measure
+from bmenet.models.weights import SPEC_FILE
+from bmenet.parallel import require_all, run_parallel
+from bmenet.volume import Volume, load_unit_volume
+
+NOISE_CODE = "010"
+ALONE = {"nlm": "n4_nlm", "bm4d": "n4_bm4d"}
+"""Denoiser to the baseline that runs N4 before it: where there is noise alone, N4 would only do harm."""
+
+_SLOW = ("n4_bm4d", "bm4d")
+"""Minutes a volume at 1 mm: limited by ``--bm4d``."""
+
+
+@dataclass(frozen=True)
+class ModelLayout(Layout):
+    """A workspace whose networks are those of the model that is measured; their results have names of their own.
+
+    Parameters
+    ----------
+    root : Path
+    model : Path
+        The folder that holds ``coarse`` and, for the second stage, its networks.
+    """
+
+    model: Path = Path("weights")
+
+    @property
+    def weights_folder(self) -> Path:
+        """All networks of the model, a folder each."""
+        return self.model
+
+    @cached_property
+    def _digest(self) -> str:
+        return hashlib.sha256(sha256(self.model / COARSE / SPEC_FILE).encode()).hexdigest()[:8]
+
+    def evaluated(self, subject: str, code: str, method: str) -> Path:
+        """Return the kept result: of a baseline the one that the stage `evaluate` keeps, too."""
+        path = super().evaluated(subject, code, method)
+        is_trained = method.startswith((COARSE, FINE))
+        return path.with_name(f"model-{self._digest}_{path.name}") if is_trained else path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Parameters
+    ----------
+    subjects, codes : tuple of str
+    bm4d_subjects : int
+        The first so many are filtered by BM4D.
+    stages : tuple of {"coarse", "fine"}
+    sampling : SamplingConfig
+        Of the second stage.
+    seed : int
+    """
+
+    subjects: tuple[str, ...]
+    codes: tuple[str, ...]
+    bm4d_subjects: int
+    stages: tuple[str, ...]
+    sampling: SamplingConfig
+    seed: int
+
+    def methods(self, subject: str, code: str) -> list[str]:
+        """Return what is run on a case: the input, the classical tools that fit the code, ours."""
+        fitting = {"111": ["n4_nlm", "n4_bm4d"], NOISE_CODE: list(ALONE), "001": ["n4"], "100": ["nlm"]}
+        classical = fitting.get(code, ["n4", "n4_nlm"] if code == CLEAN_CODE else ["n4_nlm"])
+        is_slow_run = self.subjects.index(subject) < self.bm4d_subjects
+        return [INPUT, *(name for name in classical if is_slow_run or name not in _SLOW), *self.stages]
+
+
+def collect(plan: Plan, layout: ModelLayout) -> list[Result]:
+    """Return a result for each subject, code and method; under the clean code with the change of each tissue."""
+    items = [
+        (f"{subject} {code}", (subject, code, plan.methods(subject, code), layout, plan.sampling, plan.seed))
+        for code in plan.codes
+        for subject in plan.subjects
+    ]
+    found, failures = run_parallel(_case, items, description="restore, measure")
+    require_all("benchmarks.quality", failures, len(items))
+    results = [result for of_case in found.values() for result in of_case]
+    if CLEAN_CODE not in plan.codes:
+        return results
+    tissues = _tissues(plan, layout)
+    return [replace(result, metrics=result.metrics | tissues.get(_key(result), {})) for result in results]
+
+
+def _case(
+    subject: str, code: str, methods: Sequence[str], layout: ModelLayout, sampling: SamplingConfig, seed: int
+) -> list[Result]:
+    """Return the results of a case in the order of its methods."""
+    together = [method for method in methods if method not in ALONE]
+    of_all = evaluate_case(subject, code, together, layout, sampling, seed, is_kept=code == CLEAN_CODE)
+    results = {result.method: result for result in of_all}
+    results |= {method: _denoised(subject, code, method, layout) for method in methods if method in ALONE}
+    return [results[method] for method in methods]
+
+
+def _denoised(subject: str, code: str, method: str, layout: ModelLayout) -> Result:
+    """Return the result of a denoiser without N4 before it."""
+    paths = layout.clean(subject), layout.case_input(subject, code)
+    baseline = ALONE[method]
+    origin = method_fingerprint(baseline, layout.weights_folder, DEFAULT_SAMPLING, 0)
+    key = join_keys(*map(sha256, paths), method, origin, code_fingerprint("../benchmarks/quality/results.py"))
+    path = layout.evaluated(subject, code, method)
+    if (kept := load_result(path, key)) is not None:
+        return kept
+    clean, degraded = map(load_unit_volume, paths)
+    module = BASELINES[baseline].__module__
+    with patch(f"{module}.correct_bias", _as_it_is):
+        start = time.process_time()
+        restored = BASELINES[baseline](degraded)
+        seconds = time.process_time() - start
+    result = Result(subject, code, method, measure(restored, clean), seconds, shown_slices(restored.data))
+    save_result(path, result, key)
+    return result
+
+
+def _as_it_is(degraded: Volume) -> Volume:
+    return degraded
+
+
+def _tissues(plan: Plan, layout: ModelLayout) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Return the change of each tissue by what is done to clean scans."""
+    items = []
+    for subject in plan.subjects:
+        cases = [(CLEAN_CODE, method) for method in plan.methods(subject, CLEAN_CODE)]
+        items.append((subject, (subject, cases, "atropos", layout)))
+    found, failures = run_parallel(compare_tissues, items, description="segment")
+    require_all("benchmarks.quality", failures, len(items))
+    return {(subject, *case): metrics for subject, of_cases in found.items() for case, metrics in of_cases.items()}
+
+
+def _key(result: Result) -> tuple[str, str, str]:
+    return result.subject, result.code, result.method

@@ -1,0 +1,162 @@
+"""One case on one subject: degrade, restore, measure; what is done is kept."""
+
+import json
+import time
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+import bmenet
+from benchmarks.robustness.cases import CASES
+from benchmarks.robustness.degradations import DEGRADATIONS, own_preset
+from benchmarks.robustness.subjects import Subject, load_subject, source_path
+from bmenet.bundle.manifest import MANIFEST_FILE
+from bmenet.evaluation.case import join_keys
+from bmenet.files import read_json, sha256, write_json
+from bmenet.fingerprint import code_fingerprint
+from bmenet.inference import Enhancer
+from bmenet.inference.model_source import find_model
+from bmenet.layout import Layout
+from bmenet.metrics.fidelity import psnr, ssim
+from bmenet.models.fine_weights import KINDS
+from bmenet.models.weights import SPEC_FILE
+from bmenet.scan import Scan
+from bmenet.seeding import generator
+from bmenet.volume import Volume
+
+INPUT = "input"
+METRICS = ("psnr", "ssim", "psnr_gain")
+_SSIM_REACH_VOXELS = 5
+_SOURCES = (
+    *("inference", "models", "registration", "diffusion", "degradation", "metrics", "scan"),
+    *(f"{name}.py" for name in ("brain", "brain_extraction", "grid", "intensity", "resample", "seeding", "volume")),
+    *("config/degradation.py", "losses/edge.py", "../benchmarks/robustness"),
+)
+
+Scores = dict[str, dict[str, float]]
+"""``input`` or a stage to metric to value, all inside the brain."""
+
+
+def measure_case(subject: str, name: str, model: str, stages: tuple[str, ...], layout: Layout, seed: int) -> Scores:
+    """Degrade a clean scan, restore it by every stage, and measure inside the brain; or read what is kept.
+
+    Parameters
+    ----------
+    subject : str
+        Of the workspace, or the path of a whole head.
+    name : str
+        Of `CASES`.
+    model : str
+        As `find_model` takes it.
+    stages : tuple of {"coarse", "fine"}
+    layout : Layout
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``input`` and every stage to ``psnr`` and ``ssim``, and to ``psnr_gain``: the PSNR after the best gain, which
+        leaves out an error of the overall brightness. Stages have wall ``seconds``, too.
+    """
+    path = source_path(subject, CASES[name].scan, layout)
+    preset = own_preset().model_dump_json()
+    key = join_keys(sha256(path), _fingerprint(model, stages), str(seed), preset, code_fingerprint(*_source_files()))
+    kept_path = layout.evaluated(_label(subject), f"robust-{name}", "-".join(stages)).with_suffix(".json")
+    if (kept := _load(kept_path, key)) is not None:
+        return kept
+    scores = _measure(load_subject(path, CASES[name].scan), subject, name, model, stages, seed)
+    write_json(kept_path, {"key": key, "scores": scores})
+    return scores
+
+
+def _measure(subject: Subject, label: str, name: str, model: str, stages: tuple[str, ...], seed: int) -> Scores:
+    case = CASES[name]
+    draws = generator(seed, _label(label), case.degradation)
+    degraded = DEGRADATIONS[case.degradation].degrade(subject.clean, subject.brain_mask, draws)
+    if case.scan.is_stripped_late:
+        degraded = np.where(subject.brain_mask, degraded, 0)
+    volume = subject.clean.with_data(degraded)
+    scores = {INPUT: score(volume.data, subject)}
+    restored: Volume | None = None
+    for stage in stages:
+        enhancer = _enhancer(model, stage)
+        start = time.perf_counter()
+        if case.scan.kind != "registered":
+            restored = enhancer.enhance(as_scan(volume)).scan.volume
+        elif restored is None or enhancer.fine is None:
+            restored = enhancer.restore(volume)
+        else:  # the second stage starts from the first one's result
+            restored = volume.with_data(enhancer.fine.restore(restored.data, enhancer.sampling, enhancer.seed).data)
+        seconds = time.perf_counter() - start
+        scores[stage] = score(restored.data, subject) | {"seconds": seconds}
+    return scores
+
+
+def score(restored: np.ndarray, subject: Subject) -> dict[str, float]:
+    """Return the metrics of a restored scan inside the brain."""
+    box = ndimage.find_objects(subject.brain_mask.astype(np.uint8))[0]
+    near = tuple(slice(max(span.start - _SSIM_REACH_VOXELS, 0), span.stop + _SSIM_REACH_VOXELS) for span in box)
+    found, clean, inside = restored[near], subject.clean.data[near], subject.brain_mask[near]
+    values, wanted = found[inside].astype(np.float64), clean[inside].astype(np.float64)
+    gain = np.float32((values @ wanted) / max(values @ values, np.finfo(np.float64).tiny))
+    return {
+        "psnr": psnr(found, clean, inside),
+        "ssim": ssim(found, clean, inside),
+        "psnr_gain": psnr(gain * found, clean, inside),
+    }
+
+
+def as_scan(volume: Volume) -> Scan:
+    """Return a volume as the scan that a file of it would be."""
+    geometry = nib.Nifti1Header()
+    geometry.set_data_shape(volume.data.shape)
+    geometry.set_sform(volume.affine, code=1)
+    geometry.set_xyzt_units("mm", "sec")
+    return Scan(volume, volume.data.shape, geometry, np.dtype(np.float32))
+
+
+@lru_cache(maxsize=2)
+def _enhancer(model: str, stage: str) -> Enhancer:
+    """Load a model once a process; the second stage beside the same first one."""
+    with find_model(model) as found:
+        enhancer = found.enhancer("fine" if stage == "fine" else "coarse")
+    return enhancer if stage == "fine" else replace(enhancer, fine=None)
+
+
+def _fingerprint(model: str, stages: tuple[str, ...]) -> str:
+    """Hash the weights of the stages, and what a bundle says of how they are run."""
+    with find_model(model) as found:
+        folders = [found.coarse, *(found.coarse.parent / kind for kind in KINDS if "fine" in stages)]
+        files = [folder / SPEC_FILE for folder in folders]
+        if found.bundle is not None:
+            files.append(found.bundle.folder / MANIFEST_FILE)
+        return join_keys(*map(sha256, files))
+
+
+def _label(subject: str) -> str:
+    """Return the subject's name, of a head its file's."""
+    return Path(subject).name.split(".")[0]
+
+
+def _source_files() -> list[str]:
+    """Return the files whose code decides a result, relative to the package."""
+    package = Path(bmenet.__file__).parent
+    files: list[str] = []
+    for source in _SOURCES:
+        path = package / source
+        found = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        files += [str(Path(source) / file.relative_to(path)) if path.is_dir() else source for file in found]
+    return files
+
+
+def _load(path: Path, key: str) -> Scores | None:
+    """Return the scores that were kept with this key; None if there are none."""
+    try:
+        kept = read_json(path)
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return kept["scores"] if kept["key"] == key else None

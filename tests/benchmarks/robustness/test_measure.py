@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from benchmarks.robustness.cases import CASES
+from benchmarks.robustness.measure import INPUT, measure_case, score
+from benchmarks.robustness.report import clean_table, degraded_table, summarise
+from benchmarks.robustness.subjects import Subject
+from bmenet.brain import foreground_mask
+from bmenet.layout import Layout
+from bmenet.metrics.fidelity import psnr, ssim
+from bmenet.volume import save_unit_volume
+
+SCORES = {
+    INPUT: {"psnr": 20.0, "ssim": 0.8, "psnr_gain": 21.0},
+    "coarse": {"psnr": 25.0, "ssim": 0.75, "psnr_gain": 25.5, "seconds": 3.0},
+}
+
+
+def test_scores_are_those_of_the_whole_volume_inside_the_brain(phantom, generator):
+    subject = Subject(phantom, foreground_mask(phantom.data))
+    noisy = (phantom.data + 0.05 * generator.standard_normal(phantom.data.shape)).astype(np.float32)
+    found = score(noisy, subject)
+    assert found["psnr"] == pytest.approx(psnr(noisy, phantom.data, subject.brain_mask), abs=1e-4)
+    assert found["ssim"] == pytest.approx(ssim(noisy, phantom.data, subject.brain_mask), abs=1e-4)
+    assert score(0.8 * phantom.data, subject)["psnr_gain"] > 80
+
+
+@pytest.fixture
+def halving_calls(monkeypatch, workspace):
+    """A model that halves every intensity and counts its calls."""
+    weights = workspace / "weights" / "coarse"
+    weights.mkdir(parents=True)
+    (weights / "model.json").write_text("{}")
+    calls = []
+
+    def restore(volume):
+        calls.append(1)
+        return volume.with_data(volume.data / 2)
+
+    enhancer = type("Halving", (), {"restore": staticmethod(restore), "fine": None})()
+    monkeypatch.setattr("benchmarks.robustness.measure._enhancer", lambda model, stage: enhancer)
+    return calls
+
+
+def test_what_is_measured_is_kept(workspace, phantom, halving_calls):
+    layout = Layout(workspace)
+    save_unit_volume(layout.clean("sub-01"), phantom)
+    first, again = (measure_case("sub-01", "ghosts", "weights/coarse", ("coarse",), layout, 0) for _ in range(2))
+    assert first == again
+    assert len(halving_calls) == 1
+    assert first["coarse"]["psnr"] < first[INPUT]["psnr"]
+    assert first["coarse"]["psnr_gain"] == pytest.approx(first[INPUT]["psnr_gain"], abs=1e-3)
+    measure_case("sub-01", "ghosts", "weights/coarse", ("coarse",), layout, 1)
+    assert len(halving_calls) == 2
+
+
+def test_rows_hold_means_and_tables_show_their_kind():
+    twice = {"sub-01": SCORES, "sub-02": SCORES | {INPUT: SCORES[INPUT] | {"psnr": 22.0}}}
+    rows = [
+        summarise(CASES["ghosts"], twice, {"sub-03": "no brain"}),
+        summarise(CASES["clean"], {"sub-01": SCORES}, {}),
+    ]
+    assert rows[0]["means"][INPUT]["psnr"] == pytest.approx(21)
+    table = degraded_table(rows, ["coarse"])
+    assert table.row_count == 1
+    cells = [next(iter(column.cells)) for column in table.columns]
+    assert cells[:5] == ["periodic ghosts", "2 (1 failed)", "21.00", "25.00", "[green]+4.00[/]"]
+    assert cells[7] == "[red]-0.050[/]"
+    assert clean_table(rows, ["coarse"]).row_count == 1
+
+
+def test_a_case_that_failed_for_all_still_has_a_row():
+    row = summarise(CASES["ghosts"], {}, {"sub-01": "no brain"})
+    assert degraded_table([row], ["coarse"]).row_count == 1

@@ -1,0 +1,119 @@
+"""`bmenet release`: a small bundle with a filled card, of evaluated networks of public data, or nothing."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from bmenet.bundle import open_bundle
+from bmenet.config import load_config
+from bmenet.files import write_json
+from bmenet.released import CARD_FILE, LICENCE_FILE, read_card
+from bmenet.releasing import release as module
+from tests.bundled import save_networks
+
+NAME = "bmenet-t1w-4mm"
+
+
+@pytest.fixture
+def trained(workspace: Path) -> Path:
+    """A workspace whose first stage was trained on public data and evaluated."""
+    save_networks(workspace / "all")
+    shutil.copytree(workspace / "all" / "coarse", workspace / "weights" / "coarse")
+    shutil.rmtree(workspace / "all")
+    _set(workspace, "source: sample ", "source: openneuro ")
+    _set(workspace, "storage: fp32 ", "storage: fp16 ")
+    write_json(workspace / "data" / "split.json", {"train": ["a", "b"], "validation": ["c"], "test": ["d", "e", "f"]})
+    figures = {
+        "degraded": {"000": _figures(100), "111": _figures(17.04), "100": _figures(19)},
+        "coarse": {"000": _figures(44.4), "111": _figures(24.06), "100": _figures(26.5)},
+        "n4": {"111": _figures(20)},
+    }
+    write_json(workspace / "reports" / "evaluate" / "summary.json", figures)
+    return workspace
+
+
+def _figures(psnr_brain: float) -> dict:
+    values = {"psnr": 30.25, "ssim": 0.875, "psnr_brain": psnr_brain, "ssim_brain": 0.8, "hfen_brain": 0.4}
+    return {name: {"mean": value, "low": value - 1, "high": value + 1} for name, value in values.items()}
+
+
+def _set(workspace: Path, old: str, new: str) -> None:
+    text = (workspace / "params.yaml").read_text()
+    assert old in text
+    (workspace / "params.yaml").write_text(text.replace(old, new))
+
+
+def test_release_writes_a_bundle_with_a_card_and_a_licence(trained, bmenet):
+    result = bmenet("release", "--out", "there")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.strip() == str(trained / "there" / NAME)
+    bundle = open_bundle(trained / "there" / NAME)
+    assert {CARD_FILE, LICENCE_FILE} <= set(bundle.manifest.files)
+    content = (bundle.folder / CARD_FILE).read_text(encoding="utf-8")
+    card = read_card(content)
+    assert card.summary.startswith("code 111: brain PSNR 17.0 to 24.1 dB, PSNR 30.2 to 30.2 dB, SSIM 0.875 to 0.875")
+    assert card.summary.endswith("clean scans stay within 44.4 dB")
+    told = (
+        *(
+            "| `111` | BMENet, coarse | 30.25 [29.25, 31.25]",
+            "| `100` | degraded input |",
+            "| `000` | BMENet, coarse |",
+        ),
+        *("2 subjects to train on, 1 to validate, 3 to test", "`motion.max_rotation_deg`"),
+        *(f"--model {NAME}", "as stored they give the same result to", "`weights.coarse`", "the first stage, on"),
+    )
+    for text in told:
+        assert text in card.text
+    assert "| `000` | degraded input" not in card.text
+    assert "N4" not in card.text
+    assert "$" not in content
+    assert "CC0" in (bundle.folder / LICENCE_FILE).read_text(encoding="utf-8")
+    assert str(load_config().seed) in card.text
+    assert str(trained) not in content
+    assert "rounded weights: coarse" in result.stderr
+
+
+def _refused(bmenet, trained: Path, reason: str) -> None:
+    result = bmenet("release", "--out", "there")
+    assert result.exit_code == 1
+    assert reason in result.stderr
+    assert not (trained / "there" / NAME).exists()
+
+
+def test_only_public_data_is_released(trained, bmenet):
+    _set(trained, "source: openneuro ", "source: sample ")
+    _refused(bmenet, trained, "data.source: expected openneuro")
+
+
+def test_networks_that_were_not_evaluated_are_not_released(trained, bmenet):
+    (trained / "reports" / "evaluate" / "summary.json").unlink()
+    _refused(bmenet, trained, "run `dvc repro evaluate`")
+
+
+def test_figures_of_older_networks_are_not_told_of_these(trained, bmenet):
+    later = time.time() + 60
+    os.utime(trained / "weights" / "coarse" / "model.json", (later, later))
+    _refused(bmenet, trained, "got older ones than weights/coarse")
+
+
+def test_figures_without_the_code_that_the_card_shows_are_refused(trained, bmenet):
+    path = trained / "reports" / "evaluate" / "summary.json"
+    figures = json.loads(path.read_text())
+    write_json(path, {method: {"100": by_code.get("100", {})} for method, by_code in figures.items()})
+    _refused(bmenet, trained, "expected code 111; got none")
+
+
+def test_a_release_that_is_too_large_is_refused(trained, bmenet, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 20_000)
+    _refused(bmenet, trained, "expected at most 0 MB; got 0.1 MB; set export.storage to fp16")
+
+
+def test_without_networks_release_says_what_to_train(workspace, bmenet):
+    _set(workspace, "source: sample ", "source: openneuro ")
+    result = bmenet("release", "--out", "there")
+    assert result.exit_code == 1
+    assert "dvc repro train_coarse" in result.stderr

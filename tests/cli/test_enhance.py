@@ -220,9 +220,7 @@ def embedded_volumes(page: str) -> list[bytes]:
 
 
 @pytest.mark.usefixtures("lone_brain", "weights", "quality")
-def test_enhance_writes_a_report_beside_its_output(bmenet, scan_path, monkeypatch):
-    # An untrained network restores nothing; what is left to show is the interpolation.
-    monkeypatch.setattr("bmenet.inference.enhancer.adaptive_strength", lambda *_: 1.0)
+def test_enhance_writes_a_report_beside_its_output(bmenet, scan_path):
     out = scan_path.with_name("out.nii.gz")
     result = bmenet("enhance", scan_path, out, "--report")
     assert (result.exit_code, result.stdout) == (0, f"{out}\n")

@@ -29,18 +29,19 @@ class Cost:
         Of the model, until it is ready.
     first_s, restore_s : float
         A volume on the standard grid, at first and once warm; wall time.
-    enhance_s : float or None
+    restore_gib : float
+        Peak memory of the process by then.
+    enhance_s, enhance_gib : float or None
         A scan on its own grid, with brain extraction and registration, warm; None without a raw scan.
-    peak_gib : float
-        Of the process.
     """
 
     stage: str
     load_s: float
     first_s: float
     restore_s: float
+    restore_gib: float
     enhance_s: float | None
-    peak_gib: float
+    enhance_gib: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, for JSON."""
@@ -73,11 +74,12 @@ def cost_table(costs: list[Cost]) -> Table:
     table = Table(
         title=f"Cost a volume, wall time; {platform.machine()}, {cores} cores, {thread_count()} threads, warm"
     )
-    names = ("stage", "load s", "first s", "restore s", "enhance a scan s", "peak GiB")
+    names = ("stage", "load s", "first s", "restore s", "peak GiB", "enhance a scan s", "peak GiB")
     for name in names:
         table.add_column(name, justify="left" if name == "stage" else "right")
     for cost in costs:
-        numbers = (cost.load_s, cost.first_s, cost.restore_s, cost.enhance_s, cost.peak_gib)
+        restore = (cost.load_s, cost.first_s, cost.restore_s, cost.restore_gib)
+        numbers: tuple[float | None, ...] = (*restore, cost.enhance_s, cost.enhance_gib)
         table.add_row(cost.stage, *("" if number is None else f"{number:.1f}" for number in numbers))
     return table
 
@@ -96,17 +98,20 @@ def _measure(model: str, stage: str, degraded: Path, raw: Path | None) -> Cost:
     first_s = lap()
     enhancer.restore(volume)
     restore_s = lap()
-    # Before the scan, whose brain extraction has a network of its own.
-    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    enhance_s = None
+    restore_gib = _peak_gib()
+    enhance_s = enhance_gib = None
     if raw is not None:
         scan = load_scan(raw)
         enhancer.enhance(scan)
         lap()
         enhancer.enhance(scan)
-        enhance_s = lap()
-        peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return Cost(stage, load_s, first_s, restore_s, enhance_s, peak_gib)
+        enhance_s, enhance_gib = lap(), _peak_gib()
+    return Cost(stage, load_s, first_s, restore_s, restore_gib, enhance_s, enhance_gib)
+
+
+def _peak_gib() -> float:
+    """Return the most memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _load(model: str, stage: str) -> Enhancer:

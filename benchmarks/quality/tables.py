@@ -129,7 +129,7 @@ def _cell(interval: Interval | None, metric: str) -> str:
     if interval is None:
         return ""
     form = ".1f" if metric == SECONDS else metric_format(metric)
-    if metric == SECONDS:
+    if metric == SECONDS or interval.low == interval.high:  # of one subject there is no interval
         return format(interval.mean, form)
     return f"{interval.mean:{form}}\n[{interval.low:{form}}, {interval.high:{form}}]".replace("[", r"\[")
 

@@ -53,6 +53,12 @@ def test_the_published_layout_has_ours_theirs_and_what_is_missing(results, monke
     assert "[20.00, 22.00]" in text
 
 
+def test_one_subject_has_no_interval(results):
+    text = _text(published_table(rows_of(results[: len(PSNR)], 100, 0), ["coarse"]))
+    assert "20.00" in text
+    assert "[20.00" not in text
+
+
 def test_degraded_codes_and_the_clean_one_have_tables_of_their_own(results):
     rows = rows_of(results, 100, 0)
     by_code, clean = _text(codes_table(rows)), _text(clean_table(rows))
@@ -64,4 +70,4 @@ def test_degraded_codes_and_the_clean_one_have_tables_of_their_own(results):
 
 
 def test_costs_without_a_raw_scan_leave_its_cell_empty():
-    assert "7.9" in _text(cost_table([Cost("coarse", 1.0, 9.0, 7.9, None, 1.1)]))
+    assert "7.9" in _text(cost_table([Cost("coarse", 1.0, 9.0, 7.9, 1.1, None, None)]))

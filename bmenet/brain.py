@@ -9,6 +9,9 @@ _THRESHOLD = 0.04
 
 _MARGIN_VOXELS = 2
 
+SHOWN_MARGIN_MM = 4.0
+"""A whole head is shown to the network with this much around its brain: fluid and meninges, not yet the scalp."""
+
 
 def foreground_mask(data: np.ndarray) -> np.ndarray:
     """Return the foreground of a clean, skull-stripped unit volume: its largest component, holes filled.

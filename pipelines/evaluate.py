@@ -10,7 +10,7 @@ from bmenet.evaluation.case import evaluate_case
 from bmenet.evaluation.methods import ABLATIONS, method_names
 from bmenet.evaluation.report import RESULTS_FILE, write_report
 from bmenet.evaluation.result import Result
-from bmenet.evaluation.tissue import compare_tissues
+from bmenet.evaluation.tissue import compare_all_tissues
 from bmenet.files import read_json
 from bmenet.layout import Layout
 from bmenet.models.fine_weights import KINDS
@@ -68,13 +68,10 @@ def _restore(subjects: list[str], config: Config, layout: Layout) -> list[Result
 def _segment(
     subjects: list[str], evaluate: EvaluateConfig, layout: Layout
 ) -> dict[tuple[str, str, str], dict[str, float]]:
-    """Return subject, code and method to Dice overlap and change of volume; a subject is one item: its clean labels."""
+    """Return subject, code and method to Dice overlap and change of volume."""
     codes = evaluate.segmented_codes
     cases = [(code, method) for code in codes for method in _methods(evaluate, code) if method not in ABLATIONS]
-    items = [(subject, (subject, cases, evaluate.segmenter, layout)) for subject in subjects]
-    found, failures = run_parallel(compare_tissues, items, description="segment")
-    require_all("evaluate", failures, len(items))
-    return {(subject, *case): metrics for subject, of_subject in found.items() for case, metrics in of_subject.items()}
+    return compare_all_tissues(dict.fromkeys(subjects, cases), evaluate.segmenter, layout, "evaluate")
 
 
 def _methods(evaluate: EvaluateConfig, code: str) -> list[str]:

@@ -2,19 +2,19 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from unittest.mock import patch
 
-from bmenet.baselines import BASELINES
+from bmenet.baselines.bm4d import filter_noise
+from bmenet.baselines.nlm import denoise
 from bmenet.config import SamplingConfig
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.case import evaluate_case, join_keys
 from bmenet.evaluation.methods import COARSE, FINE, INPUT, method_fingerprint
 from bmenet.evaluation.result import Result, load_result, save_result
-from bmenet.evaluation.tissue import compare_tissues
+from bmenet.evaluation.tissue import compare_all_tissues
 from bmenet.figures import shown_slices
 from bmenet.files import sha256
 from bmenet.fingerprint import code_fingerprint
@@ -26,8 +26,8 @@ from bmenet.parallel import require_all, run_parallel
 from bmenet.volume import Volume, load_unit_volume
 
 NOISE_CODE = "010"
-ALONE = {"nlm": "n4_nlm", "bm4d": "n4_bm4d"}
-"""Denoiser to the baseline that runs N4 before it: where there is noise alone, N4 would only do harm."""
+ALONE: dict[str, Callable[[Volume], Volume]] = {"nlm": denoise, "bm4d": filter_noise}
+"""Denoisers without N4 before them: where there is noise alone, N4 would only do harm."""
 
 _SLOW = ("n4_bm4d", "bm4d")
 """Minutes a volume at 1 mm: limited by ``--bm4d``."""
@@ -122,36 +122,26 @@ def _case(
 def _denoised(subject: str, code: str, method: str, layout: ModelLayout) -> Result:
     """Return the result of a denoiser without N4 before it."""
     paths = layout.clean(subject), layout.case_input(subject, code)
-    baseline = ALONE[method]
-    origin = method_fingerprint(baseline, layout.weights_folder, DEFAULT_SAMPLING, 0)
+    origin = method_fingerprint(f"n4_{method}", layout.weights_folder, DEFAULT_SAMPLING, 0)
     key = join_keys(*map(sha256, paths), method, origin, code_fingerprint("../benchmarks/quality/results.py"))
     path = layout.evaluated(subject, code, method)
     if (kept := load_result(path, key)) is not None:
         return kept
     clean, degraded = map(load_unit_volume, paths)
-    module = BASELINES[baseline].__module__
-    with patch(f"{module}.correct_bias", _as_it_is):
-        start = time.process_time()
-        restored = BASELINES[baseline](degraded)
-        seconds = time.process_time() - start
+    start = time.process_time()
+    restored = ALONE[method](degraded)
+    seconds = time.process_time() - start
     result = Result(subject, code, method, measure(restored, clean), seconds, shown_slices(restored.data))
     save_result(path, result, key)
     return result
 
 
-def _as_it_is(degraded: Volume) -> Volume:
-    return degraded
-
-
 def _tissues(plan: Plan, layout: ModelLayout) -> dict[tuple[str, str, str], dict[str, float]]:
     """Return the change of each tissue by what is done to clean scans."""
-    items = []
-    for subject in plan.subjects:
-        cases = [(CLEAN_CODE, method) for method in plan.methods(subject, CLEAN_CODE)]
-        items.append((subject, (subject, cases, "atropos", layout)))
-    found, failures = run_parallel(compare_tissues, items, description="segment")
-    require_all("benchmarks.quality", failures, len(items))
-    return {(subject, *case): metrics for subject, of_cases in found.items() for case, metrics in of_cases.items()}
+    cases = {
+        subject: [(CLEAN_CODE, method) for method in plan.methods(subject, CLEAN_CODE)] for subject in plan.subjects
+    }
+    return compare_all_tissues(cases, "atropos", layout, "benchmarks.quality")
 
 
 def _key(result: Result) -> tuple[str, str, str]:

@@ -9,6 +9,12 @@ from bmenet.volume import Volume
 _LATTICE_MM = 32.0
 """Nodes of the random displacement lie so far apart; at 5 mm root mean square, space does not fold."""
 
+_SPLINE_RMS = 0.32
+"""Root mean square of a cubic B-spline with independent coefficients of variance 1, in three dimensions."""
+
+_RINGING = 0.01
+"""Intensity below which the spline's ringing outside the brain is cut off."""
+
 _VENTRICLES_MM = np.array([0.0, -20.0, 12.0])
 _VENTRICLES_REACH_MM = 16.0
 
@@ -45,12 +51,6 @@ def bend(clean: Volume, config: DeformationConfig, rng: np.random.Generator) -> 
     bent = np.zeros(shape, np.float32)
     bent[places] = ndimage.map_coordinates(clean.data, points + shift, order=3)
     return clean.with_data(np.clip(bent, 0, 1) * (bent > _RINGING))
-
-
-_SPLINE_RMS = 0.32
-"""Root mean square of a cubic B-spline with independent coefficients of variance 1, in three dimensions."""
-
-_RINGING = 0.01
 
 
 def add_scalp(clean: Volume, rng: np.random.Generator) -> tuple[Volume, np.ndarray]:

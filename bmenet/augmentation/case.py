@@ -7,14 +7,12 @@ import numpy as np
 from bmenet.augmentation.acquisition import lower_resolution, recontrast
 from bmenet.augmentation.anatomy import add_scalp, bend, distance_to
 from bmenet.augmentation.artefacts import ghost, uneven_noise
+from bmenet.brain import SHOWN_MARGIN_MM
 from bmenet.config import Severity
 from bmenet.config.augmentation import VarietyConfig
 from bmenet.config.base import Range
 from bmenet.degradation import acquire, apply, draw, magnitude
 from bmenet.volume import Volume
-
-_SHOWN_MM = 4.0
-"""So much around the brain of a whole head is shown to the network, as at inference (`SHOWN_MARGIN_MM` there)."""
 
 _LOOSEST_STRIPPING_MM = 3.0
 _TISSUE = 0.02
@@ -61,14 +59,14 @@ def fresh_case(
     head, shown = clean, None
     if takes(variety.scalp.chance):
         head, distance_mm = add_scalp(clean, rng)
-        shown = distance_mm <= _SHOWN_MM
+        shown = distance_mm <= SHOWN_MARGIN_MM
     elif takes(variety.stripping.chance):
         distance_mm = distance_to(clean.data > _TISSUE, clean.grid.spacing_mm[0])
         shown = distance_mm <= rng.uniform(0, _LOOSEST_STRIPPING_MM)
     degraded = _degrade(head, part_of(severity, rng), code, variety, blur, rng)
     if shown is None:
         return degraded, head
-    return (volume.with_data(np.where(shown, volume.data, 0)) for volume in (degraded, head))  # type: ignore[return-value]
+    return degraded.with_data(np.where(shown, degraded.data, 0)), head.with_data(np.where(shown, head.data, 0))
 
 
 def _degrade(

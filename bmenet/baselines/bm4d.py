@@ -1,4 +1,4 @@
-"""N4, then BM4D, where its package is installed (its licence forbids commercial use)."""
+"""BM4D, alone or after N4, where its package is installed (its licence forbids commercial use)."""
 
 from importlib.util import find_spec
 
@@ -20,7 +20,13 @@ def require_package() -> None:
 
 
 def correct_and_filter(degraded: Volume) -> Volume:
-    """Correct the bias, then filter the foreground by BM4D (Maggioni et al.) at the noise level of the background.
+    """Correct the bias, then filter: see `filter_noise`."""
+    require_package()
+    return _filter(correct_bias(degraded), degraded)
+
+
+def filter_noise(degraded: Volume) -> Volume:
+    """Filter the foreground by BM4D (Maggioni et al.) at the noise level of the background.
 
     The noise of a magnitude image is Rician: its sigma is the root of half the mean square of the background, and the
     filtered value m becomes ``sqrt(m^2 - sigma^2)``. The background is set to zero.
@@ -35,9 +41,13 @@ def correct_and_filter(degraded: Volume) -> Volume:
     Maggioni et al. (2013), IEEE Trans Image Process 22(1):119-133, doi:10.1109/TIP.2012.2210725.
     """
     require_package()
+    return _filter(degraded, degraded)
+
+
+def _filter(corrected: Volume, degraded: Volume) -> Volume:
+    """Filter a volume in the foreground of another."""
     from bm4d import bm4d
 
-    corrected = correct_bias(degraded)
     foreground = widen(find_foreground(degraded), min(degraded.grid.spacing_mm))
     sigma = float(np.sqrt(np.mean(corrected.data[~foreground] ** 2, dtype=np.float64) / 2))
     box = bounding_box(foreground)

@@ -1,4 +1,4 @@
-"""N4, then adaptive non-local means (ANTsPy)."""
+"""Adaptive non-local means (ANTsPy), alone or after N4."""
 
 import numpy as np
 
@@ -11,7 +11,12 @@ _SEARCH_RADIUS_VOXELS = 1
 
 
 def correct_and_denoise(degraded: Volume) -> Volume:
-    """Correct the bias, then denoise the foreground by adaptive non-local means with a Rician model (Manjon et al.).
+    """Correct the bias, then denoise: see `denoise`."""
+    return _denoise(correct_bias(degraded), degraded)
+
+
+def denoise(degraded: Volume) -> Volume:
+    """Denoise the foreground by adaptive non-local means with a Rician model (Manjon et al.).
 
     Only the bounding box of the foreground is denoised, and the background is set to zero, which raises the score of
     a skull-stripped volume by 4 dB over the whole grid. Patches of 3^3 voxels, sought within 3^3 voxels: wider
@@ -21,9 +26,13 @@ def correct_and_denoise(degraded: Volume) -> Volume:
     ----------
     Manjon et al. (2010), J Magn Reson Imaging 31(1):192-203, doi:10.1002/jmri.22003.
     """
+    return _denoise(degraded, degraded)
+
+
+def _denoise(corrected: Volume, degraded: Volume) -> Volume:
+    """Denoise a volume in the foreground of another."""
     import ants  # Late: ITK reads its number of threads once, when it is loaded.
 
-    corrected = correct_bias(degraded)
     foreground = widen(find_foreground(degraded), min(degraded.grid.spacing_mm))
     box = bounding_box(foreground)
     image = ants.from_numpy(np.ascontiguousarray(corrected.data[box]))

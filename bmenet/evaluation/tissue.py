@@ -1,7 +1,7 @@
 """What a restoration does to the tissues: Dice overlap with the clean scan's segmentation, and change of volume."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,10 +14,41 @@ from bmenet.files import read_json, sha256, write_json
 from bmenet.fingerprint import code_fingerprint
 from bmenet.layout import Layout
 from bmenet.metrics.dice import label_sizes, region_dice
+from bmenet.parallel import require_all, run_parallel
 from bmenet.segmentation import SEGMENTERS, Segmentation, Segmenter
 from bmenet.volume import Volume, load_unit_volume
 
 _METHOD = code_fingerprint("brain.py", "evaluation/tissue.py", "metrics/dice.py")
+
+
+def compare_all_tissues(
+    cases: Mapping[str, Sequence[tuple[str, str]]], segmenter: str, layout: Layout, work: str
+) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Compare the tissues of several subjects, in several processes; see `compare_tissues`.
+
+    Parameters
+    ----------
+    cases : mapping
+        Subject to its cases; a subject is one item, for its clean labels serve all of them.
+    segmenter : str
+    layout : Layout
+    work : str
+        What is said to have failed.
+
+    Returns
+    -------
+    dict
+        Subject, code and method to metrics.
+
+    Raises
+    ------
+    BMENetError
+        If a subject fails.
+    """
+    items = [(subject, (subject, of_subject, segmenter, layout)) for subject, of_subject in cases.items()]
+    found, failures = run_parallel(compare_tissues, items, description="segment")
+    require_all(work, failures, len(items))
+    return {(subject, *case): metrics for subject, of_subject in found.items() for case, metrics in of_subject.items()}
 
 
 def compare_tissues(

@@ -12,6 +12,7 @@ from bmenet.bundle import Bundle
 from bmenet.grid import standard_grid
 from bmenet.inference.enhancer import Enhancer
 from bmenet.inference.torch_networks import TorchNetworks
+from bmenet.metrics.fidelity import psnr
 from bmenet.seeding import generator
 from bmenet.template import load_template
 from bmenet.volume import Volume
@@ -24,7 +25,7 @@ MIN_PSNR_DB = 60.0
 
 
 def measure_rounding(trained: Path, bundle: Bundle, tell: Callable[[str], None] = lambda _: None) -> dict[str, float]:
-    """Return stage to the PSNR in dB of the stored weights' result about that of the trained weights.
+    """Return stage to the PSNR in dB, at most 100, of the stored weights' result about that of the trained weights.
 
     Parameters
     ----------
@@ -40,7 +41,8 @@ def measure_rounding(trained: Path, bundle: Bundle, tell: Callable[[str], None] 
     exact = _restore(trained, bundle, head)
     tell("with stored weights")
     stored = _restore(bundle.weights, bundle, head)
-    return {stage: _psnr_db(exact[stage], stored[stage]) for stage in exact}
+    peaks = {stage: exact[stage].max() for stage in exact}
+    return {stage: psnr(stored[stage] / peaks[stage], exact[stage] / peaks[stage]) for stage in exact}
 
 
 def _degraded_head(bundle: Bundle) -> Volume:
@@ -66,9 +68,3 @@ def _restore(weights: Path, bundle: Bundle, head: Volume) -> dict[str, np.ndarra
     assert fine is not None
     fine = replace(fine, networks=replace(cast(TorchNetworks, fine.networks), dtype=torch.float32))
     return {"coarse": coarse, "fine": fine.restore(coarse, sampling, 0).data}
-
-
-def _psnr_db(exact: np.ndarray, rounded: np.ndarray) -> float:
-    """Return the PSNR about a peak that is the brightest voxel; of the same results the cap of float32, 150 dB."""
-    error = float(np.mean((rounded.astype(np.float64) - exact) ** 2))
-    return min(150.0, 10 * float(np.log10(float(exact.max()) ** 2 / error))) if error else 150.0

@@ -42,7 +42,7 @@ def agree(planes: Sequence[np.ndarray], normals: Sequence[int], spacing_mm: floa
     gains = _solve(logs, tissue, normals, _RIDGE_MM3 / spacing_mm**3)
     total = np.zeros_like(planes[0])
     for plane, normal, gain in zip(planes, normals, gains, strict=True):
-        total += plane * np.expand_dims(np.exp(-gain), [axis for axis in range(3) if axis != normal])
+        total += plane * np.expand_dims(np.exp(-gain), _others(normal))
     return total / np.float32(len(planes))
 
 

@@ -9,8 +9,6 @@ from bmenet.volume import Volume
 
 FACE_RAMP_MM = 4.0
 BRAIN_RAMP_MM = (1.0, 3.0)
-SHOWN_MARGIN_MM = 4.0
-"""A whole head is shown to the network with this much around its brain: fluid and meninges, not yet the scalp."""
 
 
 def face_ramp(shape: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> np.ndarray:

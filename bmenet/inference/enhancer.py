@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 import torch
 
+from bmenet.brain import SHOWN_MARGIN_MM
 from bmenet.brain_extraction import find_brain
 from bmenet.bundle import Bundle
 from bmenet.bundle.manifest import Precision
 from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
 from bmenet.errors import GridMismatchError, WeightsError
 from bmenet.grid import Grid, standard_grid
-from bmenet.inference.blending import SHOWN_MARGIN_MM, blend, brain_ramp, distance_to_brain, face_ramp
+from bmenet.inference.blending import blend, brain_ramp, distance_to_brain, face_ramp
 from bmenet.inference.device import choose_device
 from bmenet.inference.enhanced import Enhanced, Space
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet

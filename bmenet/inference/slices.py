@@ -58,9 +58,11 @@ def restore_volume(
         If `data` has no bright tissue.
     """
     chosen = list(planes or config.planes)
-    scale = blind_scale(data, FIELD_OF_VIEW_MM[0] / data.shape[0])
+    spacing_mm = FIELD_OF_VIEW_MM[0] / data.shape[0]
+    scale = blind_scale(data, spacing_mm)
     device = next(network.parameters()).device
-    volume = torch.from_numpy(np.asarray(data / np.float32(scale), dtype=np.float32, order="C")).to(device)
+    unit_data = np.asarray(data / np.float32(scale), dtype=np.float32, order="C")
+    volume = torch.from_numpy(unit_data).to(device)
     restored_planes = []
     with torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype not in (None, torch.float32)):
         for done, plane in enumerate(chosen):
@@ -68,9 +70,8 @@ def restore_volume(
             if progress is not None:
                 progress((done + 1) / len(chosen))
     if harmonise:
-        normals = [PLANE_AXES[plane] for plane in chosen]
-        agreed = agree(restored_planes, normals, FIELD_OF_VIEW_MM[0] / data.shape[0])
-        restored = keep_brightness(np.maximum(agreed, 0), volume.cpu().numpy())
+        agreed = agree(restored_planes, [PLANE_AXES[plane] for plane in chosen], spacing_mm)
+        restored = keep_brightness(np.maximum(agreed, 0), unit_data)
     else:
         restored = np.maximum(np.mean(restored_planes, axis=0, dtype=np.float32), 0)
     restored[background_mask(restored)] = 0

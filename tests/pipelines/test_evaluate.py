@@ -4,6 +4,7 @@ import pytest
 
 from bmenet.config import load_config
 from bmenet.errors import ConfigError, VolumeError
+from bmenet.evaluation import tissue
 from bmenet.evaluation.result import Result
 from bmenet.figures import shown_slices
 from bmenet.files import read_json, write_json, write_text
@@ -54,8 +55,9 @@ def test_tissues_join_the_metrics_of_their_case_and_the_page_takes_every_setting
         return {name: function(*arguments) for name, arguments in items}, []
 
     monkeypatch.setattr(evaluate, "evaluate_case", evaluate_case)
-    monkeypatch.setattr(evaluate, "compare_tissues", compare_tissues)
-    monkeypatch.setattr(evaluate, "run_parallel", run_here)
+    monkeypatch.setattr(tissue, "compare_tissues", compare_tissues)
+    for module in (evaluate, tissue):
+        monkeypatch.setattr(module, "run_parallel", run_here)
     evaluate.main()
     assert asked["000"] == (["degraded", "n4", "coarse", "fine"], True)
     assert asked["111"] == (["degraded", "n4", "coarse", "fine", "fine_decode"], True)

@@ -48,7 +48,7 @@ def apply(clean: Volume, parameters: dict) -> Volume:
         Magnitude image on the same grid, float32, in whole steps of the storage format, so that the volume in memory
         and its file are equal. Bright tissue under a bright coil may exceed 1.
     """
-    return magnitude(clean, acquire(clean, parameters)) if parameters else clean
+    return clean if parameters == {} else magnitude(clean, acquire(clean, parameters))
 
 
 def acquire(clean: Volume, parameters: dict) -> np.ndarray:

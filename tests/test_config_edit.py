@@ -115,6 +115,7 @@ def test_an_exponent_has_a_point():
         ("a: [1, 2]  # one # two", [1], "a: [1]     # one # two"),
         ("a: 1   \r\nb: 2\r\n", 2, "a: 2   \r\nb: 2\r\n"),
         ("\ufeffa: 1  # é", 2, "\ufeffa: 2  # é"),
+        ("# 𝛼 脑\na: 1  # 𝛽", 2, "# 𝛼 脑\na: 2  # 𝛽"),
     ],
 )
 def test_a_comment_keeps_its_column_where_it_can(before, value, after):

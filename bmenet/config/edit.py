@@ -12,6 +12,11 @@ from bmenet.errors import ConfigError
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_+./-]*")
 """Text that may stand without quotes, also between brackets."""
 
+_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The same places in the text from either; libyaml's is fifteen times as fast."""
+
+_BYTE_ORDER_MARK = "\ufeff"
+
 _TRUTH = ("y", "n")
 """Letters that are truth values in YAML 1.1, though PyYAML reads them as text; it knows yes, no, on and off itself."""
 
@@ -46,8 +51,10 @@ def edit_values(text: str, values: Mapping[str, Any]) -> str:
     >>> edit_values("sampling:\n  guidance: {scale: 0.02}     # longest step\n", {"sampling.guidance.scale": 1e-5})
     'sampling:\n  guidance: {scale: 1.0e-05}  # longest step\n'
     """
+    if text.startswith(_BYTE_ORDER_MARK):  # libyaml counts places from behind it
+        return _BYTE_ORDER_MARK + edit_values(text.removeprefix(_BYTE_ORDER_MARK), values)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_LOADER)
         ends = _line_ends(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}") from error
@@ -79,7 +86,7 @@ def edit_values(text: str, values: Mapping[str, Any]) -> str:
 def _line_ends(text: str) -> dict[int, int]:
     """Return where what is no comment ends, line by line."""
     ends: dict[int, int] = {}
-    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+    for token in yaml.scan(text, Loader=_LOADER):
         if token.end_mark.index > token.start_mark.index:  # the end of a block is of no width, and may follow a comment
             ends[token.end_mark.line] = token.end_mark.index
     return ends

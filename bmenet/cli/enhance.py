@@ -122,7 +122,18 @@ def enhance(
     kind = "skull-stripped brain" if enhanced.is_skull_stripped else "whole head"
     place = "already in standard space, not registered again; " if enhanced.is_in_standard_space else ""
     typer.echo(f"{kind}; {place}similarity to the template {enhanced.registration.similarity:.2f}", err=True)
+    if applied := _applied(enhanced.strength):
+        typer.echo(applied, err=True)
     typer.echo(out)
+
+
+def _applied(strength: float) -> str:
+    """Say it where not all of the restoration was applied."""
+    if strength == 1:
+        return ""
+    if strength == 0:
+        return "the networks change next to nothing in this scan: it comes back as it came"
+    return f"the networks change little in this scan: {strength:.0%} of the change was applied"
 
 
 def _run(enhancer: "Enhancer", degraded: "Scan", space: Literal["native", "template"]) -> "Enhanced":

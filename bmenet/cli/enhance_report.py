@@ -53,6 +53,7 @@ def report_page(
         "runtime": enhancer.runtime,
         "device": enhancer.place,
         "grid of the network": f"{enhancer.spacing_mm} mm",
+        "part of the restoration that was applied": f"{enhanced.strength:.0%}",
     }
     if enhancer.fine is not None:
         settings |= {"seed": str(enhancer.seed)} | flat(enhancer.sampling.model_dump(mode="json"), "sampling.")

@@ -11,6 +11,7 @@ import pytest
 
 from bmenet.bundle import open_bundle
 from bmenet.errors import VolumeError
+from bmenet.inference import enhancer
 from bmenet.quality import MEASURES
 from bmenet.released import DEFAULT_NAME, find
 from tests.bundled import install_release
@@ -40,6 +41,24 @@ def test_enhance_passes_on_nothing_that_tells_whose_scan_it_is(bmenet, scan_path
     packed = out.read_bytes()
     for told in (packed, gzip.decompress(packed), result.stdout.encode(), result.stderr.encode()):
         assert CANARY.encode() not in told
+
+
+@pytest.mark.usefixtures("lone_brain", "weights")
+@pytest.mark.parametrize(
+    ("strength", "told", "listed"),
+    [(1.0, None, "100%"), (0.0, "it comes back as it came", "0%"), (0.25, "25% of the change was applied", "25%")],
+)
+def test_enhance_says_where_not_all_of_the_restoration_was_applied(
+    bmenet, scan_path, monkeypatch, strength, told, listed
+):
+    monkeypatch.setattr(enhancer, "adaptive_strength", lambda *_: strength)
+    result = bmenet("enhance", scan_path, scan_path.with_name("out.nii"), "--report")
+    if told is None:
+        assert "in this scan" not in result.stderr
+    else:
+        assert told in result.stderr
+    page = scan_path.with_name("out.html").read_text()
+    assert f"part of the restoration that was applied</dt><dd>{listed}</dd>" in page
 
 
 @pytest.mark.usefixtures("lone_brain", "weights")

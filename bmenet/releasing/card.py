@@ -70,11 +70,22 @@ def _card(name: str, config: Config, layout: Layout, figures: Figures, exported:
         test_subjects=counts["test"],
         severity=config.degradation.severity,
         degradations=_table(_degradations(config)),
+        start=_start(config.coarse.start_from),
         training=_table({"profile": config.profile, "seed": config.seed, **_training(config)}),
         rounding=f"as stored they give the same result to {rounded}." if rounded else "they are stored unchanged.",
         quality=figures.table().strip(),
         parity=f"{max(errors):.0e}",
         lineage=_table(manifest.lineage),
+    )
+
+
+def _start(folder: str | None) -> str:
+    """Return what the first stage's training began with."""
+    if folder is None:
+        return "The first stage was trained from nothing, as the table says."
+    return (
+        f"The table is of the last part of the first stage's training, which goes on from `{folder}`; the parts before it"
+        " are profiles of the repository, and `docs/training.md` there tells of all of them."
     )
 
 

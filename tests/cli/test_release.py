@@ -77,6 +77,14 @@ def test_release_writes_a_bundle_with_a_card_and_a_licence(trained, bmenet):
     assert "rounded weights: coarse" in result.stderr
 
 
+def test_the_card_tells_what_training_went_on_from(trained, bmenet):
+    assert bmenet("release", "--out", "there").exit_code == 0
+    assert "trained from nothing" in (trained / "there" / NAME / CARD_FILE).read_text()
+    _set(trained, "start_from: null ", "start_from: weights/base/coarse ")
+    assert bmenet("release", "--out", "there").exit_code == 0
+    assert "goes on from `weights/base/coarse`" in (trained / "there" / NAME / CARD_FILE).read_text()
+
+
 def _refused(bmenet, trained: Path, reason: str) -> None:
     result = bmenet("release", "--out", "there")
     assert result.exit_code == 1

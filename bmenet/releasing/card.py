@@ -84,8 +84,8 @@ def _start(folder: str | None) -> str:
     if folder is None:
         return "The first stage was trained from nothing, as the table says."
     return (
-        f"The table is of the last part of the first stage's training, which goes on from `{folder}`; the parts before it"
-        " are profiles of the repository, and `docs/training.md` there tells of all of them."
+        f"The table is of the last part of the first stage's training, which goes on from `{folder}`; the parts before"
+        " it are profiles of the repository, and `docs/training.md` there tells of all of them."
     )
 
 

@@ -1,7 +1,7 @@
 # Everything is installed into .venv from pyproject.toml with the tested versions of constraints.txt.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup repro wide release test lint format types serve ui dashboard
+.PHONY: help setup repro base release test lint format types serve ui dashboard
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -25,20 +25,17 @@ $(READY): pyproject.toml constraints.txt
 repro: $(READY)  ## Run the whole pipeline on the profile in params.yaml
 	dvc repro
 
-# The released Coarse-net is trained in three parts: profile base, from there on profile wide, from there on profile full.
+# The released Coarse-net is trained in two parts: profile base, and from there on profile full.
 BASE := weights/base/coarse/model.json
-WIDE := weights/wide/coarse/model.json
 
-$(BASE) $(WIDE): weights/%/coarse/model.json: | $(READY)
-	bmenet profile $*
+$(BASE): | $(READY)
+	bmenet profile base
 	dvc repro train_coarse
-	mkdir -p weights/$* && cp -r weights/coarse weights/$*/
+	mkdir -p weights/base && cp -r weights/coarse weights/base/
 
-$(WIDE): | $(BASE)
+base: $(BASE)  ## Train the Coarse-net that the profile full goes on from
 
-wide: $(WIDE)  ## Train the Coarse-net that the profile full goes on from: profiles base and wide
-
-release: $(WIDE)  ## Train and evaluate the profile full, and write bmenet/released; hours, goes on after a stop
+release: $(BASE)  ## Train and evaluate the profile full, and write bmenet/released; hours, goes on after a stop
 	bmenet profile full
 	dvc repro
 	bmenet release

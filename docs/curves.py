@@ -1,6 +1,6 @@
 """Draw how the released Coarse-net was trained: `python -m docs.curves`.
 
-Reads ``history.csv`` and ``validation.csv`` of all parts, as the stage `train_coarse` wrote them, from
+Reads ``history.csv`` and ``validation.csv`` of both parts, as the stage `train_coarse` wrote them, from
 ``docs/ds002748/training/<part>_*.csv``, and writes ``docs/ds002748/training.png``.
 """
 
@@ -13,18 +13,18 @@ from matplotlib.figure import Figure
 from bmenet.figures import save_figure
 
 FOLDER = Path("docs/ds002748")
-PARTS = ("base", "wide", "full")
+PARTS = ("base", "full")
 _SMOOTHED = 15
 """Rows of the history, of 20 steps each, that a point of a curve is the mean of."""
 
 
 def draw(folder: Path = FOLDER) -> Figure:
-    """Return loss terms and validation scores of all parts, one after the other."""
+    """Return loss terms and validation scores of both parts, one after the other."""
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = dict(zip(("train.ssim", "train.edge", "111", "000"), figure.subplots(1, 4), strict=True))
     start = 0
-    for part, colour in zip(PARTS, ("tab:gray", "tab:blue", "tab:green"), strict=True):
+    for part, colour in zip(PARTS, ("tab:gray", "tab:blue"), strict=True):
         history = pd.read_csv(folder / "training" / f"{part}_history.csv")
         scores = pd.read_csv(folder / "training" / f"{part}_validation.csv")
         for term in ("train.ssim", "train.edge"):

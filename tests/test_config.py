@@ -29,20 +29,18 @@ def test_profile_is_valid_complete_and_names_itself(path, raw):
     assert config.degradation.presets.keys() == {"mild", "moderate", "severe"}
 
 
-def test_profiles_are_the_six_documented_ones():
-    assert [path.stem for path in PROFILES] == ["base", "demo", "full", "paper", "smoke", "wide"]
+def test_profiles_are_the_five_documented_ones():
+    assert [path.stem for path in PROFILES] == ["base", "demo", "full", "paper", "smoke"]
 
 
-def test_full_goes_on_from_wide_and_that_from_base():
-    """What is released is trained in three parts, on one grid, one split and one network."""
-    base, wide, full = (load_config(REPOSITORY / "params" / f"{part}.yaml") for part in ("base", "wide", "full"))
-    assert full.coarse.start_from == "weights/wide/coarse"
-    assert wide.coarse.start_from == "weights/base/coarse"
+def test_full_goes_on_from_base():
+    """What is released is trained in two parts, on one grid, one split and one network."""
+    base, full = (load_config(path) for path in PROFILES if path.stem in ("base", "full"))
+    assert full.coarse.start_from == "weights/base/coarse"
     assert base.coarse.start_from is None
     for section in ("seed", "grid", "data", "registration", "intensity", "split", "degradation"):
-        assert getattr(base, section) == getattr(wide, section) == getattr(full, section)
-    for key in ("unet", "context_slices"):
-        assert getattr(base.coarse, key) == getattr(wide.coarse, key) == getattr(full.coarse, key)
+        assert getattr(base, section) == getattr(full, section)
+    assert (base.coarse.unet, base.coarse.context_slices) == (full.coarse.unet, full.coarse.context_slices)
 
 
 def test_profiles_share_one_degradation_model():

@@ -49,7 +49,7 @@ def _both(text: str) -> tuple[Any, Any]:
 
 
 def test_there_are_profiles():
-    assert [path.stem for path in PARAMS] == ["base", "demo", "full", "paper", "smoke", "wide"]
+    assert [path.stem for path in PARAMS] == ["base", "demo", "full", "paper", "smoke"]
 
 
 def test_what_is_there_already_keeps_every_byte(text):

@@ -107,7 +107,7 @@ def test_command_shows_the_difference_and_switches(run, profiles):
 
 
 def test_command_alone_marks_the_active_profile(run, profiles):
-    assert run().stdout.splitlines() == ["  base", "  demo", "  full", "  paper", "* smoke", "  wide"]
+    assert run().stdout.splitlines() == ["  base", "  demo", "  full", "  paper", "* smoke"]
     _edit(profiles, "edge_weight: 1.0", "edge_weight: 2.0")
     assert run().stdout.splitlines()[-1] == "params.yaml is edited: it matches no profile"
 
@@ -141,4 +141,4 @@ def test_force_leads_out_of_a_file_that_is_no_configuration(run, profiles, conte
 def test_command_names_the_profiles_where_the_name_is_unknown(run):
     result = run("dmeo")
     assert result.exit_code == 1
-    assert "expected one of base, demo, full, paper, smoke, wide; got 'dmeo'" in result.stderr
+    assert "expected one of base, demo, full, paper, smoke; got 'dmeo'" in result.stderr

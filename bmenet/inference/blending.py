@@ -56,6 +56,26 @@ def distance_to_brain(brain_mask: Volume, grid: Grid, moving2fixed: np.ndarray) 
     return ndimage.distance_transform_edt(~inside, sampling=grid.spacing_mm)
 
 
+def left_around(weight: np.ndarray, strength: float) -> np.ndarray:
+    """Return the part of a stripped scan to blend with around its brain, where there is but noise.
+
+    Once blended, ``1 - strength`` of it is left: beyond the field of view, where nothing is restored, as well as in it.
+
+    Parameters
+    ----------
+    weight : ndarray, shape (X, Y, Z)
+        Of the restored volume, in [0, strength].
+    strength : float
+        In [0, 1].
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z)
+        In [0, 1].
+    """
+    return np.divide(1 - strength, 1 - weight, out=np.zeros_like(weight), where=weight < 1)
+
+
 def blend(restored: Volume, kept: Volume, weight: Volume) -> Volume:
     """Return ``weight * restored + (1 - weight) * kept``; where the weight is 0, `kept` to the last bit."""
     return kept.with_data(kept.data + weight.data * (restored.data - kept.data))

@@ -16,7 +16,7 @@ from bmenet.bundle.manifest import Precision
 from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
 from bmenet.errors import GridMismatchError, WeightsError
 from bmenet.grid import Grid, standard_grid
-from bmenet.inference.blending import blend, brain_ramp, distance_to_brain, face_ramp
+from bmenet.inference.blending import blend, brain_ramp, distance_to_brain, face_ramp, left_around
 from bmenet.inference.device import choose_device
 from bmenet.inference.enhanced import Enhanced, Space
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
@@ -237,9 +237,9 @@ class Enhancer:
                     spread = scan.with_data(resample(std, native.grid, fixed2moving, order=1, antialias=False).data)
                 restored = _non_negative(resample(restored, native.grid, fixed2moving, antialias=False))
                 weight = resample(weight, native.grid, fixed2moving, order=1, antialias=False)
-                # Beyond the field of view a stripped scan keeps its brain, but not the noise around it.
-                around = np.where(brain_mask, 1, 1 - strength) if is_stripped else 1
-                kept = scan.volume.with_data(scan.volume.data * around)
+                kept = scan.volume
+                if is_stripped:
+                    kept = kept.with_data(np.where(brain_mask, 1, left_around(weight.data, strength)) * kept.data)
                 blended = blend(restored, kept, weight)
                 is_empty = (scan.volume.data == 0) & ~brain_mask
                 result = scan.with_data(np.where(is_empty, 0, blended.data))

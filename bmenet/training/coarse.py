@@ -120,7 +120,7 @@ def _start_digest(folder: str | None) -> str | None:
     except OSError as error:
         raise ConfigError(
             f"coarse.start_from: expected the folder of a trained Coarse-net; got {folder} ({error.strerror}); run"
-            " `make wide`, or set it to null and train for longer"
+            " `make base`, or set it to null and train for longer"
         ) from error
 
 

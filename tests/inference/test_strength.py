@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from bmenet.inference import enhancer as module
+from bmenet.inference.blending import left_around
 from bmenet.inference.strength import DECIDED, NEGLIGIBLE, adaptive_strength
 from bmenet.resample import resample
 from tests.inference.test_enhancer import _head_motion, _native_grid
@@ -53,3 +55,18 @@ def test_degraded_scan_gets_all_of_the_restoration(make_enhancer, make_scan, smo
     ]
     assert results[0].strength == 1
     np.testing.assert_array_equal(*(result.scan.volume.data for result in results))
+
+
+def test_part_of_a_restoration_is_a_mean_around_the_brain_as_well(make_enhancer, make_scan, smooth, monkeypatch):
+    """Brain extraction of a stripped scan cuts a little: what it leaves out must not get darker than either scan."""
+    enhancer = make_enhancer(lambda data: 0.5 * data, brain=lambda volume: volume.data > 0.3, is_adaptive=True)
+    monkeypatch.setattr(module, "adaptive_strength", lambda *_: 0.25)
+    enhanced = enhancer.enhance(make_scan(smooth))
+    np.testing.assert_allclose(enhanced.scan.volume.data, (0.75 + 0.25 * 0.5) * smooth.data, atol=1e-5)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.25, 1.0])
+def test_noise_around_a_brain_is_weakened_alike_beyond_the_field_of_view(strength):
+    weight = strength * np.linspace(0, 1, 9, dtype=np.float32)
+    left = (1 - weight) * left_around(weight, strength)
+    np.testing.assert_allclose(left, 1 - strength, atol=1e-6)

@@ -176,7 +176,7 @@ def test_training_goes_on_from_another_network(config: Config, layout: Layout, s
 
 
 def test_missing_start_says_how_to_make_it(config: Config, layout: Layout) -> None:
-    with pytest.raises(ConfigError, match=r"coarse.start_from: .*`make wide`"):
+    with pytest.raises(ConfigError, match=r"coarse.start_from: .*`make base`"):
         training_signature(from_here(config, Path("weights/base/coarse")), SPLIT, layout)
 
 

@@ -58,7 +58,7 @@ class Figures:
             for label, name, spec, unit in shown
         ]
         clean = self.summary[COARSE].get(CLEAN_CODE)
-        kept = f"; clean scans stay within {clean['psnr_brain'].mean:.1f} dB" if clean else ""
+        kept = f"; clean scans {clean['psnr_brain'].mean:.1f} dB on average" if clean else ""
         return f"code {SHOWN_CODE}: {', '.join(told)}{kept}"
 
 

@@ -56,7 +56,7 @@ def test_release_writes_a_bundle_with_a_card_and_a_licence(trained, bmenet):
     content = (bundle.folder / CARD_FILE).read_text(encoding="utf-8")
     card = read_card(content)
     assert card.summary.startswith("code 111: brain PSNR 17.0 to 24.1 dB, PSNR 30.2 to 30.2 dB, SSIM 0.875 to 0.875")
-    assert card.summary.endswith("clean scans stay within 44.4 dB")
+    assert card.summary.endswith("clean scans 44.4 dB on average")
     told = (
         *(
             "| `111` | BMENet, coarse | 30.25 [29.25, 31.25]",

@@ -13,7 +13,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from bmenet.errors import BMENetError
 from bmenet.progress import console, progress_bar
-from bmenet.threads import use_one_thread
+from bmenet.threads import one_thread
 
 SCHEDULER_VARIABLE = "BMENET_SCHEDULER"
 WORKERS_VARIABLE = "BMENET_WORKERS"
@@ -138,9 +138,9 @@ def _cluster(scheduler: str) -> Iterator[None]:
 
 def _guarded(function: Callable[..., Any], name: str, arguments: tuple, folder: Path) -> tuple[str, Any]:
     """Call `function` in `folder` and turn an exception into a Failure, so that it reaches the parent as a value."""
-    use_one_thread()
     try:
         os.chdir(folder)
-        return name, function(*arguments)
+        with one_thread():
+            return name, function(*arguments)
     except Exception as error:
         return name, Failure(name, f"{type(error).__name__}: {error}", traceback.format_exc())

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import joblib
 
@@ -25,3 +27,32 @@ def use_one_thread() -> None:
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Do as `use_one_thread` does inside, and give the threads back behind: work in this very process is a guest."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    with threads_of_children(1):
+        use_one_thread()
+        try:
+            yield
+        finally:
+            if torch := sys.modules.get("torch"):
+                torch.set_num_threads(before or joblib.cpu_count())
+
+
+@contextmanager
+def threads_of_children(count: int) -> Iterator[None]:
+    """Let processes that are started inside have so many threads; they read it when they load their libraries."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -99,6 +99,17 @@ def test_a_worker_that_has_torch_gives_it_one_thread():
     assert results == {"sub-00": 1}
 
 
+def test_work_in_this_process_gives_its_threads_back(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.delenv("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", raising=False)
+    torch.set_num_threads(2)
+    run_parallel(_fail_on_odd, ITEMS[1:2], description="fail", workers=1)
+    assert torch.get_num_threads() == 2
+    assert os.environ["OMP_NUM_THREADS"] == "2"
+    assert "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS" not in os.environ
+
+
 def test_no_items_give_no_results():
     assert run_parallel(_square, [], description="nothing") == ({}, [])
 

@@ -1,7 +1,6 @@
 """Run a study: start workers, watch over them and their trials, show how far it is."""
 
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -17,7 +16,7 @@ from rich.markup import escape
 
 from bmenet.errors import BMENetError
 from bmenet.progress import console, progress_bar
-from bmenet.threads import THREAD_VARIABLES, thread_count
+from bmenet.threads import thread_count, threads_of_children
 from bmenet.tuning.liveness import Watch
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.study import best_trial, counted, counts_or_runs
@@ -115,7 +114,7 @@ class _Crew:
             shift = Shift(self._plan, self._plan.config.tune.trials, seconds, self._threads, number)
             process = self._context.Process(target=work, args=(shift, self._stop), name=f"tune-{number}")
             # Ctrl-C is for this process; the others leave its group as soon as they have loaded what they need.
-            with _threads_of_children(self._threads), _ignored_by_children(signal.SIGINT):
+            with threads_of_children(self._threads), _ignored_by_children(signal.SIGINT):
                 process.start()
             self._processes[number] = process
 
@@ -181,18 +180,3 @@ def _ignored_by_children(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, previous)
-
-
-@contextmanager
-def _threads_of_children(threads: int) -> Iterator[None]:
-    """Let processes that are started inside have so many threads; they read it when they load their libraries."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

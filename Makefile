@@ -41,7 +41,7 @@ release: $(BASE)  ## Train and evaluate the profile full, and write bmenet/relea
 	bmenet release
 
 test: lint types  ## Check style and types, run the tests
-	pytest
+	pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(READY)  ## Check style with ruff
 	ruff check .

@@ -15,6 +15,12 @@ from bmenet.grid import Grid, standard_grid
 from bmenet.volume import Volume
 
 REPOSITORY = Path(__file__).parents[1]
+_LONGEST = "test_pipeline_smoke.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the file that takes longest: processes that share the files then end at about the same time."""
+    items.sort(key=lambda item: item.path.name != _LONGEST)
 
 
 @pytest.fixture

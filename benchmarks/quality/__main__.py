@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.markdown import write_tables
 from benchmarks.quality.cost import cost_table, measure_costs
 from benchmarks.quality.results import ModelLayout, Plan, collect
 from benchmarks.quality.tables import clean_table, codes_table, published_table, rows_of
@@ -44,6 +45,8 @@ def main() -> None:
         write_json(arguments.json, numbers | {"costs": [cost.as_dict() for cost in costs]})
     console = Console(width=150)
     tables = [published_table(rows, plan.stages), codes_table(rows), clean_table(rows), cost_table(costs)]
+    if arguments.markdown:
+        write_tables(arguments.markdown, "Beside classical tools and what was published", _introduction(plan), tables)
     for table in tables:
         if table.row_count:
             console.print(table)
@@ -58,7 +61,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--coarse", action="store_true", help="the first stage alone")
     parser.add_argument("--no-cost", action="store_true", help="leave out time and memory")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, too")
     return parser
+
+
+def _introduction(plan: Plan) -> str:
+    """Return what was measured, for the head of the Markdown file."""
+    return (
+        f"Written by `python -m benchmarks.quality`: {len(plan.subjects)} unseen test subjects, codes "
+        f"{', '.join(f'`{code}`' for code in plan.codes)} (motion, noise, bias), seed {plan.seed}. Means, and 95 % "
+        "bootstrap intervals over subjects."
+    )
 
 
 def _plan(arguments: argparse.Namespace, config: Config, model: Model, layout: ModelLayout) -> Plan:

@@ -1,4 +1,4 @@
-"""Restore a volume slice by slice, in one to three planes; make the planes agree, and average them."""
+"""Restore a volume slice by slice, in one to three planes; make them agree, average them, bring back fine detail."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,6 +11,7 @@ from bmenet.brain import background_mask
 from bmenet.config import CoarseConfig
 from bmenet.grid import FIELD_OF_VIEW_MM
 from bmenet.inference.agreement import agree, keep_brightness
+from bmenet.inference.detail import bring_back_detail
 from bmenet.intensity import blind_scale
 from bmenet.models.slab import PLANE_AXES, coordinate_channels
 
@@ -43,7 +44,8 @@ def restore_volume(
     planes : sequence of str, optional
         Planes to restore in and average, keys of `PLANE_AXES`; by default those of `config`.
     harmonise : bool
-        Whether the planes are made to agree, see `agree`, and the brightness is kept; False: their plain mean.
+        Whether the planes are made to agree, see `agree`, the brightness is kept, and detail that went with the noise
+        comes back, see `bring_back_detail`; False: the plain mean of the planes.
     progress : callable, optional
         Called after every plane with the fraction done, in (0, 1].
 
@@ -75,6 +77,8 @@ def restore_volume(
     else:
         restored = np.maximum(np.mean(restored_planes, axis=0, dtype=np.float32), 0)
     restored[background_mask(restored)] = 0
+    if harmonise:
+        restored = bring_back_detail(restored, unit_data, spacing_mm)
     return restored * np.float32(scale)
 
 

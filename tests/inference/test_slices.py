@@ -121,3 +121,22 @@ def test_planes_are_made_to_agree_and_brightness_is_kept(config: CoarseConfig, p
     unevenness = [(volume[inside] / phantom.data[inside]).std() for volume in (plain, agreed)]
     assert unevenness[1] < 0.4 * unevenness[0]
     assert agreed[inside].mean() == pytest.approx(phantom.data[inside].mean(), rel=0.01)
+
+
+def test_detail_is_taken_from_the_scan_in_unit_intensities(config: CoarseConfig, phantom: Volume, monkeypatch) -> None:
+    """What brings it back gets the agreed planes and the scan on one scale, and its result is what comes out."""
+    given = []
+
+    def take_the_scan(restored: np.ndarray, degraded: np.ndarray, spacing_mm: float) -> np.ndarray:
+        given.append((restored, degraded, spacing_mm))
+        return degraded
+
+    monkeypatch.setattr("bmenet.inference.slices.bring_back_detail", take_the_scan)
+    data = phantom.data * np.float32(500)
+    result = restore_volume(build_coarse(config).eval(), data, config=config)
+    np.testing.assert_allclose(result, data, rtol=1e-5)
+    [(restored, degraded, spacing_mm)] = given
+    np.testing.assert_allclose(restored, degraded, atol=1e-5)
+    assert spacing_mm == 4
+    assert plain_mean(build_coarse(config).eval(), data, config=config).shape == data.shape
+    assert len(given) == 1

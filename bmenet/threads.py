@@ -33,14 +33,14 @@ def use_one_thread() -> None:
 def one_thread() -> Iterator[None]:
     """Do as `use_one_thread` does inside, and give the threads back behind: work in this very process is a guest."""
     torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else None
+    before = torch.get_num_threads() if torch else thread_count()
     with threads_of_children(1):
         use_one_thread()
         try:
             yield
         finally:
             if torch := sys.modules.get("torch"):
-                torch.set_num_threads(before or joblib.cpu_count())
+                torch.set_num_threads(before)
 
 
 @contextmanager

@@ -92,20 +92,26 @@ def test_every_worker_runs_one_thread_in_the_callers_folder(place, tmp_path, mon
     assert (os.getpid() in processes) == (place == {"workers": 1})
 
 
-def test_a_worker_that_has_torch_gives_it_one_thread():
+@pytest.fixture
+def torch_in_two_threads():
+    """Torch as elsewhere; later tests fork, which a pool of threads does not survive."""
     torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
+    yield torch
+    torch.set_num_threads(before)
+
+
+def test_a_worker_that_has_torch_gives_it_one_thread(torch_in_two_threads):
     results, _ = run_parallel(_torch_threads, ITEMS[:1], description="torch", workers=1)
     assert results == {"sub-00": 1}
 
 
-def test_work_in_this_process_gives_its_threads_back(monkeypatch):
-    torch = pytest.importorskip("torch")
+def test_work_in_this_process_gives_its_threads_back(torch_in_two_threads, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.delenv("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", raising=False)
-    torch.set_num_threads(2)
     run_parallel(_fail_on_odd, ITEMS[1:2], description="fail", workers=1)
-    assert torch.get_num_threads() == 2
+    assert torch_in_two_threads.get_num_threads() == 2
     assert os.environ["OMP_NUM_THREADS"] == "2"
     assert "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS" not in os.environ
 

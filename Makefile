@@ -41,7 +41,7 @@ release: $(BASE)  ## Train and evaluate the profile full, and write bmenet/relea
 	bmenet release
 
 test: lint types  ## Check style and types, run the tests
-	pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)  ## Check style with ruff
 	ruff check .

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from scipy import ndimage
 
 import bmenet
 from benchmarks.robustness.cases import CASES
 from benchmarks.robustness.degradations import DEGRADATIONS, own_preset
 from benchmarks.robustness.subjects import Subject, load_subject, source_path
+from bmenet.box import bounding_box
 from bmenet.bundle.manifest import MANIFEST_FILE
 from bmenet.evaluation.case import join_keys
 from bmenet.files import read_json, sha256, write_json
@@ -98,8 +98,7 @@ def _measure(subject: Subject, label: str, name: str, model: str, stages: tuple[
 
 def score(restored: np.ndarray, subject: Subject) -> dict[str, float]:
     """Return the metrics of a restored scan inside the brain."""
-    box = ndimage.find_objects(subject.brain_mask.astype(np.uint8))[0]
-    near = tuple(slice(max(span.start - _SSIM_REACH_VOXELS, 0), span.stop + _SSIM_REACH_VOXELS) for span in box)
+    near = bounding_box(subject.brain_mask, _SSIM_REACH_VOXELS)
     found, clean, inside = restored[near], subject.clean.data[near], subject.brain_mask[near]
     values, wanted = found[inside].astype(np.float64), clean[inside].astype(np.float64)
     gain = np.float32((values @ wanted) / max(values @ values, np.finfo(np.float64).tiny))

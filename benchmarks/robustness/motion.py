@@ -1,6 +1,5 @@
 """Rigid motion by other people's models: few poses over all of k-space, and a head that never holds still."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -8,6 +7,7 @@ import numpy as np
 from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
+from bmenet.box import bounding_box
 from bmenet.volume import Volume
 
 _SPLINE_MARGIN_VOXELS = 8
@@ -119,25 +119,16 @@ def _reached(head: Volume, motion: Motion) -> tuple[slice, ...]:
     radius_mm = np.linalg.norm(widths * head.data.shape) / 2
     turned_mm = radius_mm * 2 * np.sin(np.deg2rad(np.linalg.norm(motion.rotations_deg, axis=1).max()) / 2)
     margin = np.ceil((turned_mm + np.linalg.norm(motion.translations_mm, axis=1).max()) / widths).astype(int)
-    box = list(_around(head.data, margin))
+    box = list(bounding_box(head.data > 0, margin))
     box[motion.axis] = slice(0, head.data.shape[motion.axis])
     return tuple(box)
 
 
 def _spline(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the spline coefficients of the box that holds the head, and its corner."""
-    box = _around(data, [_SPLINE_MARGIN_VOXELS] * 3)
+    box = bounding_box(data > 0, _SPLINE_MARGIN_VOXELS)
     corner = np.array([span.start for span in box], dtype=float)
     return ndimage.spline_filter(data[box], order=3, output=np.float32), corner
-
-
-def _around(data: np.ndarray, margin: Sequence[int] | np.ndarray) -> tuple[slice, ...]:
-    """Return the box of what is not zero, with a margin where there is room."""
-    spans = ndimage.find_objects((data > 0).astype(np.uint8))[0]
-    return tuple(
-        slice(max(span.start - int(room), 0), min(span.stop + int(room), extent))
-        for span, room, extent in zip(spans, margin, data.shape, strict=True)
-    )
 
 
 def _moved(

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy import ndimage
 
 from benchmarks.robustness.variants import with_close_tissues, with_gamma, with_wide_ventricles
+from bmenet.box import bounding_box
 from bmenet.brain import foreground_mask
 from bmenet.brain_extraction import extract_brain, find_brain
 from bmenet.data.table import read_table
@@ -123,7 +123,7 @@ def _close_grid(brain: Volume, brain_mask: np.ndarray, spacing_mm: float | None)
     """Return a grid that holds the brain and 15 mm around it."""
     widths = np.asarray(brain.grid.spacing_mm)
     wanted = widths if spacing_mm is None else np.full(3, spacing_mm)
-    box = ndimage.find_objects(brain_mask.astype(np.uint8))[0]
+    box = bounding_box(brain_mask)
     first = np.array([span.start for span in box]) - np.rint(_MARGIN_MM / widths)
     end = np.array([span.stop for span in box]) + np.rint(_MARGIN_MM / widths)
     x, y, z = (int(extent) for extent in np.rint((end - first) * widths / wanted))

@@ -4,8 +4,9 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from bmenet.baselines.foreground import bounding_box, find_foreground, widen
+from bmenet.baselines.foreground import find_foreground, widen
 from bmenet.baselines.n4 import correct_bias
+from bmenet.box import bounding_box
 from bmenet.errors import BMENetError
 from bmenet.volume import Volume
 

@@ -35,8 +35,3 @@ def find_foreground(degraded: Volume) -> np.ndarray:
 def widen(foreground: np.ndarray, spacing_mm: float) -> np.ndarray:
     """Grow a mask by 2 mm (at least one voxel), so that an outermost voxel missed by the threshold is not lost."""
     return ndimage.binary_dilation(foreground, iterations=max(1, round(_MARGIN_MM / spacing_mm)))
-
-
-def bounding_box(foreground: np.ndarray) -> tuple[slice, ...]:
-    """Return the smallest box around a mask, as one slice an axis."""
-    return ndimage.find_objects(foreground.astype(np.uint8))[0]

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from bmenet.baselines.foreground import bounding_box, find_foreground, widen
+from bmenet.baselines.foreground import find_foreground, widen
 from bmenet.baselines.n4 import correct_bias
+from bmenet.box import bounding_box
 from bmenet.volume import Volume
 
 _PATCH_RADIUS_VOXELS = 1

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import ndimage
 
+from bmenet.box import bounding_box
 from bmenet.evaluation.case import load_restored
 from bmenet.evaluation.figures import median_subject, without_ablations
 from bmenet.evaluation.labels import METHOD_LABELS
@@ -74,11 +74,7 @@ def _layers(subject: str, code: str, results: Sequence[Result], layout: Layout) 
 
 def _around(clean: Volume) -> Callable[[np.ndarray], Volume]:
     """Return what cuts data to the box of the clean brain with a margin: noise beyond it would fill the page."""
-    found = ndimage.find_objects((clean.data > 0).astype(np.uint8))[0]
-    box = tuple(
-        slice(max(side.start - _MARGIN_VOXELS, 0), min(side.stop + _MARGIN_VOXELS, extent))
-        for side, extent in zip(found, clean.data.shape, strict=True)
-    )
+    box = bounding_box(clean.data > 0, _MARGIN_VOXELS)
     affine = clean.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
     return lambda data: Volume(np.ascontiguousarray(data[box]), affine)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from bmenet.box import bounding_box
 from bmenet.errors import GridMismatchError, VolumeError
 from bmenet.fingerprint import code_fingerprint
 from bmenet.segmentation.base import Segmentation
@@ -93,7 +94,7 @@ def segment_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     Tustison et al. (2010), IEEE Trans Med Imaging 29(6):1310-1320, doi:10.1109/TMI.2010.2046908.
     """
     inside = _check(volume, brain_mask)
-    box = ndimage.find_objects(inside.astype(np.uint8))[0]
+    box = bounding_box(inside)
     inside = np.ascontiguousarray(inside[box])
     intensities = _scale(volume.data[box], inside)
     corrected, classes = _segment(intensities, inside, volume.grid.spacing_mm)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bmenet.baselines.foreground import bounding_box, find_foreground, widen
+from bmenet.baselines.foreground import find_foreground, widen
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.02, 0.1])
@@ -23,9 +23,3 @@ def test_widen_grows_by_two_millimetres():
     seed[5, 5, 5] = True
     assert widen(seed, 1.0)[3, 5, 5]
     assert not widen(seed, 2.0)[3, 5, 5]
-
-
-def test_bounding_box_is_tight():
-    inside = np.zeros((9, 9, 9), bool)
-    inside[2:5, 3, 4:8] = True
-    assert bounding_box(inside) == (slice(2, 5), slice(3, 4), slice(4, 8))

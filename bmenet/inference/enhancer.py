@@ -16,7 +16,7 @@ from bmenet.bundle.manifest import Precision
 from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
 from bmenet.errors import GridMismatchError, WeightsError
 from bmenet.grid import Grid, standard_grid
-from bmenet.inference.blending import blend, brain_ramp, distance_to_brain, face_ramp, left_around
+from bmenet.inference.blending import blend, brain_ramp, distance_to_brain, face_ramp
 from bmenet.inference.device import choose_device
 from bmenet.inference.enhanced import Enhanced, Space
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
@@ -26,6 +26,7 @@ from bmenet.inference.providers import Provider
 from bmenet.inference.slices import restore_volume
 from bmenet.inference.steps import Progress, Steps
 from bmenet.inference.strength import adaptive_strength
+from bmenet.inference.way_back import non_negative, return_std, return_to_native
 from bmenet.models.coarse_weights import load_coarse
 from bmenet.models.precision import fastest_dtype
 from bmenet.registration import Registration, check_aligned, register
@@ -209,42 +210,32 @@ class Enhancer:
 
         with steps("find the brain"):
             brain = find_brain(native, self.device.type)
-            brain_mask, is_stripped = brain.brain_mask, brain.is_skull_stripped
+            brain_mask = native.with_data(brain.brain_mask)
         with steps("register"):
-            alignment = self._align(native.with_data(native.data * brain_mask))
+            alignment = self._align(native.with_data(native.data * brain_mask.data))
             moving2fixed = alignment.moving2fixed
-            standard = _non_negative(resample(native, self.grid, moving2fixed))
+            standard = non_negative(resample(native, self.grid, moving2fixed))
         with steps("restore"):
             shown, weight = standard, Volume(face_ramp(self.grid.shape, self.grid.spacing_mm), self.grid.affine)
-            if not is_stripped:
-                distance_mm = distance_to_brain(native.with_data(brain_mask), self.grid, moving2fixed)
+            if not brain.is_skull_stripped:
+                distance_mm = distance_to_brain(brain_mask, self.grid, moving2fixed)
                 shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
                 weight = weight.with_data(np.minimum(weight.data, brain_ramp(distance_mm)))
             restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
-            inside = resample(native.with_data(brain_mask), self.grid, moving2fixed, order=1).data > 0.5
+            inside = resample(brain_mask, self.grid, moving2fixed, order=1).data > 0.5
             strength = self._strength(shown, restored, inside)
             weight = weight.with_data(strength * weight.data)
-            spread: Scan | None = None
+            std = None if std is None else std.with_data(std.data * weight.data)
         with steps("return"):
             if space == "template":
                 result = scan.in_standard_space(blend(restored, standard, weight))
-                if std is not None:
-                    spread = scan.in_standard_space(std.with_data(std.data * weight.data))
+                spread = None if std is None else scan.in_standard_space(std)
             else:
                 fixed2moving = np.linalg.inv(moving2fixed)
-                if std is not None:
-                    std = std.with_data(std.data * weight.data)
-                    spread = scan.with_data(resample(std, native.grid, fixed2moving, order=1, antialias=False).data)
-                restored = _non_negative(resample(restored, native.grid, fixed2moving, antialias=False))
-                weight = resample(weight, native.grid, fixed2moving, order=1, antialias=False)
-                kept = scan.volume
-                if is_stripped:
-                    kept = kept.with_data(np.where(brain_mask, 1, left_around(weight.data, strength)) * kept.data)
-                blended = blend(restored, kept, weight)
-                is_empty = (scan.volume.data == 0) & ~brain_mask
-                result = scan.with_data(np.where(is_empty, 0, blended.data))
+                result = return_to_native(restored, weight, scan, brain, fixed2moving, strength)
+                spread = None if std is None else return_std(std, scan, fixed2moving)
         is_standard = native.grid.same_as(self.grid)
-        return Enhanced(result, alignment, is_stripped, is_standard, steps.timings, spread, strength)
+        return Enhanced(result, alignment, brain.is_skull_stripped, is_standard, steps.timings, spread, strength)
 
     def _strength(self, shown: Volume, restored: Volume, brain_mask: np.ndarray) -> float:
         """Return how much of the restoration is applied."""
@@ -257,8 +248,3 @@ class Enhancer:
         if brain.grid.same_as(self.grid):
             return check_aligned(brain, self.registration)
         return register(brain, self.registration)
-
-
-def _non_negative(volume: Volume) -> Volume:
-    """Cut off the overshoot of cubic splines below 0."""
-    return volume.with_data(np.maximum(volume.data, 0))

@@ -27,6 +27,6 @@ def bounding_box(inside: np.ndarray, margin_voxels: int | Sequence[int] = 0) -> 
     return tuple(
         slice(max(span.start - margin, 0), min(span.stop + margin, extent))
         for span, margin, extent in zip(
-            boxes[0], np.broadcast_to(margin_voxels, inside.ndim), inside.shape, strict=True
+            boxes[0], np.broadcast_to(margin_voxels, inside.ndim).tolist(), inside.shape, strict=True
         )
     )

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from bmenet.config import Config, flatten, load_config
+from bmenet.inference.coarsen import FIRST_STAGE_FILES
 from bmenet.registration.subject import METHOD_FILES
 
 REPOSITORY = Path(__file__).parents[1]
@@ -169,6 +170,18 @@ def test_fingerprint_of_a_registered_volume_covers_every_module_behind_it():
     reached = _reached_files(REPOSITORY / "bmenet/registration/subject.py")
     files = [f"bmenet/{name}" for name in METHOD_FILES]
     missing = {path for path in reached if not _is_within(path, files) and not _is_within(path, reading)}
+    assert {str(path.relative_to(REPOSITORY)) for path in missing} == set()
+
+
+def test_fingerprint_of_the_first_stage_covers_every_module_behind_it():
+    told_by_the_weights = ("bmenet/config", "bmenet/errors.py", "bmenet/volume.py")
+    reached = {
+        path
+        for name in ("inference/slices.py", "models/coarse.py", "models/precision.py")
+        for path in _reached_files(REPOSITORY / f"bmenet/{name}")
+    }
+    files = [f"bmenet/{name}" for name in FIRST_STAGE_FILES]
+    missing = {path for path in reached if not _is_within(path, files) and not _is_within(path, told_by_the_weights)}
     assert {str(path.relative_to(REPOSITORY)) for path in missing} == set()
 
 

@@ -33,7 +33,10 @@ METRICS = ("psnr", "ssim", "psnr_gain")
 _SSIM_REACH_VOXELS = 5
 _SOURCES = (
     *("inference", "models", "registration", "diffusion", "degradation", "metrics", "scan"),
-    *(f"{name}.py" for name in ("brain", "brain_extraction", "grid", "intensity", "resample", "seeding", "volume")),
+    *(
+        f"{name}.py"
+        for name in ("box", "brain", "brain_extraction", "grid", "intensity", "resample", "seeding", "volume")
+    ),
     *("config/degradation.py", "losses/edge.py", "../benchmarks/robustness"),
 )
 

@@ -13,6 +13,7 @@ from bmenet.config import SamplingConfig
 from bmenet.files import sha256
 from bmenet.fingerprint import code_fingerprint
 from bmenet.inference import Enhancer
+from bmenet.inference.coarsen import FIRST_STAGE_FILES
 from bmenet.inference.fine import FineNet
 from bmenet.models.fine_weights import KINDS
 from bmenet.models.weights import SPEC_FILE
@@ -47,10 +48,7 @@ _METRIC_SOURCES = (
     *("metrics/__init__.py", "metrics/base.py", "metrics/fidelity.py", "metrics/measure.py"),
     *("brain.py", "grid.py", "volume.py"),
 )
-_COARSE_SOURCES = (
-    *(*_METRIC_SOURCES, "inference/enhancer.py", "inference/slices.py", "intensity.py"),
-    *(f"models/{name}.py" for name in ("coarse", "precision", "slab", "swinir", "unet")),
-)
+_COARSE_SOURCES = (*_METRIC_SOURCES, "inference/enhancer.py", *FIRST_STAGE_FILES)
 _FINE_SOURCES = (
     *_COARSE_SOURCES,
     "diffusion",
@@ -115,7 +113,7 @@ def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, see
     if method == INPUT:
         sources = _METRIC_SOURCES
     elif method in BASELINES:
-        sources = (*_METRIC_SOURCES, "baselines")
+        sources = (*_METRIC_SOURCES, "box.py", "baselines")
     elif method == COARSE:
         sources = _COARSE_SOURCES
         parts.append(sha256(weights / COARSE / SPEC_FILE))

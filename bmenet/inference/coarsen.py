@@ -16,10 +16,12 @@ from bmenet.models.precision import fastest_dtype
 from bmenet.models.weights import SPEC_FILE
 from bmenet.volume import load_unit_volume, save_unit_volume
 
-_METHOD_FILES = (
-    *("brain.py", "grid.py", "inference/coarsen.py", "inference/slices.py", "intensity.py", "volume.py"),
+FIRST_STAGE_FILES = (
+    *("box.py", "brain.py", "grid.py", "intensity.py"),
+    *(f"inference/{name}.py" for name in ("agreement", "denoising", "detail", "slices")),
     *(f"models/{name}.py" for name in ("coarse", "precision", "slab", "swinir", "unet")),
 )
+"""What decides the first stage's result, beside its weights."""
 
 
 def coarsen_case(degraded_path: Path, coarse_path: Path, weights: Path) -> dict:
@@ -36,7 +38,7 @@ def coarsen_case(degraded_path: Path, coarse_path: Path, weights: Path) -> dict:
     origin = {
         "degraded_sha256": sha256(degraded_path),
         "weights_sha256": sha256(weights / SPEC_FILE),
-        "method": code_fingerprint(*_METHOD_FILES),
+        "method": code_fingerprint("inference/coarsen.py", "volume.py", *FIRST_STAGE_FILES),
     }
     sidecar_path = coarse_path.with_suffix(".json")
     try:

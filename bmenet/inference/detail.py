@@ -6,8 +6,8 @@ know no coil field and no motion. So the field is taken from the network, the de
     p = (1 - 0.6) r + 0.6 f n,    n = NLM(y)                                  a first estimate
     result = (1 - s) r + s f d,   d = (means of y led by p / f + Wiener of y led by p / f) / 2
 
-with `y` the degraded scan, `r` the network's result and `f` the smooth part of `r / n` and `r / d`. Where there is no
-noise, the share `s` is 0 and `r` stays.
+with `y` the degraded scan, `r` the network's result and `f` the smooth part of `r / n`. The share `s` is 0.8 of a noisy
+scan; where there is no noise it is 0, and `r` stays.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ def bring_back_detail(restored: np.ndarray, degraded: np.ndarray, spacing_mm: fl
         return restored
     sigma = noise_sigma(degraded, inside)
     share = _SHARE * float(np.clip((sigma - _QUIET) / (_NOISY - _QUIET), 0, 1))
-    if share == 0:
+    if not share > 0:
         return restored
     box = bounding_box(inside, _MARGIN_VOXELS)
     smooth, noisy, brain = restored[box], degraded[box], inside[box]

@@ -210,19 +210,19 @@ class Enhancer:
 
         with steps("find the brain"):
             brain = find_brain(native, self.device.type)
-            brain_mask = native.with_data(brain.brain_mask)
+            brain_volume = native.with_data(brain.brain_mask)
         with steps("register"):
-            alignment = self._align(native.with_data(native.data * brain_mask.data))
+            alignment = self._align(native.with_data(native.data * brain_volume.data))
             moving2fixed = alignment.moving2fixed
             standard = non_negative(resample(native, self.grid, moving2fixed))
         with steps("restore"):
             shown, weight = standard, Volume(face_ramp(self.grid.shape, self.grid.spacing_mm), self.grid.affine)
             if not brain.is_skull_stripped:
-                distance_mm = distance_to_brain(brain_mask, self.grid, moving2fixed)
+                distance_mm = distance_to_brain(brain_volume, self.grid, moving2fixed)
                 shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
                 weight = weight.with_data(np.minimum(weight.data, brain_ramp(distance_mm)))
             restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
-            inside = resample(brain_mask, self.grid, moving2fixed, order=1).data > 0.5
+            inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
             strength = self._strength(shown, restored, inside)
             weight = weight.with_data(strength * weight.data)
             std = None if std is None else std.with_data(std.data * weight.data)

@@ -47,7 +47,7 @@ class AtroposSegmenter:
 
     def fingerprint(self) -> str:
         """Return the version of ANTsPy with what this file says."""
-        return f"atropos {version('antspyx')} {code_fingerprint('segmentation/atropos.py')}"
+        return f"atropos {version('antspyx')} {code_fingerprint('box.py', 'segmentation/atropos.py')}"
 
     def segment(self, volume: Volume, brain_mask: np.ndarray) -> Segmentation:
         """Segment the brain of a volume into its tissues, each a region of its own."""

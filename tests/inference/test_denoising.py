@@ -62,6 +62,12 @@ def test_an_even_scan_stays_even(generator):
         assert denoised.std() < noisy.std() / 2
 
 
+def test_the_mean_of_a_block_does_not_come_from_the_estimate():
+    even = np.full((14, 15, 17), 0.5, np.float32)
+    inner = wiener(even, np.zeros_like(even), SIGMA)[4:-4, 4:-4, 4:-4]
+    np.testing.assert_allclose(inner, 0.5 - SIGMA**2 / (2 * 0.5), rtol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(4, 4, 4), (9, 6, 7), (37, 8, 5)])
 def test_neither_shape_nor_layout_matters(shape, generator):
     data = generator.random(shape).astype(np.float32)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from bmenet.inference import detail
+from bmenet.inference.denoising import non_local_means
 from bmenet.inference.detail import bring_back_detail
 from bmenet.metrics.fidelity import psnr
 
@@ -14,10 +16,14 @@ def smooth(clean):
     return np.where(clean > 0, ndimage.gaussian_filter(clean, 1.0), 0)
 
 
-def test_detail_comes_back(clean, noisy, smooth):
+def test_detail_comes_back(clean, noisy, smooth, monkeypatch):
     inside = clean > 0
     result = bring_back_detail(smooth, noisy, 1)
-    assert psnr(result, clean, inside) > psnr(smooth, clean, inside) + 1
+    for led_by_an_estimate in ("guided_means", "wiener"):
+        monkeypatch.setattr(detail, led_by_an_estimate, lambda data, guide, sigma: non_local_means(data, sigma))
+    in_one_step = bring_back_detail(smooth, noisy, 1)
+    assert psnr(result, clean, inside) > psnr(in_one_step, clean, inside) + 0.3
+    assert psnr(in_one_step, clean, inside) > psnr(smooth, clean, inside) + 3
     assert not result[~inside].any()
     assert result.min() >= 0
 
@@ -38,7 +44,7 @@ def test_a_scan_without_noise_and_a_coarse_grid_change_nothing(clean, noisy, smo
     np.testing.assert_array_equal(bring_back_detail(empty, noisy, 1), empty)
 
 
-def test_more_noise_brings_back_more_until_all_is_there(clean, smooth, generator):
+def test_more_noise_brings_back_more(clean, smooth, generator):
     noise = generator.standard_normal(clean.shape).astype(np.float32)
     changes = [np.abs(bring_back_detail(smooth, clean + sigma * noise, 1) - smooth).max() for sigma in (0.0125, 0.016)]
     assert 0 < changes[0] < changes[1]

@@ -44,6 +44,14 @@ def enhance(
     space: Annotated[
         Literal["native", "template"], typer.Option(help="Where OUT lies: on the grid of IN, or on the standard grid.")
     ] = "native",
+    keep_field: Annotated[
+        bool,
+        typer.Option(
+            "--keep-field",
+            help="Take out motion and noise, but leave the intensity inhomogeneity as it is: where it is known to be"
+            " the scanner's own, or is corrected later.",
+        ),
+    ] = False,
     model: ModelOption = None,
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
@@ -101,6 +109,7 @@ def enhance(
                 changes = {"steps": steps, "start_timestep": start, "strength": strength, "samples": samples}
                 base = enhancer.sampling if found.bundle else None
                 enhancer = replace(enhancer, sampling=sampling_with(changes, guidance, base), seed=seed)
+            enhancer = replace(enhancer, keeps_field=keep_field)
             digest = f" ({found.bundle.digest[:12]})" if found.bundle else ""
             typer.echo(f"model: {found.name}{digest}, {enhancer.runtime} on {enhancer.place}", err=True)
             lineage = loaded_lineage(found.coarse, stage) if report else {}

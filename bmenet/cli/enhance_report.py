@@ -54,6 +54,7 @@ def report_page(
         "device": enhancer.place,
         "grid of the network": f"{enhancer.spacing_mm} mm",
         "part of the restoration that was applied": f"{enhanced.strength:.0%}",
+        "intensity inhomogeneity": "left as it is" if enhancer.keeps_field else "taken out",
     }
     if enhancer.fine is not None:
         settings |= {"seed": str(enhancer.seed)} | flat(enhancer.sampling.model_dump(mode="json"), "sampling.")

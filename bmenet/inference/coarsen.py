@@ -18,7 +18,7 @@ from bmenet.volume import load_unit_volume, save_unit_volume
 
 FIRST_STAGE_FILES = (
     *("box.py", "brain.py", "grid.py", "intensity.py"),
-    *(f"inference/{name}.py" for name in ("agreement", "denoising", "detail", "slices")),
+    *(f"inference/{name}.py" for name in ("agreement", "coil_field", "denoising", "detail", "slices")),
     *(f"models/{name}.py" for name in ("coarse", "precision", "slab", "swinir", "unet")),
 )
 """What decides the first stage's result, beside its weights."""

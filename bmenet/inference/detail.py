@@ -11,9 +11,9 @@ scan; where there is no noise it is 0, and `r` stays.
 """
 
 import numpy as np
-from scipy import ndimage
 
 from bmenet.box import bounding_box
+from bmenet.inference.coil_field import smooth_ratio
 from bmenet.inference.denoising import guided_means, noise_sigma, non_local_means, wiener
 
 _FIRST_SHARE, _SHARE = 0.6, 0.8
@@ -21,7 +21,6 @@ _QUIET, _NOISY = 0.011, 0.018
 """Standard deviation of the noise, of the unit scale, up to which the share is 0, and from which on it is all; clean
 scans of ds002748 have 0.006 to 0.011."""
 
-_FIELD_MM = 6.0
 _DARKEST_FIELD = 1e-3
 _FINEST_MM = 1.5
 """On a coarser grid folds of the cortex are as fine as noise."""
@@ -53,17 +52,10 @@ def bring_back_detail(restored: np.ndarray, degraded: np.ndarray, spacing_mm: fl
     box = bounding_box(inside, _MARGIN_VOXELS)
     smooth, noisy, brain = restored[box], degraded[box], inside[box]
     denoised = non_local_means(noisy, sigma)
-    field = _field(smooth, denoised, brain, _FIELD_MM / spacing_mm)
+    field = smooth_ratio(smooth, denoised, brain, spacing_mm)
     estimate = (1 - _FIRST_SHARE) * smooth / np.maximum(field, _DARKEST_FIELD) + _FIRST_SHARE * denoised
     guide = np.where(brain, estimate, 0)
     detailed = (guided_means(noisy, guide, sigma) + wiener(noisy, guide, sigma)) / 2
     result = restored.copy()
     result[box] = np.where(brain, (1 - share) * smooth + share * np.maximum(field * detailed, 0), 0)
     return result
-
-
-def _field(smooth: np.ndarray, detailed: np.ndarray, brain: np.ndarray, width_voxels: float) -> np.ndarray:
-    """Return what to multiply `detailed` with to be as bright as `smooth`, by least squares in a Gaussian window."""
-    above = ndimage.gaussian_filter(np.where(brain, smooth * detailed, 0), width_voxels)
-    below = ndimage.gaussian_filter(np.where(brain, detailed**2, 0), width_voxels)
-    return above / np.maximum(below, np.finfo(np.float32).tiny)

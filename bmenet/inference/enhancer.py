@@ -17,6 +17,7 @@ from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
 from bmenet.errors import GridMismatchError, WeightsError
 from bmenet.grid import Grid, standard_grid
 from bmenet.inference.blending import blend, brain_ramp, distance_to_brain, face_ramp
+from bmenet.inference.coil_field import own_field
 from bmenet.inference.device import choose_device
 from bmenet.inference.enhanced import Enhanced, Space
 from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
@@ -65,6 +66,8 @@ class Enhancer:
         Of ONNX Runtime, which brings tensors to its device and back by itself: `device` is then the CPU.
     is_adaptive : bool
         Whether `enhance` gives back as it came what needs no restoration: see `adaptive_strength`.
+    keeps_field : bool
+        Whether the scan keeps the coil field that it came with: see `own_field`.
     """
 
     network: torch.nn.Module
@@ -78,6 +81,7 @@ class Enhancer:
     runtime: Runtime = "torch"
     provider: Provider | None = None
     is_adaptive: bool = True
+    keeps_field: bool = False
 
     @property
     def place(self) -> str:
@@ -178,10 +182,14 @@ class Enhancer:
             autocast_dtype=torch.float32 if is_exact else fastest_dtype(self.device),
             progress=progress if self.fine is None else None,
         )
-        if self.fine is None:
-            return volume.with_data(restored), None
-        result = self.fine.restore(restored, self.sampling, self.seed, progress)
-        return volume.with_data(result.data), None if result.std is None else volume.with_data(result.std)
+        std: np.ndarray | None = None
+        if self.fine is not None:
+            result = self.fine.restore(restored, self.sampling, self.seed, progress)
+            restored, std = result.data, result.std
+        if self.keeps_field:
+            field = own_field(restored, volume.data, self.spacing_mm)
+            restored, std = restored * field, None if std is None else std * field
+        return volume.with_data(restored), None if std is None else volume.with_data(std)
 
     def enhance(self, scan: Scan, space: Space = "native", progress: Progress | None = None) -> Enhanced:
         """Bring a scan to the standard grid, restore it, and bring the result back; cubic both ways.

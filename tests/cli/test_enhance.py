@@ -62,6 +62,16 @@ def test_enhance_says_where_not_all_of_the_restoration_was_applied(
 
 
 @pytest.mark.usefixtures("lone_brain", "weights")
+@pytest.mark.parametrize(("options", "listed"), [((), "taken out"), (("--keep-field",), "left as it is")])
+def test_enhance_leaves_the_field_as_it_is_when_asked(bmenet, scan_path, monkeypatch, options, listed):
+    monkeypatch.setattr(enhancer, "own_field", lambda restored, scan, spacing_mm: np.zeros_like(restored))
+    out = scan_path.with_name("out.nii")
+    assert bmenet("enhance", scan_path, out, "--report", *options).exit_code == 0
+    assert f"intensity inhomogeneity</dt><dd>{listed}</dd>" in out.with_suffix(".html").read_text()
+    assert (np.asarray(nib.load(out).dataobj).max() == 0) == bool(options)
+
+
+@pytest.mark.usefixtures("lone_brain", "weights")
 def test_enhance_writes_the_standard_grid_when_asked(bmenet, scan_path):
     out = scan_path.with_name("out.nii")
     assert bmenet("enhance", scan_path, out, "--space", "template").exit_code == 0

@@ -18,6 +18,7 @@ from bmenet.evaluation.tissue import compare_all_tissues
 from bmenet.figures import shown_slices
 from bmenet.files import sha256
 from bmenet.fingerprint import code_fingerprint
+from bmenet.inference import Enhancer
 from bmenet.inference.fine import DEFAULT_SAMPLING
 from bmenet.layout import Layout
 from bmenet.metrics.measure import measure
@@ -28,6 +29,9 @@ from bmenet.volume import Volume, load_unit_volume
 NOISE_CODE = "010"
 ALONE: dict[str, Callable[[Volume], Volume]] = {"nlm": denoise, "bm4d": filter_noise}
 """Denoisers without N4 before them: where there is noise alone, N4 would only do harm."""
+
+KEPT_FIELD = f"{COARSE}_field_kept"
+"""The first stage with ``--keep-field``: under codes without bias the counterpart of a tool without N4."""
 
 _SLOW = ("n4_bm4d", "bm4d")
 """Minutes a volume at 1 mm: limited by ``--bm4d``."""
@@ -89,7 +93,9 @@ class Plan:
         fitting = {"111": ["n4_nlm", "n4_bm4d"], NOISE_CODE: list(ALONE), "001": ["n4"], "100": ["nlm"]}
         classical = fitting.get(code, ["n4", "n4_nlm"] if code == CLEAN_CODE else ["n4_nlm"])
         is_slow_run = self.subjects.index(subject) < self.bm4d_subjects
-        return [INPUT, *(name for name in classical if is_slow_run or name not in _SLOW), *self.stages]
+        has_no_field = code != CLEAN_CODE and code.endswith("0")
+        ours = [*self.stages, KEPT_FIELD] if has_no_field else list(self.stages)
+        return [INPUT, *(name for name in classical if is_slow_run or name not in _SLOW), *ours]
 
 
 def collect(plan: Plan, layout: ModelLayout) -> list[Result]:
@@ -112,24 +118,43 @@ def _case(
     subject: str, code: str, methods: Sequence[str], layout: ModelLayout, sampling: SamplingConfig, seed: int
 ) -> list[Result]:
     """Return the results of a case in the order of its methods."""
-    together = [method for method in methods if method not in ALONE]
+    together = [method for method in methods if method not in (*ALONE, KEPT_FIELD)]
     of_all = evaluate_case(subject, code, together, layout, sampling, seed, is_kept=code == CLEAN_CODE)
     results = {result.method: result for result in of_all}
     results |= {method: _denoised(subject, code, method, layout) for method in methods if method in ALONE}
+    if KEPT_FIELD in methods:
+        results[KEPT_FIELD] = _with_field_kept(subject, code, layout)
     return [results[method] for method in methods]
 
 
 def _denoised(subject: str, code: str, method: str, layout: ModelLayout) -> Result:
     """Return the result of a denoiser without N4 before it."""
-    paths = layout.clean(subject), layout.case_input(subject, code)
     origin = method_fingerprint(f"n4_{method}", layout.weights_folder, DEFAULT_SAMPLING, 0)
+    return _kept_or_made(subject, code, method, layout, origin, ALONE[method])
+
+
+def _with_field_kept(subject: str, code: str, layout: ModelLayout) -> Result:
+    """Return the result of the first stage where the scan's field is left as it is."""
+
+    def restore(degraded: Volume) -> Volume:
+        return replace(Enhancer.from_folder(layout.weights(COARSE)), keeps_field=True).restore(degraded)
+
+    origin = method_fingerprint(COARSE, layout.weights_folder, DEFAULT_SAMPLING, 0)
+    return _kept_or_made(subject, code, KEPT_FIELD, layout, origin, restore)
+
+
+def _kept_or_made(
+    subject: str, code: str, method: str, layout: ModelLayout, origin: str, restore: Callable[[Volume], Volume]
+) -> Result:
+    """Return the result of `restore`: read, where it was kept by the same code and weights, or else made."""
+    paths = layout.clean(subject), layout.case_input(subject, code)
     key = join_keys(*map(sha256, paths), method, origin, code_fingerprint("../benchmarks/quality/results.py"))
     path = layout.evaluated(subject, code, method)
     if (kept := load_result(path, key)) is not None:
         return kept
     clean, degraded = map(load_unit_volume, paths)
     start = time.process_time()
-    restored = ALONE[method](degraded)
+    restored = restore(degraded)
     seconds = time.process_time() - start
     result = Result(subject, code, method, measure(restored, clean), seconds, shown_slices(restored.data))
     save_result(path, result, key)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.quality.published import COUNTERPARTS, PUBLISHED
-from benchmarks.quality.results import ALONE
+from benchmarks.quality.results import ALONE, KEPT_FIELD
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
 from bmenet.evaluation.labels import METHOD_LABELS, metric_format, metric_label, volume_metric
@@ -23,7 +23,7 @@ ALL_CODE = "111"
 FIDELITY = ("psnr", "ssim", "psnr_brain", "ssim_brain")
 VOLUMES = tuple(volume_metric(tissue) for tissue in TISSUES.values())
 SECONDS = "seconds"
-_LABELS = METHOD_LABELS | {"nlm": "non-local means", "bm4d": "BM4D"}
+_LABELS = METHOD_LABELS | {"nlm": "non-local means", "bm4d": "BM4D", KEPT_FIELD: "BMENet, coarse, field kept"}
 _CODES = {"100": "motion", "010": "noise", "001": "bias", ALL_CODE: "all three", CLEAN_CODE: "clean"}
 _HOW_TO_GET = "needs the package bm4d, whose licence is non-commercial: read it, then pip install 'bmenet[bm4d]'"
 

@@ -14,8 +14,9 @@ def plan() -> Plan:
 def test_each_code_meets_the_tools_that_fit_it_and_bm4d_few_subjects(plan):
     assert plan.methods("sub-01", "111") == ["degraded", "n4_nlm", "n4_bm4d", "coarse"]
     assert plan.methods("sub-02", "111") == ["degraded", "n4_nlm", "coarse"]
-    assert plan.methods("sub-01", "010") == ["degraded", "nlm", "bm4d", "coarse"]
+    assert plan.methods("sub-01", "010") == ["degraded", "nlm", "bm4d", "coarse", "coarse_field_kept"]
     assert plan.methods("sub-02", "001") == ["degraded", "n4", "coarse"]
+    assert plan.methods("sub-02", "000") == ["degraded", "n4", "n4_nlm", "coarse"]
 
 
 def test_results_of_a_model_have_names_of_their_own_and_baselines_those_of_the_stage(tmp_path):

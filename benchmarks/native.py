@@ -21,6 +21,7 @@ from bmenet.grid import FIELD_OF_VIEW_MM, Grid, standard_grid
 from bmenet.inference import Enhancer
 from bmenet.inference.enhancer import REGISTRATION
 from bmenet.inference.slices import restore_volume
+from bmenet.inference.way_back import non_negative
 from bmenet.intensity import normalise
 from bmenet.metrics.fidelity import psnr
 from bmenet.registration import register
@@ -88,7 +89,7 @@ def _restorations(
 ) -> list[float]:
     """Return the PSNR of the degraded scan, and of it restored on the standard and on its own grid."""
     degraded = apply(clean, draw(preset, "111", clean, generator(0, "111")))
-    standard = enhancer.restore(_non_negative(resample(degraded, enhancer.grid, moving2fixed)))
+    standard = enhancer.restore(non_negative(resample(degraded, enhancer.grid, moving2fixed)))
     back = resample(standard, clean.grid, np.linalg.inv(moving2fixed), antialias=False)
     own = _restore_on_own_grid(enhancer, degraded, moving2fixed)
     return [psnr(np.clip(result, 0, 1), clean.data, brain_mask) for result in (degraded.data, back.data, own)]
@@ -106,10 +107,6 @@ def _restore_on_own_grid(enhancer: Enhancer, degraded: Volume, moving2fixed: np.
     box = resample(degraded, Grid((x, y, z), canonical @ corner))
     restored = restore_volume(enhancer.network, box.data, config=enhancer.config)
     return resample(box.with_data(restored), degraded.grid).data
-
-
-def _non_negative(volume: Volume) -> Volume:
-    return volume.with_data(np.maximum(volume.data, 0))
 
 
 if __name__ == "__main__":

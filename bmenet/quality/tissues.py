@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
 
+from bmenet.box import bounding_box
 from bmenet.segmentation.atropos import segment_tissues
 from bmenet.volume import Volume
 
@@ -44,10 +45,9 @@ def find_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     ----------
     Chambolle (2004), J Math Imaging Vis 20:89-97, doi:10.1023/B:JMIV.0000011325.36760.1e.
     """
-    boxes = ndimage.find_objects(brain_mask.astype(np.uint8))
-    if not boxes:
+    if not brain_mask.any():
         return segment_tissues(volume, brain_mask)  # refuses an empty mask in its own words
-    box = boxes[0]
+    box = bounding_box(brain_mask)
     data, inside = np.maximum(volume.data[box], 0), brain_mask[box]
     unit = data / max(float(np.percentile(data[inside], _BRIGHTEST_PERCENTILE)), np.finfo(np.float32).tiny)
     smooth = np.zeros_like(volume.data)

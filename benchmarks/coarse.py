@@ -22,13 +22,13 @@ from scipy.spatial.transform import Rotation
 
 from bmenet.config import Config, load_config
 from bmenet.degradation import apply, draw, motion
-from bmenet.grid import standard_grid
-from bmenet.inference import Enhancer
-from bmenet.inference.slices import restore_volume
-from bmenet.models.coarse import build_coarse
-from bmenet.seeding import generator
-from bmenet.template import load_template
-from bmenet.volume import Volume
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import Volume
+from bmenet.networks.coarse import build_coarse
+from bmenet.restoration import Enhancer
+from bmenet.restoration.slices import restore_volume
+from bmenet.runtime.seeding import generator
 
 
 def main() -> None:

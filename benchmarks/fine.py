@@ -16,15 +16,15 @@ from rich.table import Table
 from benchmarks.timing import median_seconds
 from bmenet.config import Config, SamplingConfig, load_config
 from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.grid import standard_grid
-from bmenet.inference.fine import FineNet
-from bmenet.inference.torch_networks import TorchNetworks
-from bmenet.models.autoencoder import LatentAutoencoder
-from bmenet.models.control import HintControl
-from bmenet.models.covariate_encoder import CovariateEncoder
-from bmenet.models.denoiser import Denoiser
-from bmenet.models.memory import lay_channels_last
-from bmenet.template import load_template
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.template import load_template
+from bmenet.networks.autoencoder import LatentAutoencoder
+from bmenet.networks.control import HintControl
+from bmenet.networks.covariate_encoder import CovariateEncoder
+from bmenet.networks.denoiser import Denoiser
+from bmenet.networks.memory import lay_channels_last
+from bmenet.restoration.fine import FineNet
+from bmenet.restoration.torch_networks import TorchNetworks
 
 
 def main() -> None:

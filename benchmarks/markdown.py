@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bmenet.evaluation.markdown import markdown_table
-from bmenet.files import atomic_path
+from bmenet.runtime.files import atomic_path
 
 
 def write_tables(path: Path, title: str, introduction: str, tables: Sequence[Table]) -> None:

@@ -14,21 +14,21 @@ from nibabel.affines import voxel_sizes
 from rich.console import Console
 from rich.table import Table
 
-from bmenet.brain_extraction import extract_brain
 from bmenet.config import Severity, load_config
 from bmenet.degradation import apply, draw
-from bmenet.grid import FIELD_OF_VIEW_MM, Grid, standard_grid
-from bmenet.inference import Enhancer
-from bmenet.inference.enhancer import REGISTRATION
-from bmenet.inference.slices import restore_volume
-from bmenet.inference.way_back import non_negative
-from bmenet.intensity import normalise
-from bmenet.metrics.fidelity import psnr
+from bmenet.evaluation.metrics.fidelity import psnr
+from bmenet.imaging.brain_extraction import extract_brain
+from bmenet.imaging.grid import FIELD_OF_VIEW_MM, Grid, standard_grid
+from bmenet.imaging.intensity import normalise
+from bmenet.imaging.resample import resample
+from bmenet.imaging.scan import load_scan
+from bmenet.imaging.volume import Volume
 from bmenet.registration import register
-from bmenet.resample import resample
-from bmenet.scan import load_scan
-from bmenet.seeding import generator
-from bmenet.volume import Volume
+from bmenet.restoration import Enhancer
+from bmenet.restoration.enhancer import REGISTRATION
+from bmenet.restoration.slices import restore_volume
+from bmenet.restoration.way_back import non_negative
+from bmenet.runtime.seeding import generator
 
 WAYS = {
     "linear": {"order": 1, "antialias": False},

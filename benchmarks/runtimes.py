@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.timing import median_seconds
-from bmenet.bundle import Bundle, open_bundle
-from bmenet.bundle.manifest import Precision
-from bmenet.export.parity import noisy_head
-from bmenet.inference import Enhancer
-from bmenet.inference.providers import Provider, why_not
-from bmenet.inference.torch_networks import TorchNetworks
-from bmenet.models.precision import fastest_dtype
+from bmenet.networks.precision import fastest_dtype
+from bmenet.release.export.parity import noisy_head
+from bmenet.restoration import Enhancer
+from bmenet.restoration.bundle import Bundle, open_bundle
+from bmenet.restoration.bundle.manifest import Precision
+from bmenet.restoration.onnx.providers import Provider, why_not
+from bmenet.restoration.torch_networks import TorchNetworks
 
 
 @dataclass(frozen=True)

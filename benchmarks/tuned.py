@@ -15,17 +15,17 @@ from rich.table import Table
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import Config, SamplingConfig, load_config, with_values
-from bmenet.errors import BMENetError
+from bmenet.data.layout import Layout
 from bmenet.evaluation.bootstrap import bootstrap_mean
 from bmenet.evaluation.methods import Restorations, method_fingerprint
-from bmenet.files import read_json, write_json
-from bmenet.layout import Layout
-from bmenet.metrics.measure import measure
-from bmenet.parallel import require_all, run_parallel
-from bmenet.seeding import generator
+from bmenet.evaluation.metrics.measure import measure
+from bmenet.imaging.volume import load_unit_volume
+from bmenet.runtime.errors import BMENetError
+from bmenet.runtime.files import read_json, write_json
+from bmenet.runtime.parallel import require_all, run_parallel
+from bmenet.runtime.seeding import generator
 from bmenet.tuning.composite import sign
 from bmenet.tuning.report import BEST_FILE
-from bmenet.volume import load_unit_volume
 
 _SHOWN = ("psnr_brain", "ssim_brain", "hfen_brain", "psnr")
 

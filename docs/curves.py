@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bmenet.figures import save_figure
+from bmenet.imaging.figures import save_figure
 
 FOLDER = Path("docs/ds002748")
 PARTS = ("base", "full")

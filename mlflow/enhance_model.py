@@ -22,10 +22,10 @@ from mlflow.pyfunc import PythonModel
 from mlflow.version import VERSION
 
 from bmenet import __version__
-from bmenet.bundle import open_bundle
-from bmenet.errors import ConfigError
-from bmenet.inference import Enhancer
-from bmenet.inference.providers import PROVIDERS
+from bmenet.restoration import Enhancer
+from bmenet.restoration.bundle import open_bundle
+from bmenet.restoration.onnx.providers import PROVIDERS
+from bmenet.runtime.errors import ConfigError
 from bmenet.serving import Cancel, Guard, Limits, Refusal, Service, parse_records
 
 _SERVER_MODULE = "mlflow.pyfunc.scoring_server.app"

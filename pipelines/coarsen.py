@@ -2,10 +2,10 @@
 
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
-from bmenet.files import read_json, write_json
-from bmenet.inference.coarsen import coarsen_case
-from bmenet.layout import Layout
-from bmenet.parallel import require_all, run_parallel
+from bmenet.data.layout import Layout
+from bmenet.restoration.coarsen import coarsen_case
+from bmenet.runtime.files import read_json, write_json
+from bmenet.runtime.parallel import require_all, run_parallel
 from bmenet.training.fine_cases import case_codes
 
 

@@ -2,21 +2,21 @@
 
 from dataclasses import replace
 
-from bmenet.baselines.bm4d import require_package
 from bmenet.cli.stage import run_stage
 from bmenet.config import Config, EvaluateConfig, flatten, load_config
-from bmenet.errors import ConfigError, VolumeError
+from bmenet.data.layout import Layout
+from bmenet.evaluation.baselines.bm4d import require_package
 from bmenet.evaluation.case import evaluate_case
 from bmenet.evaluation.methods import ABLATIONS, method_names
+from bmenet.evaluation.pages.lineage import flat
 from bmenet.evaluation.report import RESULTS_FILE, write_report
 from bmenet.evaluation.result import Result
+from bmenet.evaluation.segmentation import SEGMENTERS
 from bmenet.evaluation.tissue import compare_all_tissues
-from bmenet.files import read_json
-from bmenet.layout import Layout
-from bmenet.models.fine_weights import KINDS
-from bmenet.parallel import require_all, run_parallel
-from bmenet.report.lineage import flat
-from bmenet.segmentation import SEGMENTERS
+from bmenet.networks.fine_weights import KINDS
+from bmenet.runtime.errors import ConfigError, VolumeError
+from bmenet.runtime.files import read_json
+from bmenet.runtime.parallel import require_all, run_parallel
 from bmenet.tracking import track_stage
 from bmenet.tracking.lineage import code_tags, input_hashes, without_places_and_people
 

@@ -3,11 +3,11 @@
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
 from bmenet.data.fetch import fetch_subjects
+from bmenet.data.layout import Layout
 from bmenet.data.sources import SOURCES, select
 from bmenet.data.table import read_table
-from bmenet.errors import SourceError
-from bmenet.files import write_json
-from bmenet.layout import Layout
+from bmenet.runtime.errors import SourceError
+from bmenet.runtime.files import write_json
 
 
 def main() -> None:

@@ -3,18 +3,18 @@
 from contextlib import ExitStack
 from typing import Literal
 
-from bmenet.bundle import Bundle, open_bundle
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
-from bmenet.errors import BMENetError, TrackingError, WeightsError
-from bmenet.files import read_json, write_json
-from bmenet.inference.enhancer import Enhancer
-from bmenet.layout import Layout
-from bmenet.publishing.contest import Contest
-from bmenet.publishing.record import Record
+from bmenet.data.layout import Layout
+from bmenet.release.gate.contest import Contest
+from bmenet.release.gate.record import Record
+from bmenet.release.registry import Registry, Version, fetch_bundle, own_run, settle
+from bmenet.restoration.bundle import Bundle, open_bundle
+from bmenet.restoration.enhancer import Enhancer
+from bmenet.runtime.errors import BMENetError, TrackingError, WeightsError
+from bmenet.runtime.files import read_json, write_json
 from bmenet.tracking import track_stage
 from bmenet.tracking.lineage import code_tags
-from bmenet.tracking.registry import Registry, Version, fetch_bundle, own_run, settle
 
 _MAX_DECISIONS = 5
 _MODEL_FILE = "mlflow/enhance_model.py"

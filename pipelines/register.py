@@ -2,12 +2,12 @@
 
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
+from bmenet.data.layout import Layout
 from bmenet.data.table import read_table
-from bmenet.errors import BMENetError, RegistrationError
-from bmenet.files import read_json, write_json
-from bmenet.layout import Layout
-from bmenet.parallel import run_parallel
 from bmenet.registration.subject import failure_picture, is_done, register_subject
+from bmenet.runtime.errors import BMENetError, RegistrationError
+from bmenet.runtime.files import read_json, write_json
+from bmenet.runtime.parallel import run_parallel
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
+from bmenet.data.layout import Layout
 from bmenet.data.split import split_subjects
-from bmenet.files import read_json, write_json
-from bmenet.layout import Layout
+from bmenet.runtime.files import read_json, write_json
 
 
 def main() -> None:

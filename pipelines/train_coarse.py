@@ -2,10 +2,10 @@
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
-from bmenet.files import read_json
-from bmenet.layout import Layout
+from bmenet.data.layout import Layout
+from bmenet.runtime.files import read_json
 from bmenet.training.coarse import train_coarse, training_signature
-from bmenet.training.stage import run_training_stage
+from bmenet.training.engine.stage import run_training_stage
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
-from bmenet.layout import Layout
+from bmenet.data.layout import Layout
 from bmenet.training.autoencoder import describe_edge_autoencoder, edge_autoencoder_signature, train_edge_autoencoder
 from bmenet.training.fine_stage import run_fine_stage
 

@@ -2,8 +2,8 @@
 
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
-from bmenet.layout import Layout
-from bmenet.parallel import default_workers
+from bmenet.data.layout import Layout
+from bmenet.runtime.parallel import default_workers
 from bmenet.tuning.tune import tune
 
 

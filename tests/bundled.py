@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from bmenet.config import ExportConfig
-from bmenet.export.write import write_bundle
-from bmenet.inference.fine import DEFAULT_SAMPLING
-from bmenet.models.coarse import build_coarse
-from bmenet.models.weights import save_weights
-from bmenet.released import DEFAULT_NAME, find
+from bmenet.networks.coarse import build_coarse
+from bmenet.networks.weights import save_weights
+from bmenet.release.export.write import write_bundle
+from bmenet.release.released import DEFAULT_NAME, find
+from bmenet.restoration.fine import DEFAULT_SAMPLING
 from tests.fine_networks import make_fine_net, save_fine_net, smoke_config
 
 EXPORT = ExportConfig(precisions=["fp32", "fp16"], storage="fp32", opset=20)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bmenet.grid import Grid, standard_grid
-from bmenet.volume import Volume
+from bmenet.imaging.grid import Grid, standard_grid
+from bmenet.imaging.volume import Volume
 
 REPOSITORY = Path(__file__).parents[1]
 _LONGEST = "test_pipeline_smoke.py"

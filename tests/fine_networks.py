@@ -6,14 +6,14 @@ import torch
 
 from bmenet.config import Config, load_config
 from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.inference.fine import FineNet
-from bmenet.inference.torch_networks import TorchNetworks
-from bmenet.models.autoencoder import LatentAutoencoder
-from bmenet.models.control import HintControl
-from bmenet.models.covariate_encoder import CovariateEncoder
-from bmenet.models.denoiser import Denoiser
-from bmenet.models.memory import lay_channels_last
-from bmenet.models.weights import save_weights
+from bmenet.networks.autoencoder import LatentAutoencoder
+from bmenet.networks.control import HintControl
+from bmenet.networks.covariate_encoder import CovariateEncoder
+from bmenet.networks.denoiser import Denoiser
+from bmenet.networks.memory import lay_channels_last
+from bmenet.networks.weights import save_weights
+from bmenet.restoration.fine import FineNet
+from bmenet.restoration.torch_networks import TorchNetworks
 
 SMOKE = Path(__file__).parents[1] / "params" / "smoke.yaml"
 

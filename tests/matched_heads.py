@@ -8,20 +8,20 @@ import nibabel as nib
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from bmenet.brain import foreground_mask
-from bmenet.brain_extraction import Brain
 from bmenet.config import RegistrationConfig, load_config
 from bmenet.data.sources.sample import PseudoSubject, draw, render
 from bmenet.degradation import apply
 from bmenet.degradation import draw as draw_degradation
-from bmenet.grid import standard_grid
-from bmenet.intensity import normalise
-from bmenet.matched.volumes import Preparation
+from bmenet.evaluation.matched.volumes import Preparation
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.brain_extraction import Brain
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.intensity import normalise
+from bmenet.imaging.scan import Scan, save_scan
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import Volume
 from bmenet.registration import Registration
-from bmenet.scan import Scan, save_scan
-from bmenet.seeding import generator
-from bmenet.template import load_template
-from bmenet.volume import Volume
+from bmenet.runtime.seeding import generator
 
 REPOSITORY = Path(__file__).parents[1]
 PREPARATION = Preparation(4, 99.5, RegistrationConfig(backend="ants", estimate_spacing_mm=4, min_similarity=0.5))

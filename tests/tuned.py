@@ -13,14 +13,14 @@ import optuna
 import yaml
 
 from bmenet.config import Config, load_config, with_values
+from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
-from bmenet.files import write_json
-from bmenet.layout import Layout
+from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
+from bmenet.runtime.files import write_json
 from bmenet.tracking.place import Place
 from bmenet.tracking.store import Store
 from bmenet.tuning.objective import Outcome, Report
 from bmenet.tuning.plan import Plan
-from bmenet.volume import Volume, load_unit_volume, save_unit_volume
 from tests.bundled import save_networks
 
 TRAIN, VALIDATION, TEST = ("sub-canary1", "sub-canary2"), ("sub-canary3", "sub-canary4"), ("sub-canary5",)

@@ -16,13 +16,13 @@ from benchmarks.quality.results import ModelLayout, Plan, collect
 from benchmarks.quality.tables import clean_table, codes_table, published_table, rows_of
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import Config, load_config
+from bmenet.data.layout import Layout
 from bmenet.data.table import read_table
-from bmenet.errors import BMENetError, VolumeError
-from bmenet.files import read_json, write_json
-from bmenet.inference.model_source import Model, find_model
-from bmenet.layout import Layout
-from bmenet.models.fine_weights import KINDS
-from bmenet.models.weights import SPEC_FILE
+from bmenet.networks.fine_weights import KINDS
+from bmenet.networks.weights import SPEC_FILE
+from bmenet.release.models import Model, find_model
+from bmenet.runtime.errors import BMENetError, VolumeError
+from bmenet.runtime.files import read_json, write_json
 
 _CODES = ("111", "100", "010", "001", "000")
 

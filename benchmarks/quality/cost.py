@@ -11,11 +11,11 @@ from typing import Any
 
 from rich.table import Table
 
-from bmenet.inference import Enhancer
-from bmenet.inference.model_source import find_model
-from bmenet.scan import load_scan
-from bmenet.threads import thread_count
-from bmenet.volume import load_unit_volume
+from bmenet.imaging.scan import load_scan
+from bmenet.imaging.volume import load_unit_volume
+from bmenet.release.models import find_model
+from bmenet.restoration import Enhancer
+from bmenet.runtime.threads import thread_count
 
 
 @dataclass(frozen=True)

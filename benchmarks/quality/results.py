@@ -7,24 +7,24 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from bmenet.baselines.bm4d import filter_noise
-from bmenet.baselines.nlm import denoise
 from bmenet.config import SamplingConfig
 from bmenet.config.evaluate import CLEAN_CODE
+from bmenet.data.layout import Layout
+from bmenet.evaluation.baselines.bm4d import filter_noise
+from bmenet.evaluation.baselines.nlm import denoise
 from bmenet.evaluation.case import evaluate_case, join_keys
 from bmenet.evaluation.methods import COARSE, FINE, INPUT, method_fingerprint
+from bmenet.evaluation.metrics.measure import measure
 from bmenet.evaluation.result import Result, load_result, save_result
 from bmenet.evaluation.tissue import compare_all_tissues
-from bmenet.figures import shown_slices
-from bmenet.files import sha256
-from bmenet.fingerprint import code_fingerprint
-from bmenet.inference import Enhancer
-from bmenet.inference.fine import DEFAULT_SAMPLING
-from bmenet.layout import Layout
-from bmenet.metrics.measure import measure
-from bmenet.models.weights import SPEC_FILE
-from bmenet.parallel import require_all, run_parallel
-from bmenet.volume import Volume, load_unit_volume
+from bmenet.imaging.figures import shown_slices
+from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.networks.weights import SPEC_FILE
+from bmenet.restoration import Enhancer
+from bmenet.restoration.fine import DEFAULT_SAMPLING
+from bmenet.runtime.code import code_hash
+from bmenet.runtime.files import sha256
+from bmenet.runtime.parallel import require_all, run_parallel
 
 NOISE_CODE = "010"
 ALONE: dict[str, Callable[[Volume], Volume]] = {"nlm": denoise, "bm4d": filter_noise}
@@ -148,7 +148,7 @@ def _kept_or_made(
 ) -> Result:
     """Return the result of `restore`: read, where it was kept by the same code and weights, or else made."""
     paths = layout.clean(subject), layout.case_input(subject, code)
-    key = join_keys(*map(sha256, paths), method, origin, code_fingerprint("../benchmarks/quality/results.py"))
+    key = join_keys(*map(sha256, paths), method, origin, code_hash("benchmarks.quality.results"))
     path = layout.evaluated(subject, code, method)
     if (kept := load_result(path, key)) is not None:
         return kept

@@ -16,8 +16,8 @@ from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
 from bmenet.evaluation.labels import METHOD_LABELS, metric_format, metric_label, volume_metric
 from bmenet.evaluation.methods import INPUT
 from bmenet.evaluation.result import Result
-from bmenet.seeding import generator
-from bmenet.segmentation.atropos import TISSUES
+from bmenet.evaluation.segmentation.atropos import TISSUES
+from bmenet.runtime.seeding import generator
 
 ALL_CODE = "111"
 FIDELITY = ("psnr", "ssim", "psnr_brain", "ssim_brain")

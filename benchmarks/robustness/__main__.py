@@ -16,11 +16,11 @@ from benchmarks.robustness.measure import measure_case
 from benchmarks.robustness.report import clean_table, degraded_table, summarise
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
-from bmenet.errors import BMENetError
-from bmenet.files import read_json, write_json
-from bmenet.inference.model_source import find_model
-from bmenet.layout import Layout
-from bmenet.parallel import run_parallel
+from bmenet.data.layout import Layout
+from bmenet.release.models import find_model
+from bmenet.runtime.errors import BMENetError
+from bmenet.runtime.files import read_json, write_json
+from bmenet.runtime.parallel import run_parallel
 
 _HEADS = ("*T1.nii*", "*T1w.nii*")
 

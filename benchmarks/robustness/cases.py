@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from benchmarks.robustness.degradations import CLEAN, COMBINED, DEGRADATIONS
 from benchmarks.robustness.subjects import PLAIN, VARIANTS, Variant
-from bmenet.errors import BMENetError
+from bmenet.runtime.errors import BMENetError
 
 _MARK = "@"
 

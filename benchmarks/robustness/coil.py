@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bmenet.volume import Volume
+from bmenet.imaging.volume import Volume
 
 
 def draw_coil_array(

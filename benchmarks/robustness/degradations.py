@@ -12,7 +12,7 @@ from benchmarks.robustness.motion import acquire, draw_few_poses, draw_random_wa
 from benchmarks.robustness.noise import add_correlated_noise, add_noise, draw_g_factor
 from bmenet.config import Severity, load_config
 from bmenet.degradation import apply, draw
-from bmenet.volume import Volume
+from bmenet.imaging.volume import Volume
 
 CLEAN = "clean"
 """Nothing is done to the scan: what a restoration changes then is harm."""

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import fft, ndimage
 
-from bmenet.volume import Volume
+from bmenet.imaging.volume import Volume
 
 
 def ghost(data: np.ndarray, axis: int, period: int, intensity: float, restored: float = 0.02) -> np.ndarray:

@@ -9,36 +9,27 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-import bmenet
 from benchmarks.robustness.cases import CASES
 from benchmarks.robustness.degradations import DEGRADATIONS, own_preset
 from benchmarks.robustness.subjects import Subject, load_subject, source_path
-from bmenet.box import bounding_box
-from bmenet.bundle.manifest import MANIFEST_FILE
+from bmenet.data.layout import Layout
 from bmenet.evaluation.case import join_keys
-from bmenet.files import read_json, sha256, write_json
-from bmenet.fingerprint import code_fingerprint
-from bmenet.inference import Enhancer
-from bmenet.inference.model_source import find_model
-from bmenet.layout import Layout
-from bmenet.metrics.fidelity import psnr, ssim
-from bmenet.models.fine_weights import KINDS
-from bmenet.models.weights import SPEC_FILE
-from bmenet.scan import Scan
-from bmenet.seeding import generator
-from bmenet.volume import Volume
+from bmenet.evaluation.metrics.fidelity import psnr, ssim
+from bmenet.imaging.box import bounding_box
+from bmenet.imaging.scan import Scan
+from bmenet.imaging.volume import Volume
+from bmenet.networks.fine_weights import KINDS
+from bmenet.networks.weights import SPEC_FILE
+from bmenet.release.models import find_model
+from bmenet.restoration import Enhancer
+from bmenet.restoration.bundle.manifest import MANIFEST_FILE
+from bmenet.runtime.code import code_hash
+from bmenet.runtime.files import read_json, sha256, write_json
+from bmenet.runtime.seeding import generator
 
 INPUT = "input"
 METRICS = ("psnr", "ssim", "psnr_gain")
 _SSIM_REACH_VOXELS = 5
-_SOURCES = (
-    *("inference", "models", "registration", "diffusion", "degradation", "metrics", "scan"),
-    *(
-        f"{name}.py"
-        for name in ("box", "brain", "brain_extraction", "grid", "intensity", "resample", "seeding", "volume")
-    ),
-    *("config/degradation.py", "losses/edge.py", "../benchmarks/robustness"),
-)
 
 Scores = dict[str, dict[str, float]]
 """``input`` or a stage to metric to value, all inside the brain."""
@@ -67,7 +58,9 @@ def measure_case(subject: str, name: str, model: str, stages: tuple[str, ...], l
     """
     path = source_path(subject, CASES[name].scan, layout)
     preset = own_preset().model_dump_json()
-    key = join_keys(sha256(path), _fingerprint(model, stages), str(seed), preset, code_fingerprint(*_source_files()))
+    key = join_keys(
+        sha256(path), _fingerprint(model, stages), str(seed), preset, code_hash("benchmarks.robustness.measure")
+    )
     kept_path = layout.evaluated(_label(subject), f"robust-{name}", "-".join(stages)).with_suffix(".json")
     if (kept := _load(kept_path, key)) is not None:
         return kept
@@ -142,17 +135,6 @@ def _fingerprint(model: str, stages: tuple[str, ...]) -> str:
 def _label(subject: str) -> str:
     """Return the subject's name, of a head its file's."""
     return Path(subject).name.split(".")[0]
-
-
-def _source_files() -> list[str]:
-    """Return the files whose code decides a result, relative to the package."""
-    package = Path(bmenet.__file__).parent
-    files: list[str] = []
-    for source in _SOURCES:
-        path = package / source
-        found = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        files += [str(Path(source) / file.relative_to(path)) if path.is_dir() else source for file in found]
-    return files
 
 
 def _load(path: Path, key: str) -> Scores | None:

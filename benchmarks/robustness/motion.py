@@ -7,8 +7,8 @@ import numpy as np
 from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
-from bmenet.box import bounding_box
-from bmenet.volume import Volume
+from bmenet.imaging.box import bounding_box
+from bmenet.imaging.volume import Volume
 
 _SPLINE_MARGIN_VOXELS = 8
 """Room around the head in which the coefficients of its cubic spline decay."""

@@ -8,17 +8,17 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.robustness.variants import with_close_tissues, with_gamma, with_wide_ventricles
-from bmenet.box import bounding_box
-from bmenet.brain import foreground_mask
-from bmenet.brain_extraction import extract_brain, find_brain
+from bmenet.data.layout import Layout
 from bmenet.data.table import read_table
-from bmenet.errors import VolumeError
-from bmenet.grid import Grid
-from bmenet.intensity import normalise
-from bmenet.layout import Layout
-from bmenet.resample import resample
-from bmenet.scan import load_scan
-from bmenet.volume import Volume, load_unit_volume
+from bmenet.imaging.box import bounding_box
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.brain_extraction import extract_brain, find_brain
+from bmenet.imaging.grid import Grid
+from bmenet.imaging.intensity import normalise
+from bmenet.imaging.resample import resample
+from bmenet.imaging.scan import load_scan
+from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.runtime.errors import VolumeError
 
 Kind = Literal["registered", "native", "head"]
 _MARGIN_MM = 15.0

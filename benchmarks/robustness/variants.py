@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
 
-from bmenet.volume import Volume
+from bmenet.imaging.volume import Volume
 
 _CLOSER = PchipInterpolator([0, 0.2, 0.45, 0.85, 1.0], [0, 0.27, 0.58, 0.75, 1.0])
 """Unit intensity to unit intensity: grey and white matter, at about 0.5 and 0.8, come to lie half as far apart."""

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bmenet.profiles import Change
+from bmenet.config.profiles import Change
 
 
 def print_changes(changes: Iterable[Change], before: str, after: str) -> None:

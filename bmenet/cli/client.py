@@ -50,7 +50,7 @@ def client(
     with exit_on_error():
         import time
 
-        from bmenet.progress import console
+        from bmenet.runtime.progress import console
 
         record = {"nifti": _read(scan), "stage": stage, "seed": seed} | ({} if steps is None else {"steps": steps})
         with console.status(f"{url}: waiting for the restored scan"):
@@ -66,7 +66,7 @@ def _read(scan: Path) -> str:
     """Return a file as base64."""
     import base64
 
-    from bmenet.errors import VolumeError
+    from bmenet.runtime.errors import VolumeError
 
     try:
         if scan.is_dir():
@@ -85,7 +85,7 @@ def _post(url: str, record: dict[str, object], token: str | None, timeout: int) 
 
     import requests
 
-    from bmenet.errors import BMENetError
+    from bmenet.runtime.errors import BMENetError
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
         if token:
@@ -130,7 +130,7 @@ def _volume(response: "requests.Response", url: str) -> bytes:
     """Return the file in an answer."""
     import base64
 
-    from bmenet.errors import BMENetError
+    from bmenet.runtime.errors import BMENetError
 
     try:
         return base64.b64decode(response.json()["predictions"][0]["nifti"], validate=True)
@@ -144,9 +144,9 @@ def _write(out: Path, packed: bytes) -> None:
     """Write what the server sent, which is .nii.gz, whole or not at all; unpacked if OUT is to be .nii."""
     import zlib
 
-    from bmenet.errors import VolumeError
-    from bmenet.files import atomic_path
-    from bmenet.scan.nifti import read_nifti
+    from bmenet.imaging.scan.nifti import read_nifti
+    from bmenet.runtime.errors import VolumeError
+    from bmenet.runtime.files import atomic_path
 
     try:
         with atomic_path(out) as temporary:

@@ -40,10 +40,10 @@ def degrade(
         raise typer.BadParameter(f"expected three digits 0 or 1, such as 111; got {code!r}", param_hint="--code")
     with exit_on_error():
         from bmenet.config import load_config
-        from bmenet.scan import load_scan
-        from bmenet.scan.checksum import scan_sha256
-        from bmenet.scan.degrade import degrade_scan, remake_scan
-        from bmenet.scan.sidecar import check_sidecar, read_sidecar, save_degraded
+        from bmenet.degradation.scan import degrade_scan, remake_scan
+        from bmenet.imaging.scan import load_scan
+        from bmenet.imaging.scan.checksum import scan_sha256
+        from bmenet.imaging.scan.sidecar import check_sidecar, read_sidecar, save_degraded
 
         check_sidecar(out)
         clean, clean_sha256 = load_scan(scan), scan_sha256(scan)

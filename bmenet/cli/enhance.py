@@ -12,9 +12,9 @@ from bmenet.cli.paths import ModelOption, OutputArgument, ScanArgument, check_ou
 from bmenet.cli.sampling import sampling_with
 
 if TYPE_CHECKING:
-    from bmenet.inference.enhanced import Enhanced
-    from bmenet.inference.enhancer import Enhancer
-    from bmenet.scan import Scan
+    from bmenet.imaging.scan import Scan
+    from bmenet.restoration.enhanced import Enhanced
+    from bmenet.restoration.enhancer import Enhancer
 
 
 def enhance(
@@ -93,8 +93,8 @@ def enhance(
     if report:
         _refuse_overwriting(report_path(out), scan, "the report goes")
     with exit_on_error():
-        from bmenet.inference.model_source import REGISTRY_PREFIX, find_model
-        from bmenet.scan import load_scan, save_scan
+        from bmenet.imaging.scan import load_scan, save_scan
+        from bmenet.release.models import REGISTRY_PREFIX, find_model
 
         degraded = load_scan(scan)
         show_notes(degraded.notes)
@@ -118,7 +118,7 @@ def enhance(
             save_scan(std_path(out), enhanced.std)
         save_scan(out, enhanced.scan)
         if report:
-            from bmenet.report import write_page
+            from bmenet.evaluation.pages import write_page
 
             # A path may tell of people; the name of a registered or released model does not.
             is_named = found.is_released or found.name.startswith(REGISTRY_PREFIX)
@@ -149,7 +149,7 @@ def _run(enhancer: "Enhancer", degraded: "Scan", space: Literal["native", "templ
     """Enhance a scan; show how far it is."""
     from rich.progress import TaskID
 
-    from bmenet.progress import progress_bar
+    from bmenet.runtime.progress import progress_bar
 
     with progress_bar() as bar:
         tasks: dict[str, TaskID] = {}

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bmenet.inference.enhanced import Enhanced
-    from bmenet.inference.enhancer import Enhancer
-    from bmenet.report import Page, Table
-    from bmenet.scan import Scan
+    from bmenet.evaluation.pages import Page, Table
+    from bmenet.imaging.scan import Scan
+    from bmenet.restoration.enhanced import Enhanced
+    from bmenet.restoration.enhancer import Enhancer
 
 
 def report_path(out: Path) -> Path:
@@ -17,8 +17,8 @@ def report_path(out: Path) -> Path:
 
 def loaded_lineage(folder: Path, stage: str) -> dict[str, str]:
     """Return what the weights that were loaded tell of themselves."""
-    from bmenet.models.fine_weights import KINDS
-    from bmenet.report.lineage import weights_lineage
+    from bmenet.evaluation.pages.lineage import weights_lineage
+    from bmenet.networks.fine_weights import KINDS
 
     return weights_lineage([folder, *(folder.parent / kind for kind in KINDS if stage == "fine")])
 
@@ -33,11 +33,11 @@ def report_page(
     lineage: dict[str, str],
 ) -> "Page":
     """Return the report's page: on the grid of OUT, and without a name or a path."""
-    from bmenet.errors import VolumeError
-    from bmenet.report.lineage import flat, software_versions
-    from bmenet.report.scan_report import Course, scan_page
-    from bmenet.resample import resample
-    from bmenet.scan.checksum import scan_sha256
+    from bmenet.evaluation.pages.lineage import flat, software_versions
+    from bmenet.evaluation.pages.scan_report import Course, scan_page
+    from bmenet.imaging.resample import resample
+    from bmenet.imaging.scan.checksum import scan_sha256
+    from bmenet.runtime.errors import VolumeError
 
     before, after = degraded.volume, enhanced.scan.volume
     if settings["space"] == "template":
@@ -78,9 +78,9 @@ def report_page(
 
 def _quality(scan: Path, out: Path, device: str) -> "Table":
     """Measure both files as `bmenet qc` does."""
-    from bmenet.progress import progress_bar
-    from bmenet.quality.scans import STEPS, compare, measure_scan
-    from bmenet.report.quality_table import quality_table
+    from bmenet.evaluation.pages.quality_table import quality_table
+    from bmenet.evaluation.quality.scans import STEPS, compare, measure_scan
+    from bmenet.runtime.progress import progress_bar
 
     with progress_bar() as bar:
         task = bar.add_task("measure the quality", total=2 * len(STEPS), completed=-1, note="")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bmenet.errors import BMENetError
+from bmenet.runtime.errors import BMENetError
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""

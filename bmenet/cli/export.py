@@ -8,7 +8,7 @@ import typer
 from bmenet.cli.errors import exit_on_error
 
 if TYPE_CHECKING:
-    from bmenet.export.run import Exported
+    from bmenet.release.export.run import Exported
 
 NO_TENSORRT = 3
 
@@ -34,13 +34,13 @@ def export(
     differences goes to stderr, the bundle's folder to stdout. `dvc repro export` does the same as a stage.
     """
     with exit_on_error():
-        from bmenet.bundle import open_bundle
         from bmenet.config import load_config
-        from bmenet.export.lineage import bundle_lineage
-        from bmenet.export.run import export as write
-        from bmenet.export.tensorrt import build_engines, skipped
-        from bmenet.layout import Layout
-        from bmenet.progress import console
+        from bmenet.data.layout import Layout
+        from bmenet.release.export.lineage import bundle_lineage
+        from bmenet.release.export.run import export as write
+        from bmenet.release.export.tensorrt import build_engines, skipped
+        from bmenet.restoration.bundle import open_bundle
+        from bmenet.runtime.progress import console
 
         layout = Layout()
         folder = out or layout.bundle
@@ -66,7 +66,7 @@ def print_exported(exported: "Exported") -> None:
     from rich import box
     from rich.table import Table
 
-    from bmenet.progress import console
+    from bmenet.runtime.progress import console
 
     table = Table("graph", "format", box=box.SIMPLE_HEAD)
     for heading in ("largest difference", "allowed", "torch s", "ONNX Runtime s"):

@@ -31,9 +31,9 @@ def import_brainldm(
     """
     with exit_on_error():
         from bmenet.config import load_config
-        from bmenet.layout import Layout
-        from bmenet.models.brainldm import BrainLDM
-        from bmenet.models.brainldm import import_brainldm as convert
+        from bmenet.data.layout import Layout
+        from bmenet.networks.brainldm import BrainLDM
+        from bmenet.networks.brainldm import import_brainldm as convert
 
         config = load_config(profile)
         sizes = BrainLDM(config.autoencoder, config.prior, config.diffusion)

@@ -10,8 +10,8 @@ import typer
 from bmenet.cli.errors import exit_on_error
 
 if TYPE_CHECKING:
-    from bmenet.released import Released
-    from bmenet.tracking.registry import Version
+    from bmenet.release.registry import Version
+    from bmenet.release.released import Released
 
 _SHOWN_DIGITS = 8
 
@@ -43,7 +43,7 @@ def models(
     A registry is asked where this workspace has one or MLFLOW_TRACKING_URI names one. A card goes to a pipe as it is.
     """
     with exit_on_error():
-        from bmenet.errors import WeightsError
+        from bmenet.runtime.errors import WeightsError
 
         if name is None:
             _list([*_released(), *_registered()], as_json)
@@ -72,7 +72,7 @@ def _list(entries: list[_Entry], as_json: bool) -> None:
 
 def _released() -> list[_Entry]:
     """Return the released weights, the default first."""
-    from bmenet.released import DEFAULT_NAME, released_bundles
+    from bmenet.release.released import DEFAULT_NAME, released_bundles
 
     return [_of_released(one) for one in sorted(released_bundles(), key=lambda one: one.name != DEFAULT_NAME)]
 
@@ -90,8 +90,8 @@ def _registered() -> list[_Entry]:
 
     if (place := Place.of_workspace()).is_missing:
         return []
-    from bmenet.errors import BMENetError
-    from bmenet.tracking.registry import Registry
+    from bmenet.release.registry import Registry
+    from bmenet.runtime.errors import BMENetError
 
     try:
         versions = Registry(place).versions()
@@ -102,7 +102,7 @@ def _registered() -> list[_Entry]:
 
 
 def _of_version(version: "Version") -> _Entry:
-    from bmenet.tracking.registry.version import MODEL_NAME, SPACING_TAG
+    from bmenet.release.registry.version import MODEL_NAME, SPACING_TAG
 
     tags = version.tags
     validation = version.validation

@@ -10,7 +10,7 @@ from bmenet.cli.errors import exit_on_error
 from bmenet.cli.paths import ModelOption
 from bmenet.cli.sampling import sampling_with
 from bmenet.config.evaluate import Baseline
-from bmenet.layout import Layout
+from bmenet.data.layout import Layout
 
 _BASELINES = get_args(Baseline)
 _REPORT = Layout().report("mr_art")
@@ -56,13 +56,13 @@ def mr_art(
     """
     compared = _parse(baselines)
     with exit_on_error():
-        from bmenet.baselines.bm4d import require_package
         from bmenet.data.mr_art import MrArt
-        from bmenet.errors import BMENetError
+        from bmenet.evaluation.baselines.bm4d import require_package
+        from bmenet.evaluation.matched.person import MatchedEvaluation
+        from bmenet.evaluation.matched.run import evaluate_people
         from bmenet.evaluation.methods import method_names
-        from bmenet.inference.model_source import find_model
-        from bmenet.matched.person import MatchedEvaluation
-        from bmenet.matched.run import evaluate_people
+        from bmenet.release.models import find_model
+        from bmenet.runtime.errors import BMENetError
 
         if "n4_bm4d" in compared:
             require_package()

@@ -25,8 +25,8 @@ ModelOption = Annotated[
 
 def check_output(out: Path, scan: Path) -> None:
     """Refuse, as wrong use, an output that cannot be written or that is the input itself."""
-    from bmenet.errors import VolumeError
-    from bmenet.scan import check_output_name
+    from bmenet.imaging.scan import check_output_name
+    from bmenet.runtime.errors import VolumeError
 
     try:
         check_output_name(out)

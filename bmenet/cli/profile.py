@@ -6,9 +6,9 @@ import typer
 
 from bmenet.cli.changes import print_changes
 from bmenet.cli.errors import exit_on_error
-from bmenet.errors import ConfigError
-from bmenet.profiles import Profiles
-from bmenet.progress import console
+from bmenet.config.profiles import Profiles
+from bmenet.runtime.errors import ConfigError
+from bmenet.runtime.progress import console
 
 
 def profile(

@@ -10,7 +10,7 @@ from bmenet.cli.errors import exit_on_error
 from bmenet.cli.paths import show_notes
 
 if TYPE_CHECKING:
-    from bmenet.quality.scans import ScanQuality
+    from bmenet.evaluation.quality.scans import ScanQuality
 
 
 def qc(
@@ -28,8 +28,8 @@ def qc(
     with exit_on_error():
         from rich.progress import TaskID
 
-        from bmenet.progress import progress_bar  # Late: --help answers at once.
-        from bmenet.quality.scans import STEPS, compare, measure_scan
+        from bmenet.evaluation.quality.scans import STEPS, compare, measure_scan
+        from bmenet.runtime.progress import progress_bar  # Late: --help answers at once.
 
         results: list[ScanQuality] = []
         with progress_bar() as bar:
@@ -64,7 +64,7 @@ def _entry(result: "ScanQuality") -> dict[str, Any]:
 
 def _print_table(results: list["ScanQuality"], changes: dict[str, float | None]) -> None:
     """Print a line per measure, then why any of them is missing."""
-    from bmenet.quality import MEASURES
+    from bmenet.evaluation.quality import MEASURES
 
     columns = [result.quality.values for result in results] + ([changes] if changes else [])
     headings = ["value"] if len(results) == 1 else ["before", "after", "change"]

@@ -8,8 +8,8 @@ import typer
 from bmenet.cli.errors import EXIT_CODES, exit_on_error
 
 if TYPE_CHECKING:
-    from bmenet.publishing.record import Record
-    from bmenet.tracking.registry import Version
+    from bmenet.release.gate.record import Record
+    from bmenet.release.registry import Version
 
 _SHOWN_DIGITS = 8
 
@@ -32,8 +32,8 @@ def list_versions(
     The newest version has the alias challenger, the one to use the alias champion.
     """
     with exit_on_error():
-        from bmenet.errors import WeightsError
-        from bmenet.tracking.registry import Registry
+        from bmenet.release.registry import Registry
+        from bmenet.runtime.errors import WeightsError
 
         versions = Registry().versions()
         if not versions:
@@ -54,8 +54,8 @@ def promote(
 ) -> None:
     """Make a version the champion by hand, whatever the gate says; who decided and why is recorded."""
     with exit_on_error():
-        from bmenet.tracking.registry import Registry
-        from bmenet.tracking.registry import promote as promote_version
+        from bmenet.release.registry import Registry
+        from bmenet.release.registry import promote as promote_version
 
         record = promote_version(Registry(), version, reason)
     typer.echo(_told(record))
@@ -65,8 +65,8 @@ def promote(
 def rollback(reason: ReasonOption = "") -> None:
     """Make the champion before the present one the champion again; once more goes one further back."""
     with exit_on_error():
-        from bmenet.tracking.registry import Registry
-        from bmenet.tracking.registry import rollback as roll_back
+        from bmenet.release.registry import Registry
+        from bmenet.release.registry import rollback as roll_back
 
         record = roll_back(Registry(), reason)
     typer.echo(_told(record))
@@ -79,7 +79,7 @@ def _told(record: "Record") -> str:
 
 def _as_dict(version: "Version") -> dict[str, Any]:
     """Return all that is known of a version."""
-    from bmenet.tracking.registry.version import DECISIONS_TAG, SPACING_TAG
+    from bmenet.release.registry.version import DECISIONS_TAG, SPACING_TAG
 
     validation = version.validation
     return {
@@ -103,7 +103,7 @@ def _print_table(versions: list["Version"]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from bmenet.tracking.registry.version import SPACING_TAG
+    from bmenet.release.registry.version import SPACING_TAG
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("version", "aliases", "published", "bundle", "mm", "validation", "decision"):

@@ -15,7 +15,7 @@ def release(
         typer.Option(
             metavar="FOLDER",
             help="Gets the release as a folder of its own.",
-            show_default="bmenet/released in the package",
+            show_default="bmenet/release/released in the package",
             file_okay=False,
         ),
     ] = None,
@@ -28,10 +28,10 @@ def release(
     """
     with exit_on_error():
         from bmenet.config import load_config
-        from bmenet.layout import Layout
-        from bmenet.progress import console
-        from bmenet.released.find import RELEASED_FOLDER
-        from bmenet.releasing.release import release as write
+        from bmenet.data.layout import Layout
+        from bmenet.release.released.find import RELEASED_FOLDER
+        from bmenet.release.releasing.release import release as write
+        from bmenet.runtime.progress import console
 
         with console.status("release") as status:
             exported = write(load_config(), Layout(), out or RELEASED_FOLDER, status.update)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from bmenet.cli.errors import exit_on_error
-from bmenet.parallel import SCHEDULER_VARIABLE, WORKERS_VARIABLE
+from bmenet.runtime.parallel import SCHEDULER_VARIABLE, WORKERS_VARIABLE
 
 
 def run_stage(main: Callable[[], None]) -> None:

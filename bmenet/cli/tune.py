@@ -57,8 +57,8 @@ def tune(
     """
     with exit_on_error():
         from bmenet.config import flatten, load_config, with_values
-        from bmenet.layout import Layout
-        from bmenet.parallel import default_workers
+        from bmenet.data.layout import Layout
+        from bmenet.runtime.parallel import default_workers
         from bmenet.tuning.tune import tune as run
 
         given = {
@@ -98,8 +98,8 @@ def _print(found: "Found", present: dict[str, Any]) -> None:
 def _apply(found: "Found", config: "Config", trial: int | None) -> None:
     """Write the best values into params.yaml, and show what changed."""
     from bmenet.cli.changes import print_changes
-    from bmenet.errors import ConfigError
-    from bmenet.profiles import Profiles
+    from bmenet.config.profiles import Profiles
+    from bmenet.runtime.errors import ConfigError
 
     if len(config.tune.objectives) > 1 and trial is None:
         raise ConfigError(

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from bmenet.errors import ConfigError
+from bmenet.runtime.errors import ConfigError
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_+./-]*")
 """Text that may stand without quotes, also between brackets."""

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bmenet.config.sections import Config
-from bmenet.errors import ConfigError
+from bmenet.runtime.errors import ConfigError
 
 PARAMS_FILE = Path("params.yaml")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bmenet.errors import SourceError
+from bmenet.runtime.errors import SourceError
 
 Sex = Literal["F", "M"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import requests
 import urllib3
 
-from bmenet.errors import SourceError
+from bmenet.runtime.errors import SourceError
 
 _CHUNK = 1 << 18
 _TIMEOUT_S = (10, 30)

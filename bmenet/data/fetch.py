@@ -8,13 +8,13 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from bmenet.data.download import UnreachableError
+from bmenet.data.layout import Layout
 from bmenet.data.sources.base import Source, Subject
 from bmenet.data.table import FetchedScan, read_table
-from bmenet.errors import SourceError, VolumeError
-from bmenet.files import sha256, write_json
-from bmenet.layout import Layout
-from bmenet.progress import console, progress_bar
-from bmenet.scan import save_scan
+from bmenet.imaging.scan import save_scan
+from bmenet.runtime.errors import SourceError, VolumeError
+from bmenet.runtime.files import sha256, write_json
+from bmenet.runtime.progress import console, progress_bar
 
 
 def fetch_subjects(source: Source, source_name: str, subjects: list[Subject], layout: Layout) -> dict[str, str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bmenet.data.sources.base import Report
 from bmenet.data.sources.bucket import Bucket
-from bmenet.errors import SourceError
-from bmenet.scan import Scan
+from bmenet.imaging.scan import Scan
+from bmenet.runtime.errors import SourceError
 
 MR_ART_BUCKET = "https://s3.amazonaws.com/openneuro.org/ds004173"
 STILL = "standard"

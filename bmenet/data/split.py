@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from bmenet.config import SplitConfig
-from bmenet.errors import ConfigError
-from bmenet.seeding import derive_seed
+from bmenet.runtime.errors import ConfigError
+from bmenet.runtime.seeding import derive_seed
 
 
 def split_subjects(ids: Iterable[str], config: SplitConfig, seed: int) -> dict[str, list[str]]:

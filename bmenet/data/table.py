@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from bmenet.data.covariates import Sex
-from bmenet.files import read_json
-from bmenet.layout import Layout
+from bmenet.data.layout import Layout
+from bmenet.runtime.files import read_json
 
 
 @dataclass(frozen=True)

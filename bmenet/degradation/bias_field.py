@@ -5,9 +5,9 @@ from itertools import product
 import numpy as np
 from numpy.polynomial import legendre
 
-from bmenet.brain import foreground_mask
 from bmenet.config import BiasConfig
-from bmenet.volume import Volume
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import Volume
 
 
 def draw(config: BiasConfig, clean: Volume, generator: np.random.Generator) -> dict:

@@ -7,22 +7,12 @@ import numpy as np
 
 from bmenet.config import Severity
 from bmenet.degradation.compose import apply, draw
-from bmenet.files import read_json, sha256, write_json
-from bmenet.fingerprint import code_fingerprint
-from bmenet.seeding import generator
-from bmenet.volume import load_unit_volume, save_unit_volume
+from bmenet.imaging.volume import load_unit_volume, save_unit_volume
+from bmenet.runtime.code import code_hash
+from bmenet.runtime.files import read_json, sha256, write_json
+from bmenet.runtime.seeding import generator
 
 SIDECAR_FORMAT = 1
-
-_METHOD_FILES = (
-    "brain.py",
-    "degradation/bias_field.py",
-    "degradation/compose.py",
-    "degradation/motion.py",
-    "degradation/rician_noise.py",
-    "seeding.py",
-    "volume.py",
-)
 
 
 def write_case(clean_path: Path, degraded_path: Path, preset: Severity, code: str, seed: int, subject: str) -> dict:
@@ -45,7 +35,7 @@ def write_case(clean_path: Path, degraded_path: Path, preset: Severity, code: st
         "seed": seed,
         "preset": preset.model_dump(mode="json"),
         "clean_sha256": sha256(clean_path),
-        "method": code_fingerprint(*_METHOD_FILES),
+        "method": code_hash(__name__),
     }
     sidecar_path = degraded_path.with_suffix(".json")
     if (done := _finished(sidecar_path, degraded_path, origin)) is not None:

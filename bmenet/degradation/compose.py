@@ -8,7 +8,7 @@ import numpy as np
 
 from bmenet.config import Severity
 from bmenet.degradation import bias_field, motion, rician_noise
-from bmenet.volume import UNIT_STEP, Volume
+from bmenet.imaging.volume import UNIT_STEP, Volume
 
 DEGRADATIONS = {"motion": motion, "noise": rician_noise, "bias": bias_field}
 """Name in a severity preset to module; the order is that of the digits of a code."""

@@ -20,8 +20,8 @@ from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
 from bmenet.config import MotionConfig
-from bmenet.threads import thread_count
-from bmenet.volume import Volume
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.threads import thread_count
 
 Box = tuple[slice, slice, slice]
 """A part of a grid, in voxels."""

@@ -7,7 +7,7 @@ doi:10.1002/mrm.1910340618.
 import numpy as np
 
 from bmenet.config import NoiseConfig
-from bmenet.volume import Volume
+from bmenet.imaging.volume import Volume
 
 
 def draw(config: NoiseConfig, clean: Volume, generator: np.random.Generator) -> dict:

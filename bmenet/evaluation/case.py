@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bmenet.brain import foreground_mask
 from bmenet.config import SamplingConfig
+from bmenet.data.layout import Layout
 from bmenet.evaluation.methods import INPUT, Restorations, method_fingerprint
+from bmenet.evaluation.metrics.measure import measure
 from bmenet.evaluation.result import Result, load_result, save_result
-from bmenet.figures import shown_slices
-from bmenet.files import sha256
-from bmenet.inference.fine import DEFAULT_SAMPLING
-from bmenet.layout import Layout
-from bmenet.metrics.measure import measure
-from bmenet.volume import UNIT_STEP, Volume, load_unit_volume, save_unit_volume
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.figures import shown_slices
+from bmenet.imaging.volume import UNIT_STEP, Volume, load_unit_volume, save_unit_volume
+from bmenet.restoration.fine import DEFAULT_SAMPLING
+from bmenet.runtime.files import sha256
 
 _BRIGHTEST = np.iinfo(np.uint16).max * UNIT_STEP
 """What a file of unit intensities can hold."""

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from bmenet.evaluation.labels import METHOD_LABELS
 from bmenet.evaluation.methods import ABLATIONS
 from bmenet.evaluation.result import Result
-from bmenet.figures import PLANES, Tile, draw_tiles
+from bmenet.imaging.figures import PLANES, Tile, draw_tiles
 
 MONTAGE_SUBJECTS = 8
 

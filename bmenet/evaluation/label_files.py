@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bmenet.errors import GridMismatchError, VolumeError
-from bmenet.grid import Grid
-from bmenet.metrics.dice import label_dice, label_sizes, mean_label_dice, region_dice
-from bmenet.resample import resample
-from bmenet.segmentation.freesurfer import freesurfer_names, freesurfer_regions
-from bmenet.segmentation.label_volume import LabelVolume, load_labels
-from bmenet.volume import Volume
+from bmenet.evaluation.metrics.dice import label_dice, label_sizes, mean_label_dice, region_dice
+from bmenet.evaluation.segmentation.freesurfer import freesurfer_names, freesurfer_regions
+from bmenet.evaluation.segmentation.label_volume import LabelVolume, load_labels
+from bmenet.imaging.grid import Grid
+from bmenet.imaging.resample import resample
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 LEAST_COVERAGE = 0.9
 """Share of the labelled voxels of each that must lie in the field of view of the other."""

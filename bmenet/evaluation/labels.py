@@ -1,7 +1,7 @@
 """What readers call the methods, the metrics and the codes."""
 
+from bmenet.evaluation.metrics import METRICS
 from bmenet.evaluation.summary import ALL_CODES
-from bmenet.metrics import METRICS
 
 METHOD_LABELS = {
     "degraded": "degraded input",

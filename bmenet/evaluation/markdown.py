@@ -16,10 +16,10 @@ from bmenet.evaluation.labels import (
     metric_label,
 )
 from bmenet.evaluation.methods import INPUT
+from bmenet.evaluation.metrics.fidelity import PSNR_CAP_DB
+from bmenet.evaluation.pages.page import Table
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.summary import ALL_CODES, Summary
-from bmenet.metrics.fidelity import PSNR_CAP_DB
-from bmenet.report.page import Table
 
 REPORTED_METRICS = ("psnr", "ssim", "ncc", "hfen", "psnr_brain", "ssim_brain", "hfen_brain")
 _GAIN_METRICS = ("psnr_brain", "ssim_brain", "hfen_brain")

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-import bmenet
-from bmenet.baselines import BASELINES
 from bmenet.config import SamplingConfig
-from bmenet.files import sha256
-from bmenet.fingerprint import code_fingerprint
-from bmenet.inference import Enhancer
-from bmenet.inference.coarsen import FIRST_STAGE_FILES
-from bmenet.inference.fine import FineNet
-from bmenet.models.fine_weights import KINDS
-from bmenet.models.weights import SPEC_FILE
-from bmenet.volume import Volume
+from bmenet.evaluation.baselines import BASELINES
+from bmenet.imaging.volume import Volume
+from bmenet.networks.fine_weights import KINDS
+from bmenet.networks.weights import SPEC_FILE
+from bmenet.restoration import Enhancer
+from bmenet.restoration.fine import FineNet
+from bmenet.runtime.code import code_hash
+from bmenet.runtime.files import sha256
 
 INPUT = "degraded"
 """The degraded volume as it is: what every restoration has to beat."""
@@ -43,23 +41,6 @@ FINE_VARIANTS: dict[str, Variant] = {
 
 ABLATIONS = frozenset(FINE_VARIANTS) - {FINE}
 """Rows that explain the second stage; pictures and segmentations leave them out."""
-
-_METRIC_SOURCES = (
-    *("metrics/__init__.py", "metrics/base.py", "metrics/fidelity.py", "metrics/measure.py"),
-    *("brain.py", "grid.py", "volume.py"),
-)
-_COARSE_SOURCES = (*_METRIC_SOURCES, "inference/enhancer.py", *FIRST_STAGE_FILES)
-_FINE_SOURCES = (
-    *_COARSE_SOURCES,
-    "diffusion",
-    "inference/fine.py",
-    "inference/latent.py",
-    "inference/torch_networks.py",
-    "losses/edge.py",
-    "models",
-    "seeding.py",
-    "covariates.py",
-)
 
 
 def method_names(baselines: Sequence[str], fine: Sequence[str] = ()) -> list[str]:
@@ -109,18 +90,16 @@ class Restorations:
 def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, seed: int) -> str:
     """Hash what, besides the volumes, decides the metrics of a method: its code, the metrics' code, its weights."""
     parts = [method]
-    sources: tuple[str, ...]
-    if method == INPUT:
-        sources = _METRIC_SOURCES
-    elif method in BASELINES:
-        sources = (*_METRIC_SOURCES, "box.py", "baselines")
+    modules = ["bmenet.evaluation.metrics.measure", "bmenet.imaging.volume"]
+    if method in BASELINES:
+        modules.append("bmenet.evaluation.baselines")
     elif method == COARSE:
-        sources = _COARSE_SOURCES
+        modules.append("bmenet.restoration.slices")
         parts.append(sha256(weights / COARSE / SPEC_FILE))
-    else:
-        sources = _FINE_SOURCES
+    elif method != INPUT:
+        modules += ["bmenet.restoration.slices", "bmenet.restoration.torch_networks"]
         parts += [sha256(weights / COARSE / SPEC_FILE), _fine_digest(weights), sampling.model_dump_json(), str(seed)]
-    parts.append(code_fingerprint(*_source_files(sources)))
+    parts.append(code_hash(*modules))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 
 
@@ -145,13 +124,3 @@ def _fine_net(weights: Path, _digest: str) -> FineNet:
 def _fine_digest(weights: Path) -> str:
     """Return a checksum of all networks of the second stage."""
     return " ".join(sha256(weights / kind / SPEC_FILE) for kind in KINDS)
-
-
-def _source_files(sources: tuple[str, ...]) -> list[str]:
-    """Return the source files of folders and files of the package, relative to it."""
-    package = Path(bmenet.__file__).parent
-    files: set[Path] = set()
-    for source in sources:
-        path = package / source
-        files |= set(path.rglob("*.py")) if path.is_dir() else {path}
-    return sorted(file.relative_to(package).as_posix() for file in files)

@@ -5,16 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from bmenet.box import bounding_box
+from bmenet.data.layout import Layout
 from bmenet.evaluation.case import load_restored
 from bmenet.evaluation.figures import median_subject, without_ablations
 from bmenet.evaluation.labels import METHOD_LABELS
 from bmenet.evaluation.methods import INPUT
+from bmenet.evaluation.pages.page import Layer, Page, Picture, Table
 from bmenet.evaluation.result import Result
-from bmenet.figures import png_bytes
-from bmenet.layout import Layout
-from bmenet.report.page import Layer, Page, Picture, Table
-from bmenet.volume import Volume, load_unit_volume
+from bmenet.imaging.box import bounding_box
+from bmenet.imaging.figures import png_bytes
+from bmenet.imaging.volume import Volume, load_unit_volume
 
 _MARGIN_VOXELS = 4
 _UNIT = "of the clean scan's [0, 1]"

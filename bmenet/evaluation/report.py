@@ -6,20 +6,20 @@ from matplotlib.figure import Figure
 
 from bmenet.config import Config
 from bmenet.config.evaluate import CLEAN_CODE
+from bmenet.data.layout import Layout
 from bmenet.evaluation.figures import before_after, montage
 from bmenet.evaluation.labels import SHOWN_CODE, is_dice, metric_label
 from bmenet.evaluation.markdown import REPORTED_METRICS, results_text, tables
 from bmenet.evaluation.methods import COARSE, FINE
 from bmenet.evaluation.page import evaluation_page
+from bmenet.evaluation.pages.page import write_page
 from bmenet.evaluation.plots import dice_bars, metric_by_code, subject_lines
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.summary import ALL_CODES, Summary, as_numbers, summarise, summarise_gains
 from bmenet.evaluation.table import dice_csv, psnr_csv, volumes_csv
-from bmenet.figures import save_figure, shown_slices
-from bmenet.files import write_json, write_text
-from bmenet.layout import Layout
-from bmenet.report.page import write_page
-from bmenet.volume import load_unit_volume
+from bmenet.imaging.figures import save_figure, shown_slices
+from bmenet.imaging.volume import load_unit_volume
+from bmenet.runtime.files import write_json, write_text
 
 RESULTS_FILE = "results.md"
 _PLOTTED = ("psnr", "psnr_brain", "ssim", "ssim_brain")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmenet.files import atomic_path
+from bmenet.runtime.files import atomic_path
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bmenet.brain_extraction import find_brain
-from bmenet.errors import VolumeError
-from bmenet.intensity import normalise
-from bmenet.metrics.measure import measure
-from bmenet.scan import load_brain_mask, load_scan
-from bmenet.volume import Volume
+from bmenet.evaluation.metrics.measure import measure
+from bmenet.imaging.brain_extraction import find_brain
+from bmenet.imaging.intensity import normalise
+from bmenet.imaging.scan import load_brain_mask, load_scan
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import VolumeError
 
 SCALE_PERCENTILE = 99.5
 

@@ -6,7 +6,7 @@ from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
 from bmenet.evaluation.methods import COARSE, INPUT
 from bmenet.evaluation.result import Result
-from bmenet.seeding import generator
+from bmenet.runtime.seeding import generator
 
 ALL_CODES = "all"
 """The mean over the degraded codes of each subject; the clean input 000 is not one of them."""

@@ -6,9 +6,9 @@ import io
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.labels import is_dice, metric_label
 from bmenet.evaluation.methods import INPUT
+from bmenet.evaluation.metrics import METRICS
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.summary import ALL_CODES, Summary
-from bmenet.metrics import METRICS
 
 
 def volumes_csv(results: list[Result]) -> str:

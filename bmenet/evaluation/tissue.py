@@ -7,18 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bmenet.brain import foreground_mask
+from bmenet.data.layout import Layout
 from bmenet.evaluation.case import join_keys, restored_path
 from bmenet.evaluation.labels import dice_metric, volume_error_metric, volume_metric
-from bmenet.files import read_json, sha256, write_json
-from bmenet.fingerprint import code_fingerprint
-from bmenet.layout import Layout
-from bmenet.metrics.dice import label_sizes, region_dice
-from bmenet.parallel import require_all, run_parallel
-from bmenet.segmentation import SEGMENTERS, Segmentation, Segmenter
-from bmenet.volume import Volume, load_unit_volume
-
-_METHOD = code_fingerprint("brain.py", "evaluation/tissue.py", "metrics/dice.py")
+from bmenet.evaluation.metrics.dice import label_sizes, region_dice
+from bmenet.evaluation.segmentation import SEGMENTERS, Segmentation, Segmenter
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.runtime.code import code_hash
+from bmenet.runtime.files import read_json, sha256, write_json
+from bmenet.runtime.parallel import require_all, run_parallel
 
 
 def compare_all_tissues(
@@ -80,7 +78,7 @@ def compare_tissues(
         source = restored_path(subject, code, method, layout)
         path = layout.segmented(subject, code, method, segmenter)
         is_clean = source == clean.path
-        key = join_keys(sha256(clean.path), sha256(source), clean.segmenter.fingerprint(), _METHOD)
+        key = join_keys(sha256(clean.path), sha256(source), clean.segmenter.fingerprint(), code_hash(__name__))
         metrics = _load(path, key)
         if metrics is None:
             metrics = clean.compare(None if is_clean else load_unit_volume(source))

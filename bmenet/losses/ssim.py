@@ -13,8 +13,8 @@ def structural_similarity(restored: Tensor, clean: Tensor) -> Tensor:
     """Return the mean SSIM of slices, in [-1, 1], for a data range of 1.
 
     Uniform 8 x 8 windows, half overlapping, so that every pixel away from the rim counts the same: on a CPU this
-    costs 2 % of a training step, where a window at every pixel costs 40 %. For training only: `bmenet.metrics`
-    reports the usual dense SSIM.
+    costs 2 % of a training step, where a window at every pixel costs 40 %. For training only: the metrics of
+    `bmenet.evaluation` report the usual dense SSIM.
 
     Parameters
     ----------

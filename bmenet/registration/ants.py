@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bmenet.brain import foreground_mask
-from bmenet.errors import RegistrationError
-from bmenet.volume import Volume
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import RegistrationError
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """ITK's world axes (left, posterior, superior) to RAS+, and back."""

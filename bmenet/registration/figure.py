@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bmenet.template import load_template
-from bmenet.volume import Volume
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import Volume
 
 _TISSUE_LEVELS = (0.1, 0.62)
 """Template intensities of the brain's outline and of the border of grey and white matter."""

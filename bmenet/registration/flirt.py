@@ -10,9 +10,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from bmenet.errors import RegistrationError
-from bmenet.grid import Grid
-from bmenet.volume import Volume
+from bmenet.imaging.grid import Grid
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import RegistrationError
 
 _STDERR_LINES = 5
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bmenet.brain import foreground_mask
 from bmenet.config import RegistrationConfig
-from bmenet.errors import RegistrationError
-from bmenet.grid import standard_grid
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.resample import resample
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import Volume
 from bmenet.registration import ants, flirt
 from bmenet.registration.similarity import LocalNCC
 from bmenet.registration.start import Start, coarsened, find_start
-from bmenet.resample import resample
-from bmenet.template import load_template
-from bmenet.volume import Volume
+from bmenet.runtime.errors import RegistrationError
 
 BACKENDS: dict[str, Callable[[Volume, Volume, np.ndarray], np.ndarray]] = {
     "ants": ants.estimate,

@@ -12,13 +12,13 @@ import numpy as np
 from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
-from bmenet.brain import foreground_mask
-from bmenet.errors import RegistrationError
-from bmenet.grid import Grid, standard_grid
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.grid import Grid, standard_grid
+from bmenet.imaging.resample import resample
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import Volume
 from bmenet.registration.similarity import LocalNCC
-from bmenet.resample import resample
-from bmenet.template import load_template
-from bmenet.volume import Volume
+from bmenet.runtime.errors import RegistrationError
 
 _ANGLES_DEG = {"pitch": (-45, -30, -15, 0, 15, 30, 45), "roll": (-30, -15, 0, 15, 30), "yaw": (-30, -15, 0, 15, 30)}
 _SHRINKS_PERCENT = (0, 15)

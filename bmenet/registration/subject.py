@@ -5,26 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from bmenet.brain_extraction import find_brain
 from bmenet.config import Config
+from bmenet.data.layout import Layout
 from bmenet.data.table import FetchedScan
-from bmenet.files import atomic_path, read_json, write_json
-from bmenet.fingerprint import code_fingerprint
-from bmenet.grid import standard_grid
-from bmenet.intensity import normalise
-from bmenet.layout import Layout
+from bmenet.imaging.brain_extraction import find_brain
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.intensity import normalise
+from bmenet.imaging.resample import resample
+from bmenet.imaging.scan import load_scan
+from bmenet.imaging.volume import Volume, save_unit_volume
 from bmenet.registration.figure import alignment_figure
 from bmenet.registration.rigid import AlignmentError, register
-from bmenet.resample import resample
-from bmenet.scan import load_scan
-from bmenet.volume import Volume, save_unit_volume
-
-METHOD_FILES = (
-    *sorted(f"registration/{path.name}" for path in Path(__file__).parent.glob("*.py")),
-    *("brain.py", "brain_extraction.py", "grid.py", "intensity.py", "resample.py", "template.py", "volume.py"),
-)
-_METHOD = code_fingerprint(*METHOD_FILES)
-"""Names the code that decides what a registered volume looks like: a volume made by other code is made again."""
+from bmenet.runtime.code import code_hash
+from bmenet.runtime.files import atomic_path, read_json, write_json
 
 
 def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> float:
@@ -95,5 +88,5 @@ def _inputs(subject: FetchedScan, config: Config) -> dict[str, Any]:
         "grid": config.grid.model_dump(),
         "registration": config.registration.model_dump(),
         "intensity": config.intensity.model_dump(),
-        "method": _METHOD,
+        "method": code_hash(__name__),
     }

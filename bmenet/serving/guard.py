@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from bmenet.errors import BMENetError
+from bmenet.runtime.errors import BMENetError
 from bmenet.serving.access import check_host, check_token, read_headers
 from bmenet.serving.answer import Send, predictions, send_json, send_refusal, send_result
 from bmenet.serving.body import Message, Receive, check_headers, client_gone, read_body

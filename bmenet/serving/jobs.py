@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bmenet.errors import ConfigError
+from bmenet.runtime.errors import ConfigError
 from bmenet.serving.refusal import Refusal
 from bmenet.serving.workplace import user_id
 

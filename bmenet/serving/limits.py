@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bmenet.errors import ConfigError
-from bmenet.scan.header import MAX_VOXELS
+from bmenet.imaging.scan.header import MAX_VOXELS
+from bmenet.runtime.errors import ConfigError
 
 _MB = 1_000_000
 _DAY_S = 86_400

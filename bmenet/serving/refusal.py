@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bmenet.errors import BMENetError
+from bmenet.runtime.errors import BMENetError
 
 CLIENT_GONE = 499
 """What proxies write into their log for it; nobody is left to send it to."""

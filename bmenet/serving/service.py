@@ -8,11 +8,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from bmenet.errors import BMENetError, ConfigError, GridMismatchError, RegistrationError, VolumeError
-from bmenet.inference import Enhancer
-from bmenet.scan import Scan, load_scan, save_scan
-from bmenet.scan.header import read_header
-from bmenet.scan.stream import open_stream
+from bmenet.imaging.scan import Scan, load_scan, save_scan
+from bmenet.imaging.scan.header import read_header
+from bmenet.imaging.scan.stream import open_stream
+from bmenet.restoration import Enhancer
+from bmenet.runtime.errors import BMENetError, ConfigError, GridMismatchError, RegistrationError, VolumeError
 from bmenet.serving.jobs import Cancel, Jobs
 from bmenet.serving.limits import Limits
 from bmenet.serving.refusal import Refusal

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from rich.markup import escape
 
 from bmenet.config import Config, flatten
-from bmenet.progress import console
+from bmenet.runtime.progress import console
 from bmenet.tracking.lineage import code_tags, execution_key, input_hashes, without_places_and_people
 from bmenet.tracking.place import Place
 from bmenet.tracking.sender import Sender, claim

@@ -6,8 +6,8 @@ from contextlib import suppress
 from filelock import FileLock, Timeout
 from rich.markup import escape
 
-from bmenet.errors import TrackingError
-from bmenet.progress import console
+from bmenet.runtime.errors import TrackingError
+from bmenet.runtime.progress import console
 from bmenet.tracking.place import Place
 from bmenet.tracking.spool import Spool, idle_spools, nested_spools
 from bmenet.tracking.store import Store

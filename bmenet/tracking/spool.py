@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bmenet.files import read_json, write_json
-from bmenet.processes import is_alive, this_process
+from bmenet.runtime.files import read_json, write_json
+from bmenet.runtime.processes import is_alive, this_process
 
 _METRICS_PER_BATCH = 1000
 

@@ -6,18 +6,18 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bmenet.brain import foreground_mask
 from bmenet.config import AutoencoderConfig, StepsConfig
-from bmenet.figures import panel
-from bmenet.inference.latent import decode_volume, edge_map, encode_volume
+from bmenet.evaluation.metrics.fidelity import psnr, ssim
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.figures import panel
 from bmenet.losses.reconstruction import ReconstructionLoss
-from bmenet.metrics.fidelity import psnr, ssim
-from bmenet.models.autoencoder import LatentAutoencoder, autoencoder_from_spec
-from bmenet.models.weights import Spec, load_weights
+from bmenet.networks.autoencoder import LatentAutoencoder, autoencoder_from_spec
+from bmenet.networks.weights import Spec, load_weights
+from bmenet.restoration.latent import decode_volume, edge_map, encode_volume
+from bmenet.training.engine.loader import Batch, batch_loader
+from bmenet.training.engine.session import Task, Trained, train_network
+from bmenet.training.engine.setting import Setting
 from bmenet.training.fine_cases import load_clean
-from bmenet.training.loader import Batch, batch_loader
-from bmenet.training.session import Task, Trained, train_network
-from bmenet.training.setting import Setting
 from bmenet.training.volume_batches import CropBatches
 
 Transform = Callable[[Tensor], Tensor]

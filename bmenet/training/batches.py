@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bmenet.config import CoarseConfig
-from bmenet.models.slab import PLANE_AXES, coordinate_channels
-from bmenet.seeding import generator
+from bmenet.networks.slab import PLANE_AXES, coordinate_channels
+from bmenet.runtime.seeding import generator
 from bmenet.training.cases import Case, Cases
-from bmenet.training.loader import Batch
+from bmenet.training.engine.loader import Batch
 
 
 class SliceBatches(Dataset[Batch]):

@@ -5,14 +5,14 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from bmenet.augmentation.case import fresh_case
 from bmenet.config import CoarseConfig, Severity
-from bmenet.grid import standard_grid
-from bmenet.intensity import blind_scale
-from bmenet.layout import Layout
-from bmenet.seeding import generator
-from bmenet.template import load_template
-from bmenet.volume import UNIT_STEP, load_unit_volume, map_unit_volume
+from bmenet.data.layout import Layout
+from bmenet.degradation.variety.case import fresh_case
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.intensity import blind_scale
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import UNIT_STEP, load_unit_volume, map_unit_volume
+from bmenet.runtime.seeding import generator
 
 _FOREGROUND = 0.04
 

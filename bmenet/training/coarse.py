@@ -9,20 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from bmenet.config import CoarseConfig, Config
-from bmenet.errors import ConfigError, VolumeError
-from bmenet.files import read_json, sha256
-from bmenet.layout import Layout
+from bmenet.data.layout import Layout
 from bmenet.losses import CoarseLoss
-from bmenet.models.coarse import build_coarse
-from bmenet.models.coarse_weights import load_coarse
-from bmenet.models.weights import SPEC_FILE
+from bmenet.networks.coarse import build_coarse
+from bmenet.networks.coarse_weights import load_coarse
+from bmenet.networks.weights import SPEC_FILE
+from bmenet.runtime.errors import ConfigError, VolumeError
+from bmenet.runtime.files import read_json, sha256
 from bmenet.tracking import NullLogger
 from bmenet.training.batches import SliceBatches
 from bmenet.training.cases import Cases, FreshCases, MixedCases, StoredCases
-from bmenet.training.checkpoint import CheckpointFolder
-from bmenet.training.loader import Batch, batch_loader
-from bmenet.training.schedule import Schedule
-from bmenet.training.session import Task, Trained, train_network
+from bmenet.training.engine.checkpoint import CheckpointFolder
+from bmenet.training.engine.loader import Batch, batch_loader
+from bmenet.training.engine.schedule import Schedule
+from bmenet.training.engine.session import Task, Trained, train_network
 from bmenet.training.validation import CODES, CoarseValidation
 
 Split = dict[str, Any]

@@ -5,23 +5,23 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bmenet.covariates import COVARIATES, RANGES
 from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.figures import covariates_figure
+from bmenet.imaging.figures import covariates_figure
 from bmenet.losses.denoising import weighted_square_loss
-from bmenet.models.covariate_encoder import CovariateEncoder
-from bmenet.models.denoiser import denoiser_from_spec
-from bmenet.models.weights import Spec, load_weights
+from bmenet.networks.covariate_encoder import CovariateEncoder
+from bmenet.networks.covariates import COVARIATES, RANGES
+from bmenet.networks.denoiser import denoiser_from_spec
+from bmenet.networks.weights import Spec, load_weights
 from bmenet.tracking import NullLogger
 from bmenet.training.encode import clean_latents
+from bmenet.training.engine.loader import Batch
+from bmenet.training.engine.session import Trained
+from bmenet.training.engine.setting import Setting
 from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
 from bmenet.training.known_covariates import covariates_fingerprint, subject_covariates
-from bmenet.training.loader import Batch
 from bmenet.training.noise_training import train_on_noise
 from bmenet.training.noise_validation import NoiseValidation
-from bmenet.training.session import Trained
-from bmenet.training.setting import Setting
 
 _SEEN_MM = 4
 """The encoder sees volumes averaged to voxels of this edge."""

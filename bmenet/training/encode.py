@@ -8,25 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bmenet.files import sha256
-from bmenet.fingerprint import code_fingerprint
-from bmenet.inference.latent import encode_volume
-from bmenet.models.autoencoder import LatentAutoencoder, autoencoder_from_spec
-from bmenet.models.memory import lay_channels_last
-from bmenet.models.precision import fastest_dtype
-from bmenet.models.weights import load_weights
-from bmenet.progress import progress_bar
+from bmenet.networks.autoencoder import LatentAutoencoder, autoencoder_from_spec
+from bmenet.networks.memory import lay_channels_last
+from bmenet.networks.precision import fastest_dtype
+from bmenet.networks.weights import load_weights
+from bmenet.restoration.latent import encode_volume
+from bmenet.runtime.code import code_hash
+from bmenet.runtime.files import sha256
+from bmenet.runtime.progress import progress_bar
+from bmenet.training.engine.setting import Setting
 from bmenet.training.fine_cases import load_clean
 from bmenet.training.latent_store import LatentStore
-from bmenet.training.setting import Setting
 
 Latents = dict[str, Tensor]
 Item = TypeVar("Item", bound=Hashable)
-
-_METHOD_FILES = (
-    *("grid.py", "inference/latent.py", "intensity.py", "training/encode.py", "training/fine_cases.py", "volume.py"),
-    *(f"models/{name}.py" for name in ("autocast", "autoencoder", "norm")),
-)
 
 
 def clean_latents(setting: Setting, subjects: Iterable[str]) -> dict[str, Latents]:
@@ -61,7 +56,7 @@ def collect(
     description: str, store: LatentStore, jobs: Mapping[Item, tuple[str, list[str], Callable[[Item], Latents]]]
 ) -> dict[Item, Latents]:
     """Get or make every entry, with a progress bar: each has a name in the store, its key, and what makes it."""
-    method = [code_fingerprint(*_METHOD_FILES), str(fastest_dtype("cpu"))]
+    method = [code_hash(__name__), str(fastest_dtype("cpu"))]
     found: dict[Item, Latents] = {}
     with progress_bar() as bar:
         task = bar.add_task(description, total=len(jobs), note="")

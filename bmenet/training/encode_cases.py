@@ -6,19 +6,18 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from bmenet.files import sha256
-from bmenet.fingerprint import code_fingerprint
-from bmenet.inference.latent import edge_map
 from bmenet.losses.denoising import edge_weights
-from bmenet.models.covariate_encoder import CovariateEncoder, covariate_encoder_from_spec
-from bmenet.models.weights import load_weights
+from bmenet.networks.covariate_encoder import CovariateEncoder, covariate_encoder_from_spec
+from bmenet.networks.weights import load_weights
+from bmenet.restoration.latent import edge_map
+from bmenet.runtime.code import code_hash
+from bmenet.runtime.files import sha256
 from bmenet.training.encode import Latents, as_batch, collect, encode, load_autoencoder
+from bmenet.training.engine.setting import Setting
 from bmenet.training.fine_cases import load_pair
 from bmenet.training.latent_store import LatentStore
-from bmenet.training.setting import Setting
 
 _AUTOENCODERS = ("autoencoder", "edge_autoencoder")
-_METHOD_FILES = ("losses/denoising.py", "losses/edge.py", "training/encode_cases.py")
 
 
 class CoarseCase(NamedTuple):
@@ -50,10 +49,7 @@ def case_latents(setting: Setting, cases: Iterable[CoarseCase]) -> dict[CoarseCa
         }
 
     digests = [setting.weights_digest(kind) for kind in _AUTOENCODERS]
-    jobs = {
-        case: (str(case), [*_volume_digests(setting, case), *digests, code_fingerprint(*_METHOD_FILES)], make)
-        for case in cases
-    }
+    jobs = {case: (str(case), [*_volume_digests(setting, case), *digests, code_hash(__name__)], make) for case in cases}
     return collect("encode cases", LatentStore(setting.layout.latents), jobs)
 
 
@@ -68,7 +64,7 @@ def case_covariates(setting: Setting, cases: Iterable[CoarseCase]) -> dict[Coars
             return {"covariates": encoder.encode(as_batch(coarse.data[::-1] if case.is_mirrored else coarse.data))[0]}
 
     digest = setting.weights_digest("covariates")
-    method = code_fingerprint("models/covariate_encoder.py", "training/encode_cases.py")
+    method = code_hash(__name__)
     jobs = {case: (f"{case}_covariates", [*_volume_digests(setting, case), digest, method], make) for case in cases}
     return collect("read covariates", LatentStore(setting.layout.latents), jobs)
 

@@ -6,32 +6,32 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bmenet.brain import foreground_mask
 from bmenet.config import SamplingConfig
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.diffusion.prediction import CleanPrediction
-from bmenet.errors import TrainingError
-from bmenet.figures import panel
-from bmenet.inference.fine import DEFAULT_SAMPLING, FineNet
-from bmenet.inference.latent import channel_sensitivity
-from bmenet.inference.torch_networks import TorchNetworks
+from bmenet.evaluation.metrics.fidelity import hfen, psnr, ssim
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.figures import panel
 from bmenet.losses.denoising import weighted_square_loss
-from bmenet.metrics.fidelity import hfen, psnr, ssim
-from bmenet.models.autoencoder import LatentAutoencoder
-from bmenet.models.control import HintControl
-from bmenet.models.covariate_encoder import CovariateEncoder
-from bmenet.models.denoiser import Denoiser
-from bmenet.models.fine_weights import load_fine
-from bmenet.models.weights import Spec
+from bmenet.networks.autoencoder import LatentAutoencoder
+from bmenet.networks.control import HintControl
+from bmenet.networks.covariate_encoder import CovariateEncoder
+from bmenet.networks.denoiser import Denoiser
+from bmenet.networks.fine_weights import load_fine
+from bmenet.networks.weights import Spec
+from bmenet.restoration.fine import DEFAULT_SAMPLING, FineNet
+from bmenet.restoration.latent import channel_sensitivity
+from bmenet.restoration.torch_networks import TorchNetworks
+from bmenet.runtime.errors import TrainingError
 from bmenet.training.encode import Latents, load_autoencoder
 from bmenet.training.encode_cases import CoarseCase, case_covariates, case_latents
+from bmenet.training.engine.loader import Batch
+from bmenet.training.engine.session import Trained
+from bmenet.training.engine.setting import Setting
 from bmenet.training.fine_cases import case_codes, coarse_digests, load_pair
 from bmenet.training.frozen import Frozen
-from bmenet.training.loader import Batch
 from bmenet.training.noise_training import train_on_noise
 from bmenet.training.noise_validation import NoiseValidation
-from bmenet.training.session import Trained
-from bmenet.training.setting import Setting
 
 VALIDATED_CODE = "111"
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bmenet.config import FineConfig
-from bmenet.files import sha256
-from bmenet.grid import FIELD_OF_VIEW_MM
-from bmenet.intensity import blind_scale
-from bmenet.layout import Layout
-from bmenet.volume import Volume, load_unit_volume
+from bmenet.data.layout import Layout
+from bmenet.imaging.grid import FIELD_OF_VIEW_MM
+from bmenet.imaging.intensity import blind_scale
+from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.runtime.files import sha256
 
 
 def case_codes(config: FineConfig) -> list[str]:

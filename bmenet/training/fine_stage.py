@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from bmenet.config import Config
-from bmenet.files import read_json
-from bmenet.layout import Layout
-from bmenet.models.weights import Spec
-from bmenet.training.session import Trained
-from bmenet.training.setting import Setting
-from bmenet.training.stage import run_training_stage
+from bmenet.data.layout import Layout
+from bmenet.networks.weights import Spec
+from bmenet.runtime.files import read_json
+from bmenet.training.engine.session import Trained
+from bmenet.training.engine.setting import Setting
+from bmenet.training.engine.stage import run_training_stage
 
 
 def run_fine_stage(

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bmenet.models.autocast import autocast
-from bmenet.models.memory import lay_channels_last
+from bmenet.networks.autocast import autocast
+from bmenet.networks.memory import lay_channels_last
 
 
 class Frozen:

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bmenet.brain import foreground_mask
 from bmenet.config import Config
-from bmenet.covariates import ScaledCovariates, scale_covariates
-from bmenet.fingerprint import code_fingerprint
-from bmenet.layout import Layout
-from bmenet.ventricles import estimate_ventricles_ml
-from bmenet.volume import load_unit_volume
+from bmenet.data.layout import Layout
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.ventricles import estimate_ventricles_ml
+from bmenet.imaging.volume import load_unit_volume
+from bmenet.networks.covariates import ScaledCovariates, scale_covariates
+from bmenet.runtime.code import code_hash
 
 
 def subject_covariates(config: Config, layout: Layout, known: dict, subject: str) -> ScaledCovariates:
@@ -39,7 +39,7 @@ def subject_covariates(config: Config, layout: Layout, known: dict, subject: str
 
 def covariates_fingerprint() -> str:
     """Return a fingerprint of the code that measures covariates: other targets are another training."""
-    return code_fingerprint("brain.py", "covariates.py", "training/known_covariates.py", "ventricles.py")
+    return code_hash(__name__)
 
 
 def informed_covariates(known: dict, subjects: Iterable[str]) -> list[bool]:

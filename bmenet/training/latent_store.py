@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bmenet.files import atomic_path
+from bmenet.runtime.files import atomic_path
 
 
 @dataclass(frozen=True)

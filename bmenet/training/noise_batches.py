@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bmenet.seeding import generator
-from bmenet.training.loader import Batch
+from bmenet.runtime.seeding import generator
+from bmenet.training.engine.loader import Batch
 
 _CROPPED = ("latent", "hint", "edges")
 

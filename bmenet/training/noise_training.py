@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from bmenet.config import StepsConfig
-from bmenet.training.loader import batch_loader
-from bmenet.training.loop import Validation
+from bmenet.training.engine.loader import batch_loader
+from bmenet.training.engine.loop import Validation
+from bmenet.training.engine.session import Task, Trained, train_network
+from bmenet.training.engine.setting import Setting
 from bmenet.training.noise_batches import NoiseBatches
 from bmenet.training.noise_validation import BatchLoss, NoiseValidation
-from bmenet.training.session import Task, Trained, train_network
-from bmenet.training.setting import Setting
 
 Examples = Sequence[Mapping[str, Tensor]]
 

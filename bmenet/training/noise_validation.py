@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bmenet.models.autocast import autocast
-from bmenet.seeding import generator
-from bmenet.training.loader import Batch
+from bmenet.networks.autocast import autocast
+from bmenet.runtime.seeding import generator
+from bmenet.training.engine.loader import Batch
 
 _FRACTIONS = (0.05, 0.2, 0.4, 0.6, 0.8)
 """Of the range of timesteps."""

@@ -3,22 +3,22 @@
 import torch
 from torch import Tensor, nn
 
-from bmenet.covariates import RANGES
 from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.figures import panel
-from bmenet.inference.latent import decode_volume
+from bmenet.imaging.figures import panel
 from bmenet.losses.denoising import weighted_square_loss
-from bmenet.models.autocast import autocast
-from bmenet.models.autoencoder import LatentAutoencoder
-from bmenet.models.denoiser import Denoiser
-from bmenet.models.weights import Spec
+from bmenet.networks.autocast import autocast
+from bmenet.networks.autoencoder import LatentAutoencoder
+from bmenet.networks.covariates import RANGES
+from bmenet.networks.denoiser import Denoiser
+from bmenet.networks.weights import Spec
+from bmenet.restoration.latent import decode_volume
 from bmenet.training.encode import Latents, clean_latents, load_autoencoder
+from bmenet.training.engine.loader import Batch
+from bmenet.training.engine.session import Trained
+from bmenet.training.engine.setting import Setting
 from bmenet.training.known_covariates import covariates_fingerprint, informed_covariates, subject_covariates
-from bmenet.training.loader import Batch
 from bmenet.training.noise_training import train_on_noise
 from bmenet.training.noise_validation import NoiseValidation
-from bmenet.training.session import Trained
-from bmenet.training.setting import Setting
 
 _SHOWN_FRACTION = 0.1
 """Of the timesteps: noise that still leaves something to see."""

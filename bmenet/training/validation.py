@@ -5,21 +5,21 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from bmenet.brain import foreground_mask
 from bmenet.config import CoarseConfig
-from bmenet.figures import panel
-from bmenet.inference.slices import restore_volume
-from bmenet.layout import Layout
-from bmenet.metrics.fidelity import psnr, ssim
+from bmenet.data.layout import Layout
+from bmenet.evaluation.metrics.fidelity import psnr, ssim
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.figures import panel
+from bmenet.imaging.volume import load_unit_volume
+from bmenet.restoration.slices import restore_volume
 from bmenet.tracking import NullLogger
-from bmenet.volume import load_unit_volume
 
 CODES = ("111", "000")
 """Everything at once, whose PSNR ranks the weights; and nothing, which must come out as it went in."""
 
 _METRICS = {"psnr": (psnr, False), "psnr_brain": (psnr, True), "ssim": (ssim, False)}
-"""Name to function, and whether only the brain counts; not the table of `bmenet.metrics`, whose growth must not train
-a network again."""
+"""Name to function, and whether only the brain counts; not the table of `bmenet.evaluation.metrics`, whose growth
+must not train a network again."""
 
 
 class CoarseValidation:

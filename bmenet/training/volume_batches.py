@@ -8,10 +8,10 @@ import torch
 from torch.utils.data import Dataset
 
 from bmenet.config import AutoencoderConfig
-from bmenet.layout import Layout
-from bmenet.seeding import generator
+from bmenet.data.layout import Layout
+from bmenet.runtime.seeding import generator
+from bmenet.training.engine.loader import Batch
 from bmenet.training.fine_cases import load_clean
-from bmenet.training.loader import Batch
 
 _GAIN = (0.9, 1.1)
 """The coarse result's brightness is not exactly the clean one's: the autoencoder must not mind."""

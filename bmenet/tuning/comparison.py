@@ -6,7 +6,7 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
-from bmenet.seeding import generator
+from bmenet.runtime.seeding import generator
 from bmenet.tuning.composite import gain
 from bmenet.tuning.study import CASES
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from bmenet.metrics import METRICS
+from bmenet.evaluation.metrics import METRICS
 
 DICE = "dice"
-"""The mean overlap of the tissues with the clean volume's; beside the metrics of `bmenet.metrics`."""
+"""The mean overlap of the tissues with the clean volume's; beside the metrics of `bmenet.evaluation.metrics`."""
 
 
 def gain(weights: Mapping[str, float], restored: Mapping[str, float], given: Mapping[str, float]) -> float:

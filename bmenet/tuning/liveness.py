@@ -17,7 +17,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from bmenet.processes import is_alive, this_process
+from bmenet.runtime.processes import is_alive, this_process
 from bmenet.tuning.study import ENDED_BY, IS_DEFAULT
 
 _BEAT_S = 30.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
-from bmenet.files import write_text
-from bmenet.report import markup
+from bmenet.evaluation.pages import markup
+from bmenet.runtime.files import write_text
 
 _READ = {
     "history": (
@@ -129,7 +129,7 @@ def write_page(
 
 def _report_style() -> str:
     """Return the style of the report's pages."""
-    return resources.files("bmenet.report").joinpath("report.css").read_text(encoding="utf-8")
+    return resources.files("bmenet.evaluation.pages").joinpath("report.css").read_text(encoding="utf-8")
 
 
 def _heading(name: str) -> str:

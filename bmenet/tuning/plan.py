@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bmenet.config import Config
-from bmenet.errors import ConfigError, VolumeError, WeightsError
-from bmenet.files import read_json, sha256
-from bmenet.layout import Layout
-from bmenet.models.fine_weights import KINDS
-from bmenet.models.weights import SPEC_FILE
+from bmenet.data.layout import Layout
+from bmenet.networks.fine_weights import KINDS
+from bmenet.networks.weights import SPEC_FILE
+from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
+from bmenet.runtime.files import read_json, sha256
 from bmenet.training.fine_cases import case_codes
 from bmenet.tuning.search_space import require_space
 

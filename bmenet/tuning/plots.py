@@ -4,7 +4,7 @@ from pathlib import Path
 
 import optuna
 
-from bmenet.figures import save_figure
+from bmenet.imaging.figures import save_figure
 from bmenet.tuning.objective_plots import plot_history, plot_importance, plot_pareto
 from bmenet.tuning.parameter_plots import plot_contour, plot_slice
 from bmenet.tuning.study_view import (

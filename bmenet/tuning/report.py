@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bmenet.config.tune import SECONDS
 from bmenet.evaluation.bootstrap import Interval
-from bmenet.files import write_json, write_text
+from bmenet.runtime.files import write_json, write_text
 from bmenet.tuning.comparison import paired_gains
 from bmenet.tuning.interactive_plots import plotly_parts
 from bmenet.tuning.page import write_page

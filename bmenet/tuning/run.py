@@ -14,9 +14,9 @@ import optuna
 from optuna.trial import TrialState
 from rich.markup import escape
 
-from bmenet.errors import BMENetError
-from bmenet.progress import console, progress_bar
-from bmenet.threads import thread_count, threads_of_children
+from bmenet.runtime.errors import BMENetError
+from bmenet.runtime.progress import console, progress_bar
+from bmenet.runtime.threads import thread_count, threads_of_children
 from bmenet.tuning.liveness import Watch
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.study import best_trial, counted, counts_or_runs

@@ -16,7 +16,7 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
-from bmenet.seeding import derive_seed
+from bmenet.runtime.seeding import derive_seed
 
 _STARTUP_TRIALS = 10
 """Drawn at random before a model is fitted; before a trial can be pruned half as many must be complete."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from bmenet.config import Config
-from bmenet.inference.fine import FineNet
-from bmenet.inference.fine_networks import FineNetworks
+from bmenet.restoration.fine import FineNet
+from bmenet.restoration.fine_networks import FineNetworks
 from bmenet.tuning.objective import Outcome, Report
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.yardstick import Yardstick

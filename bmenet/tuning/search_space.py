@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 
 from bmenet.config import Config, SearchRange, flatten, with_values
-from bmenet.errors import ConfigError
+from bmenet.runtime.errors import ConfigError
 
 
 def suggest(trial: optuna.Trial, space: Mapping[str, SearchRange]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import make_url
 
 from bmenet.config.tune import SECONDS
-from bmenet.errors import BMENetError, ConfigError
+from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.sampler import PRUNERS, SeededSampler
 from bmenet.tuning.search_space import current_values

@@ -13,19 +13,19 @@ import torch
 from optuna import TrialPruned
 
 from bmenet.config import Config, flatten
+from bmenet.data.layout import Layout
 from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.inference.fine import FineNet
-from bmenet.inference.slices import restore_volume
-from bmenet.inference.torch_networks import TorchNetworks
-from bmenet.layout import Layout
-from bmenet.models.control import HintControl
-from bmenet.models.fine_weights import load_fine
-from bmenet.models.precision import fastest_dtype
+from bmenet.networks.control import HintControl
+from bmenet.networks.fine_weights import load_fine
+from bmenet.networks.precision import fastest_dtype
+from bmenet.restoration.fine import FineNet
+from bmenet.restoration.slices import restore_volume
+from bmenet.restoration.torch_networks import TorchNetworks
 from bmenet.tracking import NullLogger
 from bmenet.training.coarse import train_coarse
+from bmenet.training.engine.session import Trained
+from bmenet.training.engine.setting import Setting
 from bmenet.training.fine import fine_signature, train_fine
-from bmenet.training.session import Trained
-from bmenet.training.setting import Setting
 from bmenet.tuning.objective import Outcome, Report
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.sampling_objective import clock, timed_restore

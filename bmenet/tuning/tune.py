@@ -4,8 +4,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from bmenet.config import Config
-from bmenet.errors import BMENetError, ConfigError
-from bmenet.layout import Layout
+from bmenet.data.layout import Layout
+from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.tracking import track_stage
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.report import Found, front, look_at, write_report

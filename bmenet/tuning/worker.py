@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from bmenet.errors import BMENetError
-from bmenet.inference.device import choose_device
-from bmenet.progress import console
+from bmenet.restoration.device import choose_device
+from bmenet.runtime.errors import BMENetError
+from bmenet.runtime.progress import console
 from bmenet.tuning.objective import Objective
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.sampling_objective import SamplingObjective

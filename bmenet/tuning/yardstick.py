@@ -4,13 +4,13 @@ from functools import cached_property
 
 import numpy as np
 
-from bmenet.brain import foreground_mask
-from bmenet.metrics import METRICS
-from bmenet.metrics.dice import region_dice
-from bmenet.segmentation import SEGMENTERS, Segmentation
+from bmenet.evaluation.metrics import METRICS
+from bmenet.evaluation.metrics.dice import region_dice
+from bmenet.evaluation.segmentation import SEGMENTERS, Segmentation
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import Volume, load_unit_volume
 from bmenet.tuning.composite import DICE, gain
 from bmenet.tuning.plan import Plan
-from bmenet.volume import Volume, load_unit_volume
 
 
 class Yardstick:

@@ -10,13 +10,13 @@ import torch
 from scipy import ndimage
 from typer.testing import CliRunner, Result
 
-from bmenet.brain_extraction import Brain
 from bmenet.cli import app
 from bmenet.config import load_config
-from bmenet.inference import enhancer
-from bmenet.models.coarse import build_coarse
-from bmenet.models.weights import save_weights
-from bmenet.volume import Volume
+from bmenet.imaging.brain_extraction import Brain
+from bmenet.imaging.volume import Volume
+from bmenet.networks.coarse import build_coarse
+from bmenet.networks.weights import save_weights
+from bmenet.restoration import enhancer
 
 CANARY = "JaneDoe19"
 

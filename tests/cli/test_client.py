@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from bmenet.cli.client import client
-from bmenet.inference import Enhancer
+from bmenet.restoration import Enhancer
 from bmenet.serving import Limits
 from tests.serving.stand_in import EnhancerStandIn, Gate, serve
 

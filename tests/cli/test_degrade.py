@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bmenet.degradation import apply
-from bmenet.files import sha256
-from bmenet.scan import load_scan, sidecar
+from bmenet.imaging.scan import load_scan, sidecar
+from bmenet.runtime.files import sha256
 
 CANARY = "JaneDoe19"
 

@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.bundle import open_bundle
-from bmenet.errors import VolumeError
-from bmenet.inference import enhancer
-from bmenet.quality import MEASURES
-from bmenet.released import DEFAULT_NAME, find
+from bmenet.evaluation.quality import MEASURES
+from bmenet.release.released import DEFAULT_NAME, find
+from bmenet.restoration import enhancer
+from bmenet.restoration.bundle import open_bundle
+from bmenet.runtime.errors import VolumeError
 from tests.bundled import install_release
 from tests.fine_networks import make_fine_net, save_fine_net
 
@@ -231,8 +231,8 @@ def test_enhance_takes_values_out_of_range_for_wrong_use(bmenet, scan_path, opti
 @pytest.fixture
 def quality(monkeypatch):
     """Let every measure be the number of voxels above 0: the phantom's tissues are too few to be segmented."""
-    from bmenet.quality import scans
-    from bmenet.quality.measure import Quality
+    from bmenet.evaluation.quality import scans
+    from bmenet.evaluation.quality.measure import Quality
 
     def measure_scan(path, device, on_step):
         count = float(np.count_nonzero(np.asarray(nib.load(path).dataobj) > 0))
@@ -271,7 +271,7 @@ def test_a_quality_that_cannot_be_measured_does_not_cost_the_report(bmenet, scan
     def measure_scan(path, device, on_step):
         raise VolumeError(f"{path}: expected a T1-weighted scan with a brain; found none")
 
-    monkeypatch.setattr("bmenet.quality.scans.measure_scan", measure_scan)
+    monkeypatch.setattr("bmenet.evaluation.quality.scans.measure_scan", measure_scan)
     assert bmenet("enhance", scan_path, scan_path.with_name("out.nii.gz"), "--report").exit_code == 0
     page = scan_path.with_name("out.html").read_text(encoding="utf-8")
     assert "The quality could not be measured" in page

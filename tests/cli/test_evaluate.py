@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from bmenet.brain_extraction import Brain
 from bmenet.cli.evaluate import evaluate
-from bmenet.metrics import METRICS
+from bmenet.evaluation.metrics import METRICS
+from bmenet.imaging.brain_extraction import Brain
 
 app = typer.Typer()
 app.command()(evaluate)

@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.inference.onnx_session import Sessions
-from bmenet.inference.providers import gpu_names
+from bmenet.restoration.onnx.providers import gpu_names
+from bmenet.restoration.onnx.session import Sessions
 from tests.bundled import save_networks, smoke_bundle
 
 

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from bmenet.bundle import open_bundle
-from bmenet.errors import TrackingError
-from bmenet.released import CARD_FILE, DEFAULT_NAME, find
-from bmenet.tracking import registry
-from bmenet.tracking.registry import Version
+from bmenet.release import registry
+from bmenet.release.registry import Version
+from bmenet.release.released import CARD_FILE, DEFAULT_NAME, find
+from bmenet.restoration.bundle import open_bundle
+from bmenet.runtime.errors import TrackingError
 from tests.bundled import install_release
 
 CARD = "# Card\n\n| a |\n|---|\n| b |\n"

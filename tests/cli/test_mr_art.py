@@ -4,9 +4,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from bmenet.baselines import BASELINES
 from bmenet.cli.mr_art import mr_art
-from bmenet.matched import volumes
+from bmenet.evaluation.baselines import BASELINES
+from bmenet.evaluation.matched import volumes
 from tests.matched_heads import bright_brain, identity, moving_head, still_head, turned_head, write_people
 
 app = typer.Typer()

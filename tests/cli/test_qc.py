@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from bmenet.brain_extraction import Brain
 from bmenet.cli.qc import qc
-from bmenet.quality import MEASURES
+from bmenet.evaluation.quality import MEASURES
+from bmenet.imaging.brain_extraction import Brain
 
 app = typer.Typer()
 app.command()(qc)
@@ -22,9 +22,9 @@ def known_regions(monkeypatch, phantom):
     tissues = np.select([phantom.data == 0.15, phantom.data == 0.5, phantom.data > 0.8], [1, 2, 3], 0)
     tissues = np.where(np.isclose(phantom.data, 0.15), 1, tissues).astype(np.uint8)
     monkeypatch.setattr(
-        "bmenet.quality.scans.find_brain", lambda volume, device: Brain(phantom.data > 0, True, "background")
+        "bmenet.evaluation.quality.scans.find_brain", lambda volume, device: Brain(phantom.data > 0, True, "background")
     )
-    monkeypatch.setattr("bmenet.quality.scans.find_tissues", lambda volume, brain_mask: tissues)
+    monkeypatch.setattr("bmenet.evaluation.quality.scans.find_tissues", lambda volume, brain_mask: tissues)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bmenet.cli.registry import registry_app
-from bmenet.tracking.registry import Registry
-from tests.publishing.published import make_run, make_store, publish
+from bmenet.release.registry import Registry
+from tests.release.gate.published import make_run, make_store, publish
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bmenet.bundle import open_bundle
 from bmenet.config import load_config
-from bmenet.files import write_json
-from bmenet.released import CARD_FILE, LICENCE_FILE, read_card
-from bmenet.releasing import release as module
+from bmenet.release.released import CARD_FILE, LICENCE_FILE, read_card
+from bmenet.release.releasing import release as module
+from bmenet.restoration.bundle import open_bundle
+from bmenet.runtime.files import write_json
 from tests.bundled import save_networks
 
 NAME = "bmenet-t1w-4mm"

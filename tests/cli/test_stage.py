@@ -6,8 +6,8 @@ import pytest
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.cli.stage import run_stage
-from bmenet.errors import BMENetError
-from bmenet.files import atomic_path
+from bmenet.runtime.errors import BMENetError
+from bmenet.runtime.files import atomic_path
 
 
 @pytest.fixture

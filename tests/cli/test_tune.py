@@ -10,8 +10,8 @@ import yaml
 from optuna.trial import TrialState
 
 from bmenet.config import flatten, load_config
-from bmenet.files import read_json
-from bmenet.layout import Layout
+from bmenet.data.layout import Layout
+from bmenet.runtime.files import read_json
 from bmenet.tuning import tune as tune_module
 from bmenet.tuning import worker
 from bmenet.tuning.study import counted, load_study

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from bmenet.data.covariates import Covariates, read_covariates
-from bmenet.errors import SourceError
+from bmenet.runtime.errors import SourceError
 
 
 def write(folder: Path, text: str, name: str = "table.csv") -> Path:

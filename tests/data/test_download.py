@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bmenet.data.download import UnreachableError, download
-from bmenet.errors import SourceError
+from bmenet.runtime.errors import SourceError
 
 CONTENT = gzip.compress(np.random.default_rng(0).bytes(300_000), mtime=0)
 download = partial(download, backoff_s=0.01)

@@ -7,12 +7,12 @@ import pytest
 from bmenet.data.covariates import Covariates
 from bmenet.data.download import UnreachableError
 from bmenet.data.fetch import fetch_subjects
+from bmenet.data.layout import Layout
 from bmenet.data.sources.base import Source, Subject
 from bmenet.data.table import read_table
-from bmenet.errors import SourceError, VolumeError
-from bmenet.files import sha256
-from bmenet.layout import Layout
-from bmenet.scan import load_scan
+from bmenet.imaging.scan import load_scan
+from bmenet.runtime.errors import SourceError, VolumeError
+from bmenet.runtime.files import sha256
 
 SUBJECTS = [Subject("b", "first", Covariates(61.0, "F")), Subject("a", "second"), Subject("c", "third")]
 

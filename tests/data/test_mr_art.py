@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from bmenet.data.mr_art import MR_ART_BUCKET, MatchedPair, MrArt
-from bmenet.errors import SourceError
+from bmenet.runtime.errors import SourceError
 
 LABELS = ("standard", "headmotion1", "headmotion2")
 

@@ -4,7 +4,7 @@ import pytest
 
 from bmenet.config import SplitConfig
 from bmenet.data.split import split_subjects
-from bmenet.errors import ConfigError
+from bmenet.runtime.errors import ConfigError
 
 IDS = [f"sub-{number:02d}" for number in range(1, 49)]
 

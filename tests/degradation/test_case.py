@@ -6,13 +6,13 @@ import pytest
 from bmenet.config import load_config
 from bmenet.degradation.calibration import summarise
 from bmenet.degradation.case import write_case
-from bmenet.files import read_json, sha256
-from bmenet.grid import standard_grid
-from bmenet.scan import load_scan, save_scan
-from bmenet.scan.checksum import scan_sha256
-from bmenet.scan.degrade import remake_scan
-from bmenet.scan.sidecar import read_sidecar
-from bmenet.volume import Volume, load_unit_volume, save_unit_volume
+from bmenet.degradation.scan import remake_scan
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.scan import load_scan, save_scan
+from bmenet.imaging.scan.checksum import scan_sha256
+from bmenet.imaging.scan.sidecar import read_sidecar
+from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
+from bmenet.runtime.files import read_json, sha256
 
 
 @pytest.fixture

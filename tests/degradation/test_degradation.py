@@ -5,9 +5,9 @@ import pytest
 
 from bmenet.config import BiasConfig, MotionConfig, NoiseConfig, Severity
 from bmenet.degradation import DEGRADATIONS, apply, bias_field, draw, effects, motion, rician_noise
-from bmenet.grid import standard_grid
-from bmenet.seeding import generator
-from bmenet.volume import Volume
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.seeding import generator
 
 CODES = ["100", "010", "001", "110", "101", "011", "111"]
 

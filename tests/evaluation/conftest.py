@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from bmenet.evaluation.metrics import METRICS
 from bmenet.evaluation.result import Result
-from bmenet.metrics import METRICS
 
 PSNR = {("degraded", "111"): 20.0, ("n4", "111"): 21.0, ("coarse", "111"): 26.0}
 PSNR |= {("degraded", "010"): 30.0, ("n4", "010"): 31.0, ("coarse", "010"): 32.0}

@@ -3,13 +3,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bmenet.baselines import BASELINES
+from bmenet.data.layout import Layout
 from bmenet.evaluation import methods as methods_module
+from bmenet.evaluation.baselines import BASELINES
 from bmenet.evaluation.case import evaluate_case, load_restored
 from bmenet.evaluation.methods import Restorations
-from bmenet.files import write_text
-from bmenet.layout import Layout
-from bmenet.volume import save_unit_volume
+from bmenet.imaging.volume import save_unit_volume
+from bmenet.runtime.files import write_text
 
 METHODS = ["degraded", "n4", "coarse"]
 

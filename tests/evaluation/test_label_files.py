@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.errors import GridMismatchError, VolumeError
 from bmenet.evaluation.label_files import Labelling, compare_label_files
+from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 AFFINE = np.diag([2.0, 2, 2, 1])
 AFFINE[:3, 3] = -20, -30, -10

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from bmenet.data.layout import Layout
 from bmenet.evaluation.page import evaluation_page
-from bmenet.layout import Layout
-from bmenet.volume import save_unit_volume
+from bmenet.imaging.volume import save_unit_volume
 
 
 @pytest.fixture

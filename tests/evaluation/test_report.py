@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 
 from bmenet.config import Config, load_config
+from bmenet.data.layout import Layout
 from bmenet.evaluation.report import write_report
-from bmenet.figures import shown_slices
-from bmenet.layout import Layout
-from bmenet.volume import save_unit_volume
+from bmenet.imaging.figures import shown_slices
+from bmenet.imaging.volume import save_unit_volume
 
 
 @pytest.fixture

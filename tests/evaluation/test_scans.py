@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bmenet.brain_extraction import Brain
-from bmenet.errors import GridMismatchError, VolumeError
 from bmenet.evaluation import scans
+from bmenet.evaluation.metrics import METRICS
 from bmenet.evaluation.scans import measure_scans
-from bmenet.metrics import METRICS
+from bmenet.imaging.brain_extraction import Brain
+from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 
 @pytest.fixture

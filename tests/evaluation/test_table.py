@@ -1,9 +1,9 @@
 import csv
 import io
 
+from bmenet.evaluation.metrics import METRICS
 from bmenet.evaluation.summary import summarise
 from bmenet.evaluation.table import dice_csv, psnr_csv, volumes_csv
-from bmenet.metrics import METRICS
 
 
 def test_volumes_csv_has_a_row_per_volume(results):

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bmenet.data.layout import Layout
+from bmenet.evaluation.segmentation import SEGMENTERS, Segmentation
 from bmenet.evaluation.tissue import compare_tissues
-from bmenet.layout import Layout
-from bmenet.segmentation import SEGMENTERS, Segmentation
-from bmenet.volume import save_unit_volume
+from bmenet.imaging.volume import save_unit_volume
 
 CASES = [("000", "degraded"), ("111", "degraded"), ("111", "coarse")]
 

@@ -1,11 +1,11 @@
 import pytest
 
 from bmenet.config import load_config
-from bmenet.errors import BMENetError
-from bmenet.files import read_json, write_json
-from bmenet.layout import Layout
-from bmenet.parallel import WORKERS_VARIABLE
-from bmenet.volume import save_unit_volume
+from bmenet.data.layout import Layout
+from bmenet.imaging.volume import save_unit_volume
+from bmenet.runtime.errors import BMENetError
+from bmenet.runtime.files import read_json, write_json
+from bmenet.runtime.parallel import WORKERS_VARIABLE
 from pipelines import degrade
 
 

@@ -3,14 +3,14 @@
 import pytest
 
 from bmenet.config import load_config
-from bmenet.errors import ConfigError, VolumeError
+from bmenet.data.layout import Layout
 from bmenet.evaluation import tissue
+from bmenet.evaluation.metrics import METRICS
 from bmenet.evaluation.result import Result
-from bmenet.figures import shown_slices
-from bmenet.files import read_json, write_json, write_text
-from bmenet.layout import Layout
-from bmenet.metrics import METRICS
-from bmenet.volume import save_unit_volume
+from bmenet.imaging.figures import shown_slices
+from bmenet.imaging.volume import save_unit_volume
+from bmenet.runtime.errors import ConfigError, VolumeError
+from bmenet.runtime.files import read_json, write_json, write_text
 from pipelines import evaluate
 
 

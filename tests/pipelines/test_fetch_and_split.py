@@ -4,10 +4,10 @@ from itertools import chain
 import pytest
 import yaml
 
+from bmenet.data.layout import Layout
 from bmenet.data.table import read_table
-from bmenet.errors import BMENetError, SourceError
-from bmenet.files import read_json, write_json
-from bmenet.layout import Layout
+from bmenet.runtime.errors import BMENetError, SourceError
+from bmenet.runtime.files import read_json, write_json
 from pipelines import fetch, split
 
 

@@ -5,15 +5,15 @@ import shutil
 
 import pytest
 
-from bmenet.bundle import open_bundle
-from bmenet.errors import BMENetError, TrackingError
-from bmenet.files import read_json, write_json
-from bmenet.layout import Layout
-from bmenet.tracking.registry import CHALLENGER, CHAMPION, Registry, promote
+from bmenet.data.layout import Layout
+from bmenet.release.registry import CHALLENGER, CHAMPION, Registry, promote
+from bmenet.restoration.bundle import open_bundle
+from bmenet.runtime.errors import BMENetError, TrackingError
+from bmenet.runtime.files import read_json, write_json
 from pipelines import publish
 from tests.bundled import smoke_bundle
-from tests.publishing.published import make_bundle, make_store
-from tests.publishing.restoring import SUBJECTS, load_brightener, write_validation
+from tests.release.gate.published import make_bundle, make_store
+from tests.release.gate.restoring import SUBJECTS, load_brightener, write_validation
 
 LAYOUT = Layout()
 

@@ -5,13 +5,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.brain_extraction import Brain
-from bmenet.errors import BMENetError, RegistrationError
-from bmenet.files import read_json, sha256, write_json
-from bmenet.layout import Layout
-from bmenet.parallel import WORKERS_VARIABLE
+from bmenet.data.layout import Layout
+from bmenet.imaging.brain_extraction import Brain
 from bmenet.registration import subject
 from bmenet.registration.subject import failure_picture
+from bmenet.runtime.errors import BMENetError, RegistrationError
+from bmenet.runtime.files import read_json, sha256, write_json
+from bmenet.runtime.parallel import WORKERS_VARIABLE
 from pipelines import register
 
 REPOSITORY = Path(__file__).parents[2]

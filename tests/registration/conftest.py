@@ -7,10 +7,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from bmenet.config import RegistrationConfig
-from bmenet.grid import Grid, standard_grid
-from bmenet.resample import resample
-from bmenet.template import load_template
-from bmenet.volume import Volume
+from bmenet.imaging.grid import Grid, standard_grid
+from bmenet.imaging.resample import resample
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import Volume
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bmenet.errors import RegistrationError
-from bmenet.grid import Grid, standard_grid
+from bmenet.imaging.grid import Grid, standard_grid
+from bmenet.imaging.volume import Volume
 from bmenet.registration import flirt, register, rigid
 from bmenet.registration.start import Start
-from bmenet.volume import Volume
+from bmenet.runtime.errors import RegistrationError
 
 # x to the right (determinant positive), 2 mm; and x to the left (determinant negative), 1 x 1 x 3 mm.
 RIGHT = Grid((10, 20, 30), np.array([[2, 0, 0, -9], [0, 2, 0, -20], [0, 0, 2, 5], [0, 0, 0, 1.0]]))

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from bmenet.errors import RegistrationError
+from bmenet.imaging.resample import resample
+from bmenet.imaging.template import load_template
 from bmenet.registration import BACKENDS, AlignmentError, Registration, check_aligned, register, rigid
 from bmenet.registration.start import Start
-from bmenet.resample import resample
-from bmenet.template import load_template
+from bmenet.runtime.errors import RegistrationError
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bmenet.brain import foreground_mask
+from bmenet.imaging.brain import foreground_mask
 from bmenet.registration.similarity import LocalNCC
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from bmenet.errors import RegistrationError
-from bmenet.grid import Grid, standard_grid
+from bmenet.imaging.grid import Grid, standard_grid
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import Volume
 from bmenet.registration.start import Start, centre_of_mass_mm, coarsened, find_start
-from bmenet.template import load_template
-from bmenet.volume import Volume
+from bmenet.runtime.errors import RegistrationError
 
 
 def test_find_start_finds_a_far_pose_and_the_size(far_head):

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bmenet.brain_extraction import Brain, find_brain
 from bmenet.config import load_config
+from bmenet.data.layout import Layout
 from bmenet.data.table import FetchedScan
-from bmenet.errors import VolumeError
-from bmenet.files import read_json, sha256
-from bmenet.layout import Layout
+from bmenet.imaging.brain_extraction import Brain, find_brain
+from bmenet.imaging.resample import resample
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import Volume, load_unit_volume
 from bmenet.registration import AlignmentError, Registration, subject
 from bmenet.registration.subject import failure_picture, is_done, register_subject
-from bmenet.resample import resample
-from bmenet.template import load_template
-from bmenet.volume import Volume, load_unit_volume
+from bmenet.runtime.errors import VolumeError
+from bmenet.runtime.files import read_json, sha256
 
 
 @pytest.fixture

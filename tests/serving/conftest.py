@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bmenet.volume import Volume
+from bmenet.imaging.volume import Volume
 from tests.serving.stand_in import EnhancerStandIn, Gate, Server, nifti, serve
 
 

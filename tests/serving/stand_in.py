@@ -17,10 +17,10 @@ import requests
 import torch
 import uvicorn
 
-from bmenet.errors import ConfigError
-from bmenet.inference.enhancer import Enhanced
-from bmenet.inference.fine import DEFAULT_SAMPLING
 from bmenet.registration import Registration
+from bmenet.restoration.enhancer import Enhanced
+from bmenet.restoration.fine import DEFAULT_SAMPLING
+from bmenet.runtime.errors import ConfigError
 from bmenet.serving import Guard, Limits, Service
 
 INFO = {"bmenet": "0", "mlflow": "0", "model": "f" * 64, "runtime": "torch"}

@@ -20,5 +20,8 @@ def _from_bundle(bundle: Any, stage: str, **options: Any) -> EnhancerStandIn:
 
 _enhancer = SimpleNamespace(from_bundle=_from_bundle)
 # The file takes both names in when it is run; nobody else sees them.
-with patch("bmenet.bundle.open_bundle", lambda folder: _bundle), patch("bmenet.inference.Enhancer", _enhancer):
+with (
+    patch("bmenet.restoration.bundle.open_bundle", lambda folder: _bundle),
+    patch("bmenet.restoration.Enhancer", _enhancer),
+):
     runpy.run_path(str(MODEL))

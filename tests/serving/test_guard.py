@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import requests
 
-from bmenet.errors import WeightsError
+from bmenet.runtime.errors import WeightsError
 from tests.serving.stand_in import CANARY, INFO, EnhancerStandIn, body_of, decoded, nifti, refused, serve, wait_for
 
 

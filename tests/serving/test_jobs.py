@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bmenet.errors import ConfigError
+from bmenet.runtime.errors import ConfigError
 from bmenet.serving.jobs import Cancel, Jobs
 from bmenet.serving.refusal import Refusal
 from bmenet.serving.workplace import user_id

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bmenet.errors import ConfigError
+from bmenet.runtime.errors import ConfigError
 from bmenet.serving import Limits
 
 

@@ -21,16 +21,16 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from bmenet.bundle import open_bundle
 from bmenet.config import load_config
-from bmenet.errors import ConfigError
-from bmenet.export.write import write_bundle
-from bmenet.inference import Enhancer
-from bmenet.models.coarse import build_coarse
-from bmenet.models.weights import save_weights
-from bmenet.scan import load_scan, save_scan
+from bmenet.imaging.scan import load_scan, save_scan
+from bmenet.imaging.template import load_template
+from bmenet.networks.coarse import build_coarse
+from bmenet.networks.weights import save_weights
+from bmenet.release.export.write import write_bundle
+from bmenet.restoration import Enhancer
+from bmenet.restoration.bundle import open_bundle
+from bmenet.runtime.errors import ConfigError
 from bmenet.serving import Guard
-from bmenet.template import load_template
 from tests.serving.stand_in import CANARY, body_of, decoded, nifti, wait_for
 
 REPOSITORY = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.errors import RegistrationError, VolumeError, WeightsError
-from bmenet.scan import load_scan, save_scan
+from bmenet.imaging.scan import load_scan, save_scan
+from bmenet.runtime.errors import RegistrationError, VolumeError, WeightsError
 from bmenet.serving import Cancel, Limits, Refusal, Request, Service, service
 from bmenet.serving.workplace import Workplace, user_id
 from tests.serving.stand_in import INFO, EnhancerStandIn, nifti

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bmenet.cli import app
-from bmenet.errors import TrackingError
+from bmenet.runtime.errors import TrackingError
 from bmenet.tracking import sync, track_stage
 from bmenet.tracking.sender import claim
 from bmenet.tracking.spool import Spool

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bmenet.config import Config, load_config
+from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
-from bmenet.layout import Layout
-from bmenet.volume import Volume, save_unit_volume
+from bmenet.imaging.volume import Volume, save_unit_volume
 
 SPLIT = {"train": ["sub-01", "sub-02"], "validation": ["sub-03"], "test": []}
 

@@ -14,11 +14,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from bmenet.errors import TrainingError
+from bmenet.runtime.errors import TrainingError
 from bmenet.tracking import NullLogger
-from bmenet.training.checkpoint import Checkpoint, CheckpointFolder
-from bmenet.training.schedule import Schedule
-from bmenet.training.session import Task, train_network
+from bmenet.training.engine.checkpoint import Checkpoint, CheckpointFolder
+from bmenet.training.engine.schedule import Schedule
+from bmenet.training.engine.session import Task, train_network
 
 RANK = int(os.environ["RANK"])
 SCHEDULE = Schedule(

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from bmenet.config import Config
-from bmenet.layout import Layout
+from bmenet.data.layout import Layout
 from bmenet.training.batches import SliceBatches
 from bmenet.training.cases import Case, StoredCases
-from bmenet.training.loader import batch_loader
+from bmenet.training.engine.loader import batch_loader
 from tests.training.conftest import SPLIT
 
 

@@ -3,13 +3,13 @@ import pytest
 
 from bmenet.config import Config
 from bmenet.config.augmentation import OnlineConfig
-from bmenet.grid import standard_grid
-from bmenet.intensity import CANONICAL_BRIGHTNESS, blind_scale
-from bmenet.layout import Layout
-from bmenet.seeding import generator
-from bmenet.template import load_template
+from bmenet.data.layout import Layout
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.intensity import CANONICAL_BRIGHTNESS, blind_scale
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import UNIT_STEP, load_unit_volume
+from bmenet.runtime.seeding import generator
 from bmenet.training.cases import POOL_CASES, FreshCases, MixedCases, StoredCases
-from bmenet.volume import UNIT_STEP, load_unit_volume
 from tests.training.conftest import SPLIT
 
 BATCHES_PER_CASE = 24

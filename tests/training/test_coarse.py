@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-import bmenet.training.checkpoint
+import bmenet.training.engine.checkpoint
 from bmenet.config import Config
 from bmenet.config.augmentation import OnlineConfig
+from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
-from bmenet.errors import ConfigError
-from bmenet.layout import Layout
-from bmenet.metrics.fidelity import psnr
-from bmenet.models.weights import save_weights
+from bmenet.evaluation.metrics.fidelity import psnr
+from bmenet.imaging.volume import load_unit_volume
+from bmenet.networks.weights import save_weights
+from bmenet.runtime.errors import ConfigError
 from bmenet.tracking import NullLogger
 from bmenet.training.coarse import train_coarse, training_signature
-from bmenet.training.session import Trained
+from bmenet.training.engine.session import Trained
 from bmenet.training.validation import CoarseValidation
-from bmenet.volume import load_unit_volume
 from tests.training.conftest import SPLIT
 
 
@@ -50,11 +50,13 @@ def train_and_die(config: Config, layout: Layout, moment: str) -> None:
     elif moment == "in validation":
         CoarseValidation.__call__ = die  # type: ignore[method-assign]
     else:
-        write = bmenet.training.checkpoint.write_json
+        write = bmenet.training.engine.checkpoint.write_json
         name = {"sealing a checkpoint": "step-00000008.json", "sealing the first checkpoint": "step-00000002.json"}[
             moment
         ]
-        bmenet.training.checkpoint.write_json = lambda path, value: die() if path.name == name else write(path, value)
+        bmenet.training.engine.checkpoint.write_json = lambda path, value: (
+            die() if path.name == name else write(path, value)
+        )
     train_coarse(config, SPLIT, layout, logger)
 
 

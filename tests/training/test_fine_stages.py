@@ -10,16 +10,16 @@ import torch
 from torch import nn
 
 from bmenet.config import Config
-from bmenet.errors import TrainingError, WeightsError
-from bmenet.inference.fine import FineNet
-from bmenet.layout import Layout
-from bmenet.models.weights import save_weights
+from bmenet.data.layout import Layout
+from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
+from bmenet.networks.weights import save_weights
+from bmenet.restoration.fine import FineNet
+from bmenet.runtime.errors import TrainingError, WeightsError
 from bmenet.tracking import NullLogger
 from bmenet.training import autoencoder, covariates, fine, prior
 from bmenet.training.encode_cases import CoarseCase, case_latents
+from bmenet.training.engine.setting import Setting
 from bmenet.training.known_covariates import informed_covariates
-from bmenet.training.setting import Setting
-from bmenet.volume import Volume, load_unit_volume, save_unit_volume
 from tests.training.conftest import SPLIT
 
 PEOPLE = {"sub-01": {"age": 30, "sex": "F"}, "sub-02": {"age": 50, "sex": "M"}, "sub-03": {"age": 40, "sex": None}}

@@ -1,8 +1,8 @@
 import torch
 
 from bmenet.config import Config
-from bmenet.layout import Layout
-from bmenet.models.coarse import build_coarse
+from bmenet.data.layout import Layout
+from bmenet.networks.coarse import build_coarse
 from bmenet.tracking import NullLogger
 from bmenet.training.validation import CoarseValidation
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bmenet.imaging.volume import Volume
 from bmenet.tuning.plan import Plan
-from bmenet.volume import Volume
 from tests.tuned import fill_workspace, plan_of
 
 

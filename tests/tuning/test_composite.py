@@ -1,7 +1,7 @@
 import pytest
 
 from bmenet.config.tune import TunedMetric
-from bmenet.metrics import METRICS
+from bmenet.evaluation.metrics import METRICS
 from bmenet.tuning.composite import gain, sign
 
 ALL = TunedMetric.__args__

@@ -7,13 +7,13 @@ import optuna
 import pytest
 import torch
 
-from bmenet.brain import foreground_mask
-from bmenet.inference.fine import FineNet
-from bmenet.metrics import METRICS
+from bmenet.evaluation.metrics import METRICS
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import load_unit_volume
+from bmenet.restoration.fine import FineNet
 from bmenet.tuning.sampling_objective import RememberingNetworks, SamplingObjective
 from bmenet.tuning.training_objective import TrainingObjective, shortened
 from bmenet.tuning.yardstick import Yardstick
-from bmenet.volume import load_unit_volume
 from tests.tuned import changed, plan_of
 
 CPU = torch.device("cpu")

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from bmenet.errors import ConfigError, VolumeError, WeightsError
-from bmenet.files import read_json, write_json
-from bmenet.layout import Layout
-from bmenet.models.fine_weights import KINDS
+from bmenet.data.layout import Layout
+from bmenet.imaging.volume import load_unit_volume, save_unit_volume
+from bmenet.networks.fine_weights import KINDS
+from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
+from bmenet.runtime.files import read_json, write_json
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.sampling_objective import SamplingObjective
-from bmenet.volume import load_unit_volume, save_unit_volume
 from tests.fine_networks import make_fine_net, save_fine_net
 from tests.tuned import TEST, TRAIN, VALIDATION, changed, plan_of
 

@@ -9,8 +9,8 @@ import yaml
 from optuna.trial import TrialState, create_trial
 
 from bmenet.config import flatten, with_values
-from bmenet.errors import VolumeError
-from bmenet.files import read_json
+from bmenet.runtime.errors import VolumeError
+from bmenet.runtime.files import read_json
 from bmenet.tuning.comparison import by_subject, paired_gains
 from bmenet.tuning.report import BEST_FILE, PAGE_FILE, look_at, write_report
 from bmenet.tuning.study import CASES, open_study

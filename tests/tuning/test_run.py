@@ -11,7 +11,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from bmenet.errors import BMENetError, WeightsError
+from bmenet.runtime.errors import BMENetError, WeightsError
 from bmenet.tuning import run, worker
 from bmenet.tuning.run import run_study
 from bmenet.tuning.search_space import current_values

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from bmenet.config import SearchRange, load_config, with_values
-from bmenet.errors import ConfigError
+from bmenet.runtime.errors import ConfigError
 from bmenet.tuning.search_space import current_values, require_space, suggest
 from tests.fine_networks import SMOKE
 

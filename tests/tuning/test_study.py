@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from bmenet.errors import BMENetError, ConfigError
+from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.tuning.search_space import current_values, suggest
 from bmenet.tuning.study import ENDED_BY, IS_DEFAULT, RUN, best_trial, counted, open_storage, open_study
 from tests.tuned import plan_of

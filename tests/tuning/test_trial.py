@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from bmenet.errors import VolumeError
+from bmenet.runtime.errors import VolumeError
 from bmenet.tracking.spool import Spool
 from bmenet.tuning.sampler import SeededSampler
 from bmenet.tuning.search_space import current_values

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bmenet.config import DataConfig
 from bmenet.data.covariates import Covariates
-from bmenet.errors import SourceError
-from bmenet.scan import Scan
+from bmenet.imaging.scan import Scan
+from bmenet.runtime.errors import SourceError
 
 Report = Callable[[str], None]
 """Shows a short note beside the progress bar, such as how much of a file has arrived."""

@@ -5,9 +5,9 @@ from pathlib import Path
 from bmenet.config import Config
 from bmenet.data.covariates import Covariates, read_covariates
 from bmenet.data.sources.base import Report, Source, Subject, configured_root
-from bmenet.errors import SourceError
-from bmenet.files import sha256
-from bmenet.scan import Scan, load_scan
+from bmenet.imaging.scan import Scan, load_scan
+from bmenet.runtime.errors import SourceError
+from bmenet.runtime.files import sha256
 
 _PATTERNS = ("anat/*_T1w.nii*", "ses-*/anat/*_T1w.nii*")
 

@@ -11,9 +11,9 @@ from urllib3.util import Retry
 from bmenet.data.covariates import Covariates, read_covariates
 from bmenet.data.download import UnreachableError, download
 from bmenet.data.sources.base import Report
-from bmenet.errors import SourceError
-from bmenet.files import sha256
-from bmenet.scan import Scan, load_scan
+from bmenet.imaging.scan import Scan, load_scan
+from bmenet.runtime.errors import SourceError
+from bmenet.runtime.files import sha256
 
 TABLE = "participants.tsv"
 _TIMEOUT_S = (10, 30)

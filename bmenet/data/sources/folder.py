@@ -9,10 +9,10 @@ from pathlib import Path
 from bmenet.config import Config
 from bmenet.data.covariates import Covariates, read_covariates
 from bmenet.data.sources.base import Report, Source, Subject, configured_root, subject_id
-from bmenet.dicom import is_dicom
-from bmenet.errors import SourceError
-from bmenet.files import sha256
-from bmenet.scan import Scan, load_scan
+from bmenet.imaging.scan import Scan, load_scan
+from bmenet.imaging.scan.dicom import is_dicom
+from bmenet.runtime.errors import SourceError
+from bmenet.runtime.files import sha256
 
 _KNOWN_IDS = (re.compile(r"(?<!\d)\d{3}_S_\d{4,5}(?!\d)"), re.compile(r"(?<![A-Za-z0-9])sub-[A-Za-z0-9]+"))
 """ADNI's subject ids, such as 002_S_0295, and BIDS'."""

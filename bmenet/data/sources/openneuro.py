@@ -5,8 +5,8 @@ from pathlib import Path
 from bmenet.config import Config
 from bmenet.data.sources.base import Report, Source, Subject
 from bmenet.data.sources.bucket import TABLE, Bucket
-from bmenet.errors import SourceError
-from bmenet.scan import Scan
+from bmenet.imaging.scan import Scan
+from bmenet.runtime.errors import SourceError
 
 BUCKET = "https://s3.amazonaws.com/openneuro.org/ds002748"
 

@@ -13,11 +13,11 @@ from scipy.spatial.transform import Rotation
 
 from bmenet.config import Config
 from bmenet.data.sources.base import Report, Source, Subject
-from bmenet.grid import standard_grid
-from bmenet.scan import Scan
-from bmenet.seeding import generator
-from bmenet.template import load_template
-from bmenet.volume import Volume
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.scan import Scan
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.seeding import generator
 
 _REVISION = 1
 """Counts changes of this file that change a subject's voxels: fetched subjects of an older revision are made again."""

@@ -3,7 +3,7 @@ import pytest
 
 from benchmarks.quality.results import ModelLayout, Plan, _denoised
 from bmenet.config import SamplingConfig, load_config
-from bmenet.volume import save_unit_volume
+from bmenet.imaging.volume import save_unit_volume
 
 
 @pytest.fixture
@@ -41,6 +41,6 @@ def test_a_denoiser_alone_does_not_correct_bias(workspace, phantom, generator, m
     result = _denoised("sub-01", "010", "nlm", layout)
     biased = float(np.sqrt(np.mean(((field - 1) * phantom.data)[phantom.data > 0] ** 2)))
     assert result.metrics["psnr_brain"] == pytest.approx(-20 * np.log10(biased), abs=1.5)
-    monkeypatch.setattr("bmenet.baselines.BASELINES", {})
+    monkeypatch.setattr("bmenet.evaluation.baselines.BASELINES", {})
     assert _denoised("sub-01", "010", "nlm", layout).metrics == result.metrics  # read, not run
     assert load_config().seed >= 0

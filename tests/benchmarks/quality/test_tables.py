@@ -6,8 +6,8 @@ from rich.console import Console
 
 from benchmarks.quality.cost import Cost, cost_table
 from benchmarks.quality.tables import clean_table, codes_table, published_table, rows_of
+from bmenet.evaluation.metrics import METRICS
 from bmenet.evaluation.result import Result
-from bmenet.metrics import METRICS
 
 PSNR = {("111", "degraded"): 20.0, ("111", "n4_nlm"): 24.0, ("111", "coarse"): 26.0}
 PSNR |= {("010", "degraded"): 30.0, ("010", "nlm"): 31.0, ("010", "coarse"): 33.0}

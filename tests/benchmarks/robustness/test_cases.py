@@ -3,10 +3,10 @@ import pytest
 
 from benchmarks.robustness.cases import CASES, chosen_cases
 from benchmarks.robustness.degradations import CLEAN, DEGRADATIONS
-from bmenet.brain import foreground_mask
-from bmenet.errors import BMENetError
-from bmenet.seeding import generator
-from bmenet.volume import Volume
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import BMENetError
+from bmenet.runtime.seeding import generator
 
 
 def test_names_and_titles_are_unlike():

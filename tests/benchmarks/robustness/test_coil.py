@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks.robustness.coil import draw_coil_array, draw_gaussian_sources
-from bmenet.brain import foreground_mask
+from bmenet.imaging.brain import foreground_mask
 
 
 @pytest.mark.parametrize("draw", [draw_coil_array, draw_gaussian_sources])

@@ -5,10 +5,10 @@ from benchmarks.robustness.cases import CASES
 from benchmarks.robustness.measure import INPUT, measure_case, score
 from benchmarks.robustness.report import clean_table, degraded_table, summarise
 from benchmarks.robustness.subjects import Subject
-from bmenet.brain import foreground_mask
-from bmenet.layout import Layout
-from bmenet.metrics.fidelity import psnr, ssim
-from bmenet.volume import save_unit_volume
+from bmenet.data.layout import Layout
+from bmenet.evaluation.metrics.fidelity import psnr, ssim
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import save_unit_volume
 
 SCORES = {
     INPUT: {"psnr": 20.0, "ssim": 0.8, "psnr_gain": 21.0},

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks.robustness.motion import Motion, acquire, draw_few_poses, draw_random_walk
-from bmenet.volume import Volume
+from bmenet.imaging.volume import Volume
 
 STILL = np.zeros((2, 3))
 

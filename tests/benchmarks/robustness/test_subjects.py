@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from benchmarks.robustness.subjects import VARIANTS, load_subject, source_path
-from bmenet.errors import VolumeError
-from bmenet.layout import Layout
-from bmenet.volume import save_unit_volume
+from bmenet.data.layout import Layout
+from bmenet.imaging.volume import save_unit_volume
+from bmenet.runtime.errors import VolumeError
 
 
 @pytest.fixture
@@ -18,7 +18,9 @@ def raw(tmp_path, phantom):
 @pytest.fixture
 def _finds_the_phantom(monkeypatch):
     """The network of the brain extraction knows no phantoms."""
-    monkeypatch.setattr("bmenet.brain_extraction.extract_brain", lambda volume, device="cpu": volume.data > 0.04)
+    monkeypatch.setattr(
+        "bmenet.imaging.brain_extraction.extract_brain", lambda volume, device="cpu": volume.data > 0.04
+    )
 
 
 @pytest.mark.usefixtures("_finds_the_phantom")

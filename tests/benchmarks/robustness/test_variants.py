@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks.robustness.variants import with_close_tissues, with_gamma, with_wide_ventricles
-from bmenet.brain import foreground_mask
+from bmenet.imaging.brain import foreground_mask
 
 
 @pytest.mark.parametrize("change", [lambda v: with_gamma(v, 0.6), lambda v: with_gamma(v, 1.5), with_close_tissues])

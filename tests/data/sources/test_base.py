@@ -1,7 +1,7 @@
 import pytest
 
 from bmenet.data.sources.base import Subject, select, subject_id
-from bmenet.errors import SourceError
+from bmenet.runtime.errors import SourceError
 
 SUBJECTS = [Subject(f"sub-{number:02d}", "") for number in range(1, 6)]
 

@@ -2,7 +2,7 @@ import pytest
 
 from bmenet.data.covariates import Covariates
 from bmenet.data.sources.bids import BidsSource
-from bmenet.errors import SourceError
+from bmenet.runtime.errors import SourceError
 
 
 def test_bids_takes_the_first_session_and_run_of_each_subject(tmp_path, write_scan):

@@ -3,7 +3,7 @@ import pytest
 from bmenet.data.download import UnreachableError
 from bmenet.data.sources import bucket as module
 from bmenet.data.sources.bucket import Bucket
-from bmenet.errors import SourceError
+from bmenet.runtime.errors import SourceError
 
 
 @pytest.fixture

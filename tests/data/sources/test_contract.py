@@ -7,7 +7,7 @@ import pytest
 
 from bmenet.config import load_config
 from bmenet.data.sources import SOURCES, select
-from bmenet.errors import SourceError
+from bmenet.runtime.errors import SourceError
 
 
 def make_ready(name, folder, write_scan):

@@ -5,7 +5,7 @@ import pytest
 from bmenet.data.covariates import Covariates
 from bmenet.data.sources.base import select
 from bmenet.data.sources.folder import FolderSource
-from bmenet.errors import SourceError
+from bmenet.runtime.errors import SourceError
 
 
 def ids(source):

@@ -2,7 +2,7 @@ import pytest
 
 from bmenet.data.covariates import Covariates
 from bmenet.data.sources.openneuro import BUCKET, OpenNeuroSource
-from bmenet.errors import SourceError, VolumeError
+from bmenet.runtime.errors import SourceError, VolumeError
 
 TABLE = "participant_id\tage\tgender\tgroup\nsub-02\t39\tm\tdepr\nsub-01\tn/a\tf\tcontrol\n"
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from bmenet.data.sources.sample import SampleSource, draw
-from bmenet.seeding import generator
-from bmenet.template import load_template
+from bmenet.imaging.template import load_template
+from bmenet.runtime.seeding import generator
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,0 @@
-"""A bundle: one folder with a model's graphs, weights and settings, every file known by its checksum."""
-
-from bmenet.bundle.manifest import MANIFEST_FILE, Graph, Manifest
-from bmenet.bundle.read import Bundle, open_bundle
-
-__all__ = ["MANIFEST_FILE", "Bundle", "Graph", "Manifest", "open_bundle"]

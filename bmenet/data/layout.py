@@ -1,0 +1,150 @@
+"""Names on disk: the only place that knows where a subject's files are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmenet.imaging.grid import SPACE_NAME
+from bmenet.runtime.errors import BMENetError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every path of a workspace.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace, by default the current folder.
+    """
+
+    root: Path = Path()
+
+    @property
+    def downloads(self) -> Path:
+        """Unfinished downloads, kept so that they go on; not a pipeline output."""
+        return self.root / "data" / "downloads"
+
+    @property
+    def raw(self) -> Path:
+        """Fetched scans in native space."""
+        return self.root / "data" / "raw"
+
+    @property
+    def subjects_table(self) -> Path:
+        """What `fetch` brought: id, T1w path relative to `raw`, covariates, SHA-256."""
+        return self.raw / "subjects.json"
+
+    @property
+    def registered(self) -> Path:
+        """Clean volumes on the standard grid."""
+        return self.root / "data" / "registered"
+
+    def clean(self, subject: str) -> Path:
+        """Return the clean volume of `subject` on the standard grid, [0, 1]."""
+        return self.registered / f"{subject}_space-{SPACE_NAME}_T1w.nii"
+
+    def transform(self, subject: str) -> Path:
+        """Return the sidecar with the rigid transform, the intensity scale and the similarity."""
+        return self.registered / f"{subject}_space-{SPACE_NAME}_T1w.json"
+
+    def registered_subjects(self) -> list[str]:
+        """Return the subjects whose registration is done, sorted.
+
+        Raises
+        ------
+        BMENetError
+            If there are none: a stage that went on would pass for done.
+        """
+        suffix = self.transform("").name
+        if subjects := sorted(path.name.removesuffix(suffix) for path in self.registered.glob(f"*{suffix}")):
+            return subjects
+        raise BMENetError(f"{self.registered}: expected registered subjects; got none; run `dvc repro register`")
+
+    @property
+    def split(self) -> Path:
+        """Which subject belongs to train, validation and test."""
+        return self.root / "data" / "split.json"
+
+    @property
+    def degraded_folder(self) -> Path:
+        """Degraded volumes and their sidecars."""
+        return self.root / "data" / "degraded"
+
+    def degraded(self, subject: str, code: str) -> Path:
+        """Return the degraded volume of a case; its sidecar has the suffix ``.json``."""
+        return self.degraded_folder / f"{subject}_code-{code}_T1w.nii"
+
+    def case_input(self, subject: str, code: str) -> Path:
+        """Return what a restoration is given in a case: the degraded volume, or under code 000 the clean one."""
+        return self.clean(subject) if code == "000" else self.degraded(subject, code)
+
+    def coarse(self, subject: str, code: str) -> Path:
+        """Return the Coarse-net's result on a case, in unit intensities; its sidecar has the suffix ``.json``."""
+        return self.coarse_folder / f"{subject}_code-{code}_desc-coarse_T1w.nii"
+
+    @property
+    def coarse_folder(self) -> Path:
+        """Results of the Coarse-net, what the second stage starts from."""
+        return self.root / "data" / "coarse"
+
+    @property
+    def latents(self) -> Path:
+        """Encoded volumes; not a pipeline output, so that they outlive a repeated stage."""
+        return self.root / "data" / "latents"
+
+    @property
+    def weights_folder(self) -> Path:
+        """All trained networks, a folder each."""
+        return self.root / "weights"
+
+    def weights(self, name: str) -> Path:
+        """Return the folder of a trained network: weights, configuration, checksum."""
+        return self.weights_folder / name
+
+    @property
+    def bundle(self) -> Path:
+        """The exported bundle: graphs, weights, settings."""
+        return self.weights_folder / "bundle"
+
+    def checkpoints(self, name: str) -> Path:
+        """Return the resumable training state of a network; not a pipeline output."""
+        return self.weights_folder / "checkpoints" / name
+
+    @property
+    def journal(self) -> Path:
+        """The trials of all studies; not a pipeline output, so that a repeated stage goes on with its study."""
+        return self.root / "data" / "tune" / "journal.log"
+
+    def study(self, name: str) -> Path:
+        """Return what a study keeps beside its trials: pictures, and the state of trainings; no pipeline output."""
+        return self.root / "data" / "tune" / name
+
+    def evaluated(self, subject: str, code: str, method: str) -> Path:
+        """Return the kept result of a method on a case; not a pipeline output, so that it outlives a repeated stage."""
+        return self.root / "data" / "evaluated" / f"{subject}_code-{code}_method-{method}.npz"
+
+    def restored(self, subject: str, code: str, method: str) -> Path:
+        """Return the restored volume that is kept beside a result, in unit intensities."""
+        return self.evaluated(subject, code, method).with_suffix(".nii.gz")
+
+    def segmented(self, subject: str, code: str, method: str, segmenter: str) -> Path:
+        """Return the kept comparison of a restored volume's tissues with the clean one's."""
+        return self.evaluated(subject, code, f"{method}_segmenter-{segmenter}").with_suffix(".json")
+
+    @property
+    def segmentations(self) -> Path:
+        """Label volumes of clean volumes, and what segmenters keep for themselves; not a pipeline output."""
+        return self.root / "data" / "segmented"
+
+    def matched(self, subject: str, acquisition: str) -> Path:
+        """Return a scan of a matched pair, prepared; not a pipeline output."""
+        return self.root / "data" / "matched" / f"{subject}_acq-{acquisition}_T1w.npz"
+
+    def report(self, stage: str) -> Path:
+        """Metrics, tables and figures of a stage."""
+        return self.reports / stage
+
+    @property
+    def reports(self) -> Path:
+        """All reports, a folder a stage."""
+        return self.root / "reports"

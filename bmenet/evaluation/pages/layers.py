@@ -1,0 +1,170 @@
+"""Volumes as a page holds them: 8 bits a voxel, cut to what is not empty, compressed NIfTI in base64."""
+
+import base64
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import GridMismatchError, VolumeError
+
+Kind = Literal["image", "difference", "uncertainty"]
+
+_STORED_PERCENTILE = 99.95
+_SHOWN_PERCENTILE = 99.0
+"""Of the magnitudes above 0, in that layer of a kind where it is highest: what can be read out, what is shown."""
+
+_ZERO_COUNT = 128
+_LEVELS = {"image": 255, "difference": 127, "uncertainty": 255}
+_EMPTY = 0.05
+_FAINT = 0.1
+_MARGIN_VOXELS = 3
+_GZIP_LEVEL = 6
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A volume to be looked at.
+
+    Parameters
+    ----------
+    name : str
+        In the drop-down lists; of a difference it spells out the subtraction.
+    volume : Volume
+    kind : {"image", "difference", "uncertainty"}
+        An image and an uncertainty are taken as non-negative; a difference is signed, and 0 is shown black.
+    unit : str
+        Of its values.
+    """
+
+    name: str
+    volume: Volume
+    kind: Kind
+    unit: str = ""
+
+
+def encode_layers(layers: Sequence[Layer]) -> tuple[list[str], dict[str, Any]]:
+    """Return the layers as base64 of compressed NIfTI, and what the viewer has to know about them.
+
+    Layers of one kind share one scale of 255 steps, so that equal values look equal. It reaches up to their 99.95th
+    percentile (of the magnitudes above 0); the few values beyond are stored as that one. Zero is always exact.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        At least one; all on one grid.
+
+    Returns
+    -------
+    volumes : list of str
+    view : dict
+        ``layers`` (name, kind, unit), ``scales`` (per kind: stored limit, shown limit, step) and ``centre_mm``,
+        where the crosshair starts.
+
+    Raises
+    ------
+    GridMismatchError
+        If two layers lie on different grids.
+    VolumeError
+        If a value is not finite.
+    """
+    _check(layers)
+    by_kind: dict[str, list[np.ndarray]] = {}
+    for layer in layers:
+        by_kind.setdefault(layer.kind, []).append(layer.volume.data)
+    scales = {kind: _scale(kind, volumes) for kind, volumes in by_kind.items()}
+    counts = [_quantise(layer, scales[layer.kind]["step"]) for layer in layers]
+    box = _content(layers, counts)
+    affine = layers[0].volume.affine.copy()
+    affine[:3, 3] = nib.affines.apply_affine(affine, [part.start for part in box])
+    volumes = [
+        _pack(count[box], affine, scales[layer.kind]["step"], layer.kind)
+        for layer, count in zip(layers, counts, strict=True)
+    ]
+    view = {
+        "layers": [{"name": layer.name, "kind": layer.kind, "unit": layer.unit} for layer in layers],
+        "scales": scales,
+        "centre_mm": _centre_mm(layers),
+    }
+    return volumes, view
+
+
+def _check(layers: Sequence[Layer]) -> None:
+    """Raise if layers do not share one grid, or cannot be shown."""
+    first = layers[0]
+    for layer in layers:
+        grid = layer.volume.grid
+        if not grid.same_as(first.volume.grid):
+            raise GridMismatchError(
+                f"layer {layer.name!r}: expected the grid of {first.name!r}, shape {first.volume.grid.shape}; got shape"
+                f" {grid.shape}, affine {grid.affine.round(3).tolist()}; resample it first"
+            )
+        if not np.isfinite(layer.volume.data).all():
+            raise VolumeError(f"layer {layer.name!r}: expected finite values; got NaN or infinity")
+
+
+def _scale(kind: str, volumes: Sequence[np.ndarray]) -> dict[str, float]:
+    """Return the limit of what is stored, of what is shown at first, and the step between two counts."""
+    stored = shown = 0.0
+    for data in volumes:
+        magnitudes = np.abs(data[data != 0] if kind == "difference" else data[data > 0])
+        if magnitudes.size:
+            high, low = np.percentile(magnitudes, (_STORED_PERCENTILE, _SHOWN_PERCENTILE))
+            stored, shown = max(stored, float(high)), max(shown, float(low))
+    if stored == 0:  # everything is 0: any scale tells so
+        stored = shown = 1.0
+    return {"stored": stored, "shown": shown, "step": stored / _LEVELS[kind]}
+
+
+def _quantise(layer: Layer, step: float) -> np.ndarray:
+    """Return the counts of a layer, uint8; a difference of 0 is `_ZERO_COUNT`."""
+    levels = _LEVELS[layer.kind]
+    counts = np.rint(layer.volume.data / np.float32(step))
+    if layer.kind == "difference":
+        return (np.clip(counts, -levels, levels) + _ZERO_COUNT).astype(np.uint8)
+    return np.clip(counts, 0, levels).astype(np.uint8)
+
+
+def _content(layers: Sequence[Layer], counts: Sequence[np.ndarray]) -> tuple[slice, slice, slice]:
+    """Return the box outside which no layer shows more than faint noise; everything if nothing stands out."""
+    shape = layers[0].volume.grid.shape
+    filled = np.zeros(shape, bool)
+    for layer, count in zip(layers, counts, strict=True):
+        zero = _ZERO_COUNT if layer.kind == "difference" else 0
+        filled |= np.abs(count.astype(np.int16) - zero) > _EMPTY * _LEVELS[layer.kind]
+    box = []
+    for axis, extent in enumerate(shape):
+        places = np.flatnonzero(filled.any(axis=tuple(other for other in range(3) if other != axis)))
+        if places.size == 0:
+            return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+        box.append(slice(max(places[0] - _MARGIN_VOXELS, 0), min(places[-1] + _MARGIN_VOXELS + 1, extent)))
+    return box[0], box[1], box[2]
+
+
+def _pack(counts: np.ndarray, affine: np.ndarray, step: float, kind: str) -> str:
+    """Return counts as compressed NIfTI in base64; the same counts give the same text."""
+    image = nib.Nifti1Image(counts, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header.set_slope_inter(step, -_ZERO_COUNT * np.float32(step) if kind == "difference" else 0)
+    return base64.b64encode(gzip.compress(image.to_bytes(), _GZIP_LEVEL, mtime=0)).decode("ascii")
+
+
+def centre_index(data: np.ndarray) -> list[float]:
+    """Return the centre of what stands out in a volume, as a voxel index; of the grid if nothing does."""
+    magnitudes = np.abs(data)
+    # Not of the few brightest voxels: vessels, and the eyes, lie at the rim.
+    bright = float(np.percentile(magnitudes[magnitudes > 0], _SHOWN_PERCENTILE)) if magnitudes.any() else 0.0
+    is_seen = magnitudes > _FAINT * bright
+    if not is_seen.any():
+        return [(extent - 1) / 2 for extent in data.shape]
+    return [float(places.mean()) for places in np.nonzero(is_seen)]
+
+
+def _centre_mm(layers: Sequence[Layer]) -> list[float]:
+    """Return where there is something to see, in RAS+ mm: the centre of what differs, else of what is bright."""
+    volume = next((layer.volume for layer in layers if layer.kind == "difference"), layers[0].volume)
+    return [float(value) for value in nib.affines.apply_affine(volume.affine, centre_index(volume.data))]

@@ -1,0 +1,60 @@
+"""What a segmenter is, and what it returns."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import BMENetError
+
+
+class SegmentationError(BMENetError):
+    """A segmentation tool is not installed, or failed."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The structures of a brain, as numbers.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (X, Y, Z)
+        0 where there is none.
+    affine : ndarray, shape (4, 4)
+        Voxel index to RAS+ mm. The grid may be the tool's own; volumes of one grid are segmented on one grid.
+    names : dict
+        Label to the structure's name.
+    regions : dict
+        Region to the labels that make it up; no label is in two.
+    """
+
+    labels: np.ndarray
+    affine: np.ndarray
+    names: dict[int, str]
+    regions: dict[str, tuple[int, ...]]
+
+
+class Segmenter(Protocol):
+    """A segmentation tool; constructed with the folder where it may keep results."""
+
+    def __init__(self, folder: Path) -> None: ...
+
+    @staticmethod
+    def require() -> None:
+        """Raise a SegmentationError that says what to install, if the tool is not there."""
+
+    def fingerprint(self) -> str:
+        """Return what names the tool, its version and its settings: equal ones give equal segmentations."""
+
+    def segment(self, volume: Volume, brain_mask: np.ndarray) -> Segmentation:
+        """Segment the brain of a T1-weighted volume of any intensity scale.
+
+        Raises
+        ------
+        VolumeError
+            If the volume cannot be segmented.
+        SegmentationError
+            If the tool is not installed, or fails.
+        """

@@ -1,0 +1,143 @@
+"""A volume of labels from a file: NIfTI, or FreeSurfer's .mgz and .mgh."""
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from bmenet.imaging.grid import Grid
+from bmenet.imaging.scan.geometry import read_geometry
+from bmenet.imaging.scan.header import check_shape
+from bmenet.imaging.scan.nifti import read_nifti
+from bmenet.imaging.scan.stream import Stream, open_stream
+from bmenet.runtime.errors import VolumeError
+
+MAX_LABEL = (1 << 24) - 1
+"""The largest whole number up to which float32, and so every resampling, keeps them all apart."""
+
+_WHOLE = 1e-3
+"""A stored slope may leave a label this far from a whole number."""
+
+_MGH_START = b"\x00\x00\x00\x01"
+"""Version 1, which is the only one, in the format's byte order."""
+
+_MGH_HEADER_BYTES = 284
+_GOOD_RAS = slice(28, 30)
+"""The bytes of the flag that says whether an orientation is stored."""
+
+_MGH_TYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
+_SPACING_MM = (0.1, 10.0)
+
+
+@dataclass(frozen=True)
+class LabelVolume:
+    """Labels on a grid, and what had to be assumed about their file.
+
+    Parameters
+    ----------
+    labels : ndarray of int32, shape (X, Y, Z)
+        0 is background.
+    affine : ndarray, shape (4, 4)
+        Voxel index to RAS+ mm.
+    notes : tuple of str
+    """
+
+    labels: np.ndarray
+    affine: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> Grid:
+        """The grid the labels lie on."""
+        x, y, z = self.labels.shape
+        return Grid((x, y, z), self.affine)
+
+
+def load_labels(path: Path | str) -> LabelVolume:
+    """Load a volume of labels; the format is told by the content, not the name.
+
+    Parameters
+    ----------
+    path : Path or str
+        NIfTI-1, NIfTI-2 or MGH, gzip or plain; one 3D volume.
+
+    Raises
+    ------
+    VolumeError
+        If the file is not one whole 3D volume of whole numbers from 0 to `MAX_LABEL`; after little time and memory,
+        whatever its header claims.
+    """
+    path = Path(path)
+    try:
+        return _load_mgh(path) if _is_mgh(path) else _load_nifti(path)
+    except VolumeError as error:
+        raise VolumeError(f"expected a label volume (.mgz, .mgh or NIfTI); {error}") from error
+
+
+def _is_mgh(path: Path) -> bool:
+    with open_stream(path) as stream:
+        return bytes(stream.read(len(_MGH_START))) == _MGH_START
+
+
+def _load_nifti(path: Path) -> LabelVolume:
+    header, counts = read_nifti(path)
+    _, affine, notes = read_geometry(header.nifti, header.shape, path)
+    counts = counts.reshape(header.shape[:3])
+    is_scaled = (header.slope, header.intercept) != (1.0, 0.0)
+    values = counts * np.float64(header.slope) + header.intercept if is_scaled else counts
+    return LabelVolume(_whole_numbers(values, path), affine, notes)
+
+
+def _load_mgh(path: Path) -> LabelVolume:
+    with open_stream(path) as stream:
+        header, dtype, notes = _read_mgh_header(stream)
+        shape = header.get_data_shape()
+        buffer = stream.read(prod(shape) * dtype.itemsize)
+        stream.finish()
+    values = np.frombuffer(buffer, dtype).reshape(shape[:3], order="F")
+    return LabelVolume(_whole_numbers(values, path), header.get_affine().astype(np.float64), notes)
+
+
+def _read_mgh_header(stream: Stream) -> tuple[nib.freesurfer.mghformat.MGHHeader, np.dtype, tuple[str, ...]]:
+    """Read the 284 bytes before the voxels and check all that they say; also return notes."""
+    block = bytes(stream.read(_MGH_HEADER_BYTES))
+    header, where = nib.freesurfer.mghformat.MGHHeader(block, check=False), stream.path
+    # nibabel fills the orientation in where the flag is 0, and sets the flag.
+    notes = ("no orientation in the file: FreeSurfer's coronal default is taken",) if not any(block[_GOOD_RAS]) else ()
+    check_shape(tuple(int(extent) for extent in header["dims"]), where)
+    code = int(header["type"])
+    if code not in _MGH_TYPES:
+        raise VolumeError(f"{where}: expected an MGH voxel type of {sorted(_MGH_TYPES)}; got {code}")
+    affine = header.get_affine()
+    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or not _is_invertible(affine[:3, :3], spacing_mm):
+        raise VolumeError(f"{where}: expected an orientation that can be inverted; got none")
+    if not ((spacing_mm >= _SPACING_MM[0]) & (spacing_mm <= _SPACING_MM[1])).all():
+        raise VolumeError(
+            f"{where}: expected voxels {_SPACING_MM[0]:g} to {_SPACING_MM[1]:g} mm wide; got "
+            f"{' x '.join(f'{width:g}' for width in spacing_mm)} mm"
+        )
+    return header, np.dtype(_MGH_TYPES[code]), notes
+
+
+def _is_invertible(matrix: np.ndarray, spacing_mm: np.ndarray) -> bool:
+    return spacing_mm.min() > 0 and abs(np.linalg.det(matrix / spacing_mm)) > 1e-3
+
+
+def _whole_numbers(values: np.ndarray, where: object) -> np.ndarray:
+    """Return the values as int32, if labels is what they are."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        count = values.size - np.count_nonzero(np.isfinite(values))
+        raise VolumeError(f"{where}: expected whole numbers; got NaN or infinity in {count} voxels")
+    lowest, highest = values.min(), values.max()
+    if lowest < -_WHOLE or highest > MAX_LABEL:
+        raise VolumeError(f"{where}: expected labels from 0 to {MAX_LABEL}; got {lowest:g} to {highest:g}")
+    labels = np.rint(values).astype(np.int32) if values.dtype.kind == "f" else values.astype(np.int32)
+    if values.dtype.kind == "f" and (off := np.abs(values - labels) > _WHOLE).any():
+        raise VolumeError(
+            f"{where}: expected whole numbers; got values such as {values[off][0]:g}: a scan, or labels that were "
+            "interpolated (use nearest neighbours)?"
+        )
+    return labels

@@ -1,0 +1,168 @@
+"""Where the brain is in a scan, and whether anything else is left of the head."""
+
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import distribution
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.intensity import normalise
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import VolumeError, WeightsError
+from bmenet.runtime.files import sha256
+
+_WEIGHTS = {
+    "data/models/bbox_model.pt": "39a7b2b5f799faa1391ea97bfcdc0b9299f20d84f2316a4ff8918dc4685e40aa",
+    "data/models/model.pt": "de8ee7c69654d0dd3935dc4a5d84571d8ecf4637a6bfc01df399c4c2bc86e0fd",
+}
+"""SHA-256 of the networks inside deepbet's wheel, version 1.0.2. They are TorchScript: only these two are loaded."""
+
+_LITRES = (0.4, 2.5)
+_SHELL_MM = (6.0, 24.0)
+_BLOCK_MM = 4.0
+_STRIPPED_BELOW = 0.6
+"""Brightness around the brain: stripped scans reach 0.31 under severe degradation, whole heads begin at 1.16."""
+
+_SCALE_PERCENTILE = 99.5
+_RIM_VOXELS = 2
+_BLANK_BELOW = 1e-3
+_BLANK_SHARE = 0.99
+
+
+@dataclass(frozen=True)
+class Brain:
+    """The brain of a scan.
+
+    Parameters
+    ----------
+    brain_mask : ndarray of bool, shape (X, Y, Z)
+        One component without holes, on the scan's grid.
+    is_skull_stripped : bool
+        Whether the scan holds a brain alone; otherwise it is a whole head, defaced or not.
+    source : {"deepbet", "background"}
+        What drew the mask: the network, or the blank background of a stripped scan.
+    """
+
+    brain_mask: np.ndarray
+    is_skull_stripped: bool
+    source: Literal["deepbet", "background"]
+
+
+def find_brain(volume: Volume, device: str = "cpu") -> Brain:
+    """Find the brain of a T1-weighted scan, whole head or skull-stripped, clean or degraded.
+
+    The network tells where the brain is, and the brightness around it whether it stands alone; the background cannot
+    tell, for that of a whole head may be blank as well. Where a stripped scan's background is blank, the mask is then
+    all that the stripping left; where noise or ghosts fill it, and in a whole head, it is the network's.
+
+    Parameters
+    ----------
+    volume : Volume
+        Any intensity scale and orientation; what is below 0 counts as 0.
+    device : str
+        ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    VolumeError
+        If no brain of a plausible size is found.
+    WeightsError
+        If the network is not the one that was reviewed.
+    """
+    positive = volume.with_data(np.maximum(volume.data, 0))
+    brain_mask = extract_brain(positive, device)
+    if not is_skull_stripped(positive, brain_mask):
+        return Brain(brain_mask, False, "deepbet")
+    unit_data, _ = normalise(positive.data, _SCALE_PERCENTILE)
+    foreground = foreground_mask(unit_data)
+    if not _is_background_blank(unit_data, foreground):
+        return Brain(brain_mask, True, "deepbet")
+    return Brain(foreground, True, "background")
+
+
+def extract_brain(volume: Volume, device: str = "cpu") -> np.ndarray:
+    """Return the brain of a T1-weighted scan, whole head or skull-stripped, clean or degraded.
+
+    Parameters
+    ----------
+    volume : Volume
+        Any intensity scale and orientation.
+    device : str
+        ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    brain_mask : ndarray of bool, shape (X, Y, Z)
+        One component without holes.
+
+    Raises
+    ------
+    VolumeError
+        If no brain of a plausible size (0.4 to 2.5 litres) is found.
+    WeightsError
+        If deepbet's networks are not the ones that were reviewed.
+
+    References
+    ----------
+    Fisch et al. (2024), deepbet: Fast brain extraction of T1-weighted MRI using Convolutional Neural Networks,
+    Computers in Biology and Medicine 179, doi:10.1016/j.compbiomed.2024.108845.
+    """
+    to_canonical = nib.orientations.io_orientation(volume.affine)
+    to_stored = nib.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), to_canonical)
+    canonical = np.ascontiguousarray(nib.orientations.apply_orientation(volume.data, to_canonical))
+    try:
+        network = _network(device)
+        brain_mask = network.postprocess(network.run_model(canonical) > 0.5)
+    except (AssertionError, ValueError) as error:
+        raise VolumeError("expected a T1-weighted scan with a brain; found none") from error
+    litres = np.count_nonzero(brain_mask) * abs(np.linalg.det(volume.affine[:3, :3])) / 1e6
+    if not _LITRES[0] <= litres <= _LITRES[1]:
+        raise VolumeError(
+            f"expected a T1-weighted scan with a brain of {_LITRES[0]:g} to {_LITRES[1]:g} litres; found {litres:.2f}"
+        )
+    return np.ascontiguousarray(nib.orientations.apply_orientation(brain_mask, to_stored)).astype(bool)
+
+
+def is_skull_stripped(volume: Volume, brain_mask: np.ndarray) -> bool:
+    """Tell whether the brain stands alone: nothing 6 to 24 mm around it is bright.
+
+    Parameters
+    ----------
+    volume : Volume
+        Any intensity scale, not below 0.
+    brain_mask : ndarray of bool, shape (X, Y, Z)
+        What `extract_brain` found.
+    """
+    widths_mm = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    steps = np.maximum(np.rint(_BLOCK_MM / widths_mm), 1).astype(int)
+    every = tuple(slice(None, None, step) for step in steps)
+    smooth = ndimage.uniform_filter(volume.data, steps, mode="constant")[every]
+    inside = brain_mask[every]
+    distance_mm = ndimage.distance_transform_edt(~inside, sampling=steps * widths_mm)
+    shell = smooth[(distance_mm > _SHELL_MM[0]) & (distance_mm <= _SHELL_MM[1])]
+    return shell.size == 0 or bool(np.percentile(shell, 90) < _STRIPPED_BELOW * np.median(smooth[inside]))
+
+
+def _is_background_blank(unit_data: np.ndarray, brain_mask: np.ndarray) -> bool:
+    """Tell whether a unit volume holds nothing, not even noise, beyond the rim of its brain."""
+    background = unit_data[~ndimage.binary_dilation(brain_mask, iterations=_RIM_VOXELS)]
+    return background.size > 0 and bool(np.mean(background < _BLANK_BELOW) >= _BLANK_SHARE)
+
+
+@cache
+def _network(device: str) -> Any:
+    """Load deepbet's two networks once, after a look at their checksums."""
+    package = distribution("deepbet")
+    for name, expected in _WEIGHTS.items():
+        if (got := sha256(str(package.locate_file(name)))) != expected:
+            raise WeightsError(f"deepbet's {name}: expected SHA-256 {expected}; got {got}; install deepbet 1.0.2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit, inside deepbet
+        from deepbet import BrainExtraction
+
+        return BrainExtraction(no_gpu=device == "cpu")

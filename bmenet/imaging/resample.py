@@ -1,0 +1,75 @@
+"""Move a volume to another grid through a rigid transform: one cubic interpolation, smoothed first when it coarsens."""
+
+import numpy as np
+from scipy import ndimage
+
+from bmenet.imaging.grid import Grid
+from bmenet.imaging.volume import Volume
+
+_SPLINE_REACH = 12
+"""Voxels after which the cubic spline prefilter (pole -0.268) has decayed below 1e-6."""
+
+_FWHM_PER_SIGMA = np.sqrt(8 * np.log(2))
+
+
+def resample(
+    volume: Volume, grid: Grid, moving2fixed: np.ndarray | None = None, *, order: int = 3, antialias: bool = True
+) -> Volume:
+    """Sample `volume` on `grid` after moving it by a rigid transform; zero outside the volume's field of view.
+
+    Cubic B-splines overshoot at edges by a few per cent of the step: clip where intensities must not be negative.
+    When every sample falls on a voxel centre (same grid, a flip, a permutation of axes) the values are copied exactly.
+
+    Parameters
+    ----------
+    volume : Volume
+        What is sampled.
+    grid : Grid
+        Where the result lies, in the fixed space.
+    moving2fixed : ndarray, shape (4, 4), optional
+        RAS+ mm of `volume` to RAS+ mm of `grid`; by default the identity.
+    order : int
+        Of the spline: 0 nearest, 1 linear, 3 cubic.
+    antialias : bool
+        Along axes where `grid` is coarser than `volume`, first smooth by a Gaussian whose FWHM makes up the difference
+        of the voxel edges in quadrature: ``fwhm² = coarse² - fine²``. Leave it out on the way back to the
+        grid that the data came from, which has no finer detail to alias.
+
+    Returns
+    -------
+    Volume
+        On `grid`, float32.
+    """
+    fixed2moving = np.eye(4) if moving2fixed is None else np.linalg.inv(moving2fixed)
+    index_map = np.linalg.inv(volume.affine) @ fixed2moving @ grid.affine  # grid index -> volume index
+    data, start = _content(volume.data)
+    if data.size == 0:
+        return Volume(np.zeros(grid.shape, np.float32), grid.affine)
+    if antialias and order > 0:
+        data = _smooth(data, steps=np.linalg.norm(index_map[:3, :3], axis=1))
+    index_map[:3, 3] -= start
+    if np.allclose(index_map, np.rint(index_map), atol=1e-5):
+        index_map, order = np.rint(index_map), 0
+    sampled = ndimage.affine_transform(
+        data, index_map, output_shape=grid.shape, output=np.float32, order=order, mode="constant", cval=0.0
+    )
+    return Volume(sampled, grid.affine)
+
+
+def _content(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the box of non-zero voxels with room for the spline, and the index of its corner."""
+    box = []
+    for axis, extent in enumerate(data.shape):
+        others = tuple(other for other in range(3) if other != axis)
+        filled = np.flatnonzero(data.any(axis=others))
+        if filled.size == 0:
+            return data[:0, :0, :0], np.zeros(3)
+        box.append(slice(max(filled[0] - _SPLINE_REACH, 0), min(filled[-1] + _SPLINE_REACH + 1, extent)))
+    return data[tuple(box)], np.array([part.start for part in box], dtype=float)
+
+
+def _smooth(data: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Smooth along each axis for samples that lie `steps` voxels apart."""
+    sigmas = np.sqrt(np.maximum(steps**2 - 1, 0)) / _FWHM_PER_SIGMA
+    # Beyond the field of view the head goes on: zeros there would darken its edge.
+    return ndimage.gaussian_filter(data, sigmas, mode="nearest") if sigmas.any() else data

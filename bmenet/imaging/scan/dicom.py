@@ -1,0 +1,95 @@
+"""A folder with one DICOM series of magnetic resonance as a NIfTI image; patient text stays behind."""
+
+import logging
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from bmenet.runtime.errors import VolumeError
+
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+
+_REASONS = {
+    "TOO_FEW_SLICES/LOCALIZER": "expected at least four parallel slices; got a localizer or a part of a series",
+    "SLICE_INCREMENT_INCONSISTENT": "expected evenly spaced slices; some are missing or the spacing changes",
+    "NON_CUBICAL_IMAGE/GANTRY_TILT": "expected slices stacked at right angles; got a sheared stack",
+    "IMAGE_ORIENTATION_INCONSISTENT": "expected parallel slices; got several orientations",
+    "NON_IMAGING_DICOM_FILES": "expected image slices with a position and an orientation; got none",
+}
+"""What dicom2nifti's codes mean to the person who gave the folder."""
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell whether a file begins as DICOM does: 128 free bytes, then ``DICM``."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
+    """Convert the one magnetic resonance series that lies directly in `folder`.
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        3D, float32, rescale slope and intercept applied; the affine (RAS+ mm) is the scanner's, in the slices' own
+        order and orientation. Nothing else of the DICOM headers is kept.
+
+    Raises
+    ------
+    VolumeError
+        If there is no DICOM file, more than one series, a modality other than MR, a file that cannot be read, or if the
+        slices do not make one evenly spaced 3D stack.
+    """
+    folder = Path(folder)
+    slices = [_read_slice(path) for path in sorted(folder.iterdir()) if path.is_file() and is_dicom(path)]
+    slices = [dataset for dataset in slices if "PixelData" in dataset]
+    if not slices:
+        raise VolumeError(f"{folder.name}: expected a folder with a DICOM series; got no DICOM image in it")
+    modalities = sorted({str(dataset.get("Modality", "none")) for dataset in slices})
+    if modalities != ["MR"]:
+        raise VolumeError(f"{folder.name}: expected magnetic resonance (modality MR); got {', '.join(modalities)}")
+    # Multi-frame files keep these per frame, and dicom2nifti checks them there.
+    single = [dataset for dataset in slices if "PerFrameFunctionalGroupsSequence" not in dataset]
+    if not all(dataset.get(tag) for dataset in single for tag in _PLACE):
+        raise VolumeError(f"{folder.name}: expected a position, an orientation and a pixel spacing of every slice")
+    series = {str(dataset.get("SeriesInstanceUID")) for dataset in slices}
+    if len(series) > 1:
+        raise VolumeError(f"{folder.name}: expected one DICOM series; got {len(series)}: put each into its own folder")
+    image = _convert(slices, folder.name)
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    if data.ndim != 3:
+        raise VolumeError(f"{folder.name}: expected one 3D volume; got a series of shape {data.shape}")
+    clean = nib.Nifti1Image(data, image.affine)
+    clean.header.set_xyzt_units("mm", "sec")
+    clean.set_sform(image.affine, code=1)
+    clean.set_qform(image.affine, code=1)
+    return clean
+
+
+def _read_slice(path: Path) -> pydicom.Dataset:
+    try:
+        return pydicom.dcmread(path)
+    except (OSError, InvalidDicomError, EOFError, ValueError) as error:
+        raise VolumeError(f"{path.name}: expected a whole DICOM file; {error}") from error
+
+
+def _convert(slices: list[pydicom.Dataset], name: str) -> nib.Nifti1Image:
+    """Run dicom2nifti on the slices and put its error codes into words."""
+    from dicom2nifti.convert_dicom import dicom_array_to_nifti
+    from dicom2nifti.exceptions import ConversionError, ConversionValidationError
+
+    logging.getLogger("dicom2nifti").setLevel(logging.CRITICAL)
+    try:
+        return dicom_array_to_nifti(slices, None, reorient_nifti=False)["NII"]
+    except (ConversionError, ConversionValidationError) as error:
+        reason = _REASONS.get(str(error), f"expected one evenly spaced 3D stack of slices; dicom2nifti says {error}")
+        raise VolumeError(f"{name}: {reason}") from error
+    except Exception as error:
+        # pydicom and dicom2nifti raise many types for damaged pixel data and missing tags.
+        raise VolumeError(f"{name}: expected a readable DICOM series; {type(error).__name__}: {error}") from error

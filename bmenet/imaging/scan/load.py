@@ -1,0 +1,73 @@
+"""Read one scan from a NIfTI file or a DICOM series; nothing in it is trusted before it is checked."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from bmenet.imaging.scan.content import check_content
+from bmenet.imaging.scan.geometry import read_geometry
+from bmenet.imaging.scan.header import check_shape
+from bmenet.imaging.scan.nifti import read_nifti
+from bmenet.imaging.scan.scan import Scan
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import VolumeError
+
+
+def load_scan(path: Path | str) -> Scan:
+    """Load a scan in its native space.
+
+    Parameters
+    ----------
+    path : Path or str
+        A NIfTI-1 or NIfTI-2 file, gzip or plain by content, or a folder that holds one DICOM series.
+
+    Returns
+    -------
+    Scan
+        Its `notes` tell what had to be assumed.
+
+    Raises
+    ------
+    VolumeError
+        If the path does not hold one readable 3D volume that could be a T1-weighted scan; after little time and
+        memory, whatever the header claims.
+    """
+    path = Path(path)
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be read ({error.strerror})") from error
+    return _load_series(path) if is_folder else _load_nifti(path)
+
+
+def _load_nifti(path: Path) -> Scan:
+    header, counts = read_nifti(path)
+    return _build(path, header.nifti, counts, header.slope, header.intercept, header.notes)
+
+
+def _load_series(folder: Path) -> Scan:
+    from bmenet.imaging.scan.dicom import read_dicom_series
+
+    image = read_dicom_series(folder)
+    check_shape(image.shape, folder)
+    return _build(folder, image.header, np.asanyarray(image.dataobj), 1.0, 0.0, ())
+
+
+def _build(
+    path: Path,
+    nifti: nib.Nifti1Header,
+    counts: np.ndarray,
+    slope: float,
+    intercept: float,
+    notes: tuple[str, ...],
+) -> Scan:
+    """Scale the counts, check what they show and where they lie."""
+    geometry, affine, geometry_notes = read_geometry(nifti, counts.shape, path)
+    with np.errstate(over="ignore", invalid="ignore"):
+        data = np.ascontiguousarray(counts.reshape(counts.shape[:3]), dtype=np.float32)
+        data = data * np.float32(slope) + np.float32(intercept) if (slope, intercept) != (1.0, 0.0) else data
+    data, content_notes = check_content(data, path)
+    dtype = counts.dtype.newbyteorder("=")
+    notes = (*notes, *geometry_notes, *content_notes)
+    return Scan(Volume(data, affine), counts.shape, geometry, dtype, slope, intercept, notes)

@@ -1,0 +1,26 @@
+"""The networks of the second stage on disk: `KINDS` says how each is built from its spec."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from bmenet.networks.autoencoder import autoencoder_from_spec
+from bmenet.networks.control import control_from_spec
+from bmenet.networks.covariate_encoder import covariate_encoder_from_spec
+from bmenet.networks.denoiser import denoiser_from_spec
+from bmenet.networks.weights import Spec, load_weights
+
+KINDS: dict[str, Callable[[Spec], nn.Module]] = {
+    "autoencoder": autoencoder_from_spec,
+    "edge_autoencoder": autoencoder_from_spec,
+    "prior": denoiser_from_spec,
+    "covariates": covariate_encoder_from_spec,
+    "fine": control_from_spec,
+}
+"""Name to builder; the name is also that of the stage (``train_<name>``) and of the weights folder."""
+
+
+def load_fine(folder: Path | str, kind: str) -> tuple[nn.Module, Spec]:
+    """Load a network of the second stage: see `load_weights`."""
+    return load_weights(folder, kind, KINDS[kind])

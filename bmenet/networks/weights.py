@@ -1,0 +1,83 @@
+"""Trained weights on disk: a folder of safetensors and a JSON that says what they are; never pickle."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bmenet.runtime.errors import WeightsError
+from bmenet.runtime.files import atomic_path, read_json, sha256, write_json
+
+FORMAT_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+SPEC_FILE = "model.json"
+
+Spec = dict[str, Any]
+"""What ``model.json`` holds beside the format: all that is needed to build the network, and where it comes from."""
+
+
+def save_weights(folder: Path | str, kind: str, network: nn.Module, spec: Spec) -> None:
+    """Write a network's folder; ``model.json`` comes last and seals it.
+
+    Parameters
+    ----------
+    folder : Path
+    kind : str
+        What the network is for: ``coarse``, ``autoencoder``, ...
+    network : Module
+    spec : dict
+        All that `load_weights` needs to build the network again, and ``lineage`` (where the weights come from).
+    """
+    folder = Path(folder)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        save_file(tensors, temporary)
+    seal = {"format_version": FORMAT_VERSION, "kind": kind, **spec, "sha256": sha256(folder / WEIGHTS_FILE)}
+    write_json(folder / SPEC_FILE, seal)
+
+
+def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Module]) -> tuple[nn.Module, Spec]:
+    """Load what `save_weights` wrote; return the network in evaluation mode, and its spec.
+
+    Raises
+    ------
+    WeightsError
+        If a file is missing, damaged or cannot be read, the checksum differs, or the kind or the format is another one.
+    """
+    folder = Path(folder)
+    try:
+        spec = read_json(folder / SPEC_FILE)
+        digest = sha256(folder / WEIGHTS_FILE)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{error.filename}: no such file; train first (`dvc repro train_{kind}`)") from None
+    except OSError as error:
+        raise WeightsError(f"{error.filename}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise WeightsError(
+            f"{folder / SPEC_FILE}: not valid JSON ({error}); train or copy the weights again"
+        ) from error
+    found = (spec.get("kind"), spec.get("format_version")) if isinstance(spec, dict) else (type(spec).__name__, None)
+    if found != (kind, FORMAT_VERSION):
+        raise WeightsError(
+            f"{folder / SPEC_FILE}: expected kind {kind!r}, format_version {FORMAT_VERSION}; got {found[0]!r},"
+            f" {found[1]!r}; use weights of this version of bmenet"
+        )
+    if digest != spec.get("sha256"):
+        raise WeightsError(
+            f"{folder / WEIGHTS_FILE}: expected SHA-256 {spec.get('sha256')}; got {digest}; the file is damaged or"
+            " was replaced: train or copy it again"
+        )
+    try:
+        network = build(spec)
+        network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{folder}: the weights do not fit their model.json: {_reason(error)}") from error
+    return network.eval(), spec
+
+
+def _reason(error: Exception) -> str:
+    """Say on one line what is wrong."""
+    return f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())

@@ -1,0 +1,101 @@
+"""A bundle as an MLflow model: the code that serves it, what it takes and gives, an example, what it needs."""
+
+import base64
+import importlib.metadata
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from bmenet import __version__
+from bmenet.restoration.bundle import Bundle
+from bmenet.tracking.store import load_mlflow
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.models import ModelSignature
+
+_EXAMPLE_SHAPE = (16, 18, 16)
+_EXAMPLE_SPACING_MM = 10.0
+
+
+def write_model_folder(folder: Path, bundle: Bundle, model_file: Path, model_id: str, run_id: str) -> None:
+    """Write an MLflow model: a copy of the bundle and of the code that serves it. The model itself is not run.
+
+    ``mlflow.pyfunc.log_model`` would load it and restore the example, to see whether it can be served.
+
+    Parameters
+    ----------
+    folder : Path
+        Not there yet.
+    bundle : Bundle
+    model_file : Path
+        MLflow's models from code: no pickle.
+    model_id, run_id : str
+        What MLflow keeps it under.
+    """
+    load_mlflow()
+    import mlflow
+    from mlflow.models import Model
+
+    model = Model(run_id=run_id, model_id=model_id, model_uuid=model_id)
+    # About type hints, which the signature makes needless; a filter would not hold, mlflow sets its own.
+    with warnings.catch_warnings(record=True):
+        mlflow.pyfunc.save_model(
+            folder,
+            python_model=str(model_file),
+            artifacts={"bundle": os.path.relpath(bundle.folder)},  # kept in the model: no home directory
+            signature=signature(),
+            input_example=input_example(),
+            pip_requirements=requirements(),
+            metadata={"bmenet": __version__},
+            mlflow_model=model,
+        )
+    model.flavors["python_function"]["model_code_path"] = model_file.name  # it wrote the absolute path
+    model.save(folder / "MLmodel")
+
+
+def signature() -> "ModelSignature":
+    """Return what the served model takes and gives, a row a volume."""
+    load_mlflow()
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    optional = [
+        ColSpec(kind, name, required=False) for name, kind in (("stage", "string"), ("steps", "long"), ("seed", "long"))
+    ]
+    return ModelSignature(Schema([ColSpec("string", "nifti"), *optional]), Schema([ColSpec("string", "nifti")]))
+
+
+def input_example() -> "pd.DataFrame":
+    """Return a request in the form of the signature: a whole but tiny volume, a bright ball."""
+    import pandas as pd
+
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, extent) for extent in _EXAMPLE_SHAPE), indexing="ij")
+    ball = np.where(x**2 + y**2 + z**2 < 0.7, 100, 0).astype(np.uint8)
+    affine = np.diag([_EXAMPLE_SPACING_MM] * 3 + [1.0])
+    content = nib.Nifti1Image(ball, affine).to_bytes()
+    return pd.DataFrame(
+        [{"nifti": base64.b64encode(content).decode(), "stage": "coarse", "steps": 1, "seed": 0}]
+    ).astype({"steps": np.int64, "seed": np.int64})
+
+
+def requirements() -> list[str]:
+    """Return the libraries this package needs, at the versions installed here, of torch's builds the common one.
+
+    Not the package itself: it is on no index, and a stranger's package of its name must not be installed for it.
+    """
+    needed = [Requirement(text) for text in importlib.metadata.requires("bmenet") or ()]
+    wanted = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    pinned = []
+    for one in wanted:
+        try:
+            pinned.append(f"{one.name}=={Version(importlib.metadata.version(one.name)).public}")
+        except importlib.metadata.PackageNotFoundError:  # a variant of it may stand in: the model runs without
+            pinned.append(f"{one.name}{one.specifier}")
+    return sorted(pinned)

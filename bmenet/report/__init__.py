@@ -1,5 +1,0 @@
-"""Reports for the browser: one HTML file with a viewer, pictures and tables, which needs no network."""
-
-from bmenet.report.page import Layer, Page, Picture, Table, write_page
-
-__all__ = ["Layer", "Page", "Picture", "Table", "write_page"]

@@ -1,0 +1,258 @@
+"""One class behind the command line, the evaluation and the served model."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
+from bmenet.imaging.brain import SHOWN_MARGIN_MM
+from bmenet.imaging.brain_extraction import find_brain
+from bmenet.imaging.grid import Grid, standard_grid
+from bmenet.imaging.resample import resample
+from bmenet.imaging.scan import Scan
+from bmenet.imaging.volume import Volume
+from bmenet.networks.coarse_weights import load_coarse
+from bmenet.networks.precision import fastest_dtype
+from bmenet.registration import Registration, check_aligned, register
+from bmenet.restoration.blending import blend, brain_ramp, distance_to_brain, face_ramp
+from bmenet.restoration.bundle import Bundle
+from bmenet.restoration.bundle.manifest import Precision
+from bmenet.restoration.coil_field import own_field
+from bmenet.restoration.device import choose_device
+from bmenet.restoration.enhanced import Enhanced, Space
+from bmenet.restoration.fine import DEFAULT_SAMPLING, FineNet
+from bmenet.restoration.onnx.networks import OnnxCoarse, onnx_fine_net
+from bmenet.restoration.onnx.providers import Provider
+from bmenet.restoration.onnx.session import open_sessions
+from bmenet.restoration.slices import restore_volume
+from bmenet.restoration.steps import Progress, Steps
+from bmenet.restoration.strength import adaptive_strength
+from bmenet.restoration.way_back import non_negative, return_std, return_to_native
+from bmenet.runtime.errors import GridMismatchError, WeightsError
+
+Runtime = Literal["torch", "onnx"]
+REGISTRATION = RegistrationConfig(backend="ants", estimate_spacing_mm=2, min_similarity=0.5)
+"""Well aligned, severely degraded scans reached 0.60 to 0.66; scans upside down or with swapped axes 0.25 to 0.35."""
+
+
+@dataclass(frozen=True)
+class Enhancer:
+    """Trained networks, ready to restore volumes and to enhance scans.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        On `device`, in evaluation mode.
+    config : CoarseConfig
+        What it was trained with.
+    spacing_mm : int
+        Of the standard grid it was trained on.
+    device : torch.device
+    registration : RegistrationConfig
+    fine : FineNet, optional
+        The second stage; without it the coarse result is the result.
+    sampling : SamplingConfig
+        How the second stage is run.
+    seed : int
+        Of the second stage's noise.
+    runtime : {"torch", "onnx"}
+        What runs the networks; everything around them is the same.
+    provider : {"tensorrt", "cuda", "cpu"}, optional
+        Of ONNX Runtime, which brings tensors to its device and back by itself: `device` is then the CPU.
+    is_adaptive : bool
+        Whether `enhance` gives back as it came what needs no restoration: see `adaptive_strength`.
+    keeps_field : bool
+        Whether the scan keeps the coil field that it came with: see `own_field`.
+    """
+
+    network: torch.nn.Module
+    config: CoarseConfig
+    spacing_mm: int
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    registration: RegistrationConfig = REGISTRATION
+    fine: FineNet | None = None
+    sampling: SamplingConfig = DEFAULT_SAMPLING
+    seed: int = 0
+    runtime: Runtime = "torch"
+    provider: Provider | None = None
+    is_adaptive: bool = True
+    keeps_field: bool = False
+
+    @property
+    def place(self) -> str:
+        """What the networks run on: ONNX Runtime's first provider, or torch's device."""
+        return self.provider or str(self.device)
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle: Bundle,
+        stage: Literal["coarse", "fine"] = "coarse",
+        runtime: Runtime = "torch",
+        device: str = "auto",
+        providers: Sequence[str] | None = None,
+        precision: Precision = "fp32",
+    ) -> "Enhancer":
+        """Load a bundle; the second stage is sampled as the bundle says.
+
+        Parameters
+        ----------
+        bundle : Bundle
+        stage : {"coarse", "fine"}
+        runtime : {"torch", "onnx"}
+        device, providers, precision
+            See `open_sessions`; torch takes the device alone.
+
+        Raises
+        ------
+        WeightsError
+            If the bundle lacks what is asked for.
+        """
+        fine = bundle.manifest.fine
+        if stage == "fine" and fine is None:
+            raise WeightsError(
+                f"{bundle.folder}: expected a bundle with both stages; got the first alone; export again"
+            )
+        if runtime == "torch":
+            enhancer = cls.from_folder(bundle.weights / "coarse", device)
+            return enhancer if fine is None or stage == "coarse" else enhancer.with_fine(bundle.weights, fine.sampling)
+        sessions = open_sessions(bundle, precision, providers, device)
+        config, spacing_mm = bundle.manifest.coarse, bundle.manifest.spacing_mm
+        enhancer = cls(OnnxCoarse(sessions), config, spacing_mm, runtime=runtime, provider=sessions.providers[0])
+        if fine is None or stage == "coarse":
+            return enhancer
+        return replace(enhancer, fine=onnx_fine_net(sessions, fine), sampling=fine.sampling)
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path | str, device: str = "cpu", registration: RegistrationConfig = REGISTRATION
+    ) -> "Enhancer":
+        """Load a Coarse-net's folder (``model.safetensors``, ``model.json``) onto ``cpu``, ``cuda`` or ``auto``."""
+        place = choose_device(device)
+        network, spec = load_coarse(folder)
+        config = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
+        return cls(network.to(place), config, spec["spacing_mm"], place, registration)
+
+    def with_fine(self, bundle: Path | str, sampling: SamplingConfig = DEFAULT_SAMPLING, seed: int = 0) -> "Enhancer":
+        """Return an enhancer that runs the second stage too, its networks from the folders of `bundle`."""
+        fine = FineNet.from_folder(bundle, self.device)
+        if fine.spacing_mm != self.spacing_mm:
+            raise WeightsError(
+                f"{bundle}: expected networks of the Coarse-net's grid, {self.spacing_mm} mm; got {fine.spacing_mm} mm;"
+                " train them again (`dvc repro`)"
+            )
+        return replace(self, fine=fine, sampling=sampling, seed=seed)
+
+    @property
+    def grid(self) -> Grid:
+        """The standard grid at the spacing the network was trained on."""
+        return standard_grid(self.spacing_mm)
+
+    def restore(self, volume: Volume, progress: Callable[[float], None] | None = None) -> Volume:
+        """Restore a skull-stripped volume on the standard grid, of any intensity scale; the scale is kept.
+
+        One stage or both, as the enhancer has them.
+
+        Raises
+        ------
+        GridMismatchError
+            If the volume lies on another grid.
+        """
+        return self.restore_samples(volume, progress)[0]
+
+    def restore_samples(
+        self, volume: Volume, progress: Callable[[float], None] | None = None
+    ) -> tuple[Volume, Volume | None]:
+        """Restore as `restore` does; return the standard deviation over samples too, where there were several."""
+        if not volume.grid.same_as(self.grid):
+            raise GridMismatchError(
+                f"expected a volume on the standard grid of {self.spacing_mm} mm, shape {self.grid.shape}; got shape "
+                f"{volume.grid.shape}, voxels of {volume.grid.spacing_mm} mm; use `enhance`, which registers it"
+            )
+        is_exact = self.config.precision == "fp32" or self.runtime == "onnx"
+        restored = restore_volume(
+            self.network,
+            volume.data,
+            config=self.config,
+            autocast_dtype=torch.float32 if is_exact else fastest_dtype(self.device),
+            progress=progress if self.fine is None else None,
+        )
+        std: np.ndarray | None = None
+        if self.fine is not None:
+            result = self.fine.restore(restored, self.sampling, self.seed, progress)
+            restored, std = result.data, result.std
+        if self.keeps_field:
+            field = own_field(restored, volume.data, self.spacing_mm)
+            restored, std = restored * field, None if std is None else std * field
+        return volume.with_data(restored), None if std is None else volume.with_data(std)
+
+    def enhance(self, scan: Scan, space: Space = "native", progress: Progress | None = None) -> Enhanced:
+        """Bring a scan to the standard grid, restore it, and bring the result back; cubic both ways.
+
+        What the networks hardly change is given back as it came, unless `is_adaptive` is off: see `adaptive_strength`.
+        A skull-stripped scan is restored as a whole; of a whole head only the brain is, and the rest stays exactly as
+        it was, with a ramp of 2 mm around the brain. Beyond the standard field of view the scan stays as it was.
+
+        Parameters
+        ----------
+        scan : Scan
+            In native space, of any intensity scale.
+        space : {"native", "template"}
+            Where the result lies: on the scan's own grid, or on the standard grid.
+        progress : callable, optional
+
+        Raises
+        ------
+        VolumeError
+            If no brain is found.
+        RegistrationError
+            If the scan cannot be aligned to the template, or lies on the standard grid and not as the template does.
+        """
+        steps = Steps(progress)
+        native = scan.volume.with_data(np.maximum(scan.volume.data, 0))
+
+        with steps("find the brain"):
+            brain = find_brain(native, self.device.type)
+            brain_volume = native.with_data(brain.brain_mask)
+        with steps("register"):
+            alignment = self._align(native.with_data(native.data * brain_volume.data))
+            moving2fixed = alignment.moving2fixed
+            standard = non_negative(resample(native, self.grid, moving2fixed))
+        with steps("restore"):
+            shown, weight = standard, Volume(face_ramp(self.grid.shape, self.grid.spacing_mm), self.grid.affine)
+            if not brain.is_skull_stripped:
+                distance_mm = distance_to_brain(brain_volume, self.grid, moving2fixed)
+                shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
+                weight = weight.with_data(np.minimum(weight.data, brain_ramp(distance_mm)))
+            restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
+            inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
+            strength = self._strength(shown, restored, inside)
+            weight = weight.with_data(strength * weight.data)
+            std = None if std is None else std.with_data(std.data * weight.data)
+        with steps("return"):
+            if space == "template":
+                result = scan.in_standard_space(blend(restored, standard, weight))
+                spread = None if std is None else scan.in_standard_space(std)
+            else:
+                fixed2moving = np.linalg.inv(moving2fixed)
+                result = return_to_native(restored, weight, scan, brain, fixed2moving, strength)
+                spread = None if std is None else return_std(std, scan, fixed2moving)
+        is_standard = native.grid.same_as(self.grid)
+        return Enhanced(result, alignment, brain.is_skull_stripped, is_standard, steps.timings, spread, strength)
+
+    def _strength(self, shown: Volume, restored: Volume, brain_mask: np.ndarray) -> float:
+        """Return how much of the restoration is applied."""
+        if not self.is_adaptive:
+            return 1.0
+        return adaptive_strength(shown.data, restored.data, brain_mask, self.spacing_mm)
+
+    def _align(self, brain: Volume) -> Registration:
+        """Register the brain of a scan; of one that lies on the standard grid already, only check how it lies."""
+        if brain.grid.same_as(self.grid):
+            return check_aligned(brain, self.registration)
+        return register(brain, self.registration)

@@ -1,0 +1,196 @@
+"""The second stage: from the coarse result to the enhanced volume."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bmenet.config import DiffusionConfig, GuidanceConfig, SamplingConfig
+from bmenet.diffusion.guidance import ProgressiveConstraint
+from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.diffusion.prediction import CleanPrediction
+from bmenet.diffusion.sampling import sample_latent, start_latent
+from bmenet.diffusion.solvers import SOLVERS
+from bmenet.imaging.brain import background_mask
+from bmenet.imaging.grid import FIELD_OF_VIEW_MM
+from bmenet.imaging.intensity import blind_scale
+from bmenet.restoration.fine_networks import FineNetworks
+from bmenet.restoration.latent import edge_map
+from bmenet.restoration.torch_networks import load_networks
+from bmenet.runtime.errors import ConfigError
+from bmenet.runtime.seeding import derive_seed
+
+DEFAULT_SAMPLING = SamplingConfig(
+    solver="dpmsolver++",
+    steps=1,
+    start="reference",
+    start_timestep=300,
+    guidance=GuidanceConfig(scale=0.02, start=400, power=1.0, window=9),
+    compose="residual",
+    strength=0.75,
+    samples=1,
+)
+"""What is done where no params.yaml says otherwise."""
+
+
+@dataclass(frozen=True)
+class FineResult:
+    """Enhanced volume, and how far the samples lie apart.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z), float32
+        Mean over samples.
+    std : ndarray, shape (X, Y, Z), float32, or None
+        Standard deviation over samples, where there were several.
+    """
+
+    data: np.ndarray
+    std: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class FineNet:
+    """The second stage: its networks, whoever runs them, and what they were trained with.
+
+    Parameters
+    ----------
+    networks : FineNetworks
+    schedule : NoiseSchedule
+    reference_variance : sequence of float, (C,), or None
+        Of E(r) about E(x), a latent channel: see `CleanPrediction`.
+    max_timestep : int
+        The highest one that the control was trained for.
+    spacing_mm : int
+        Of the standard grid that the networks were trained on.
+    has_edge_hint : bool
+        Without it the control is not shown the edges: an ablation.
+    """
+
+    networks: FineNetworks
+    schedule: NoiseSchedule
+    reference_variance: Sequence[float] | None
+    max_timestep: int
+    spacing_mm: int
+    has_edge_hint: bool = True
+
+    @classmethod
+    def from_folder(
+        cls, weights: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    ) -> "FineNet":
+        """Load the networks from the folders ``autoencoder``, ``edge_autoencoder``, ... of `weights`, for torch.
+
+        Raises
+        ------
+        WeightsError
+            If a network is missing or damaged, or two of them do not belong together.
+        """
+        networks, specs = load_networks(weights, device, dtype)
+        return cls(
+            networks,
+            NoiseSchedule(DiffusionConfig.model_validate(specs["prior"]["diffusion"])),
+            specs["fine"]["reference_variance"],
+            int(specs["fine"]["max_timestep"]),
+            int(specs["fine"]["spacing_mm"]),
+        )
+
+    def check(self, sampling: SamplingConfig) -> None:
+        """Raise ConfigError if `sampling` asks for timesteps that the networks were not trained for."""
+        first = sampling.start_timestep if sampling.start == "reference" else self.schedule.timesteps - 1
+        if first > self.max_timestep:
+            raise ConfigError(
+                f"sampling.start_timestep: expected at most {self.max_timestep}, which the ControlNet was trained for"
+                f" (fine.max_timestep); got {first} (start: {sampling.start})"
+            )
+        if sampling.steps > first + 1:
+            raise ConfigError(
+                f"sampling.steps: expected at most {first + 1}, one for each timestep from {first} down;"
+                f" got {sampling.steps}"
+            )
+
+    def without_edge_hint(self) -> "FineNet":
+        """Return the same networks, the control blind to edges."""
+        return replace(self, has_edge_hint=False)
+
+    def restore(
+        self,
+        coarse: np.ndarray,
+        sampling: SamplingConfig = DEFAULT_SAMPLING,
+        seed: int = 0,
+        progress: Callable[[float], None] | None = None,
+    ) -> FineResult:
+        """Enhance a coarse result.
+
+        Parameters
+        ----------
+        coarse : ndarray, shape (X, Y, Z)
+            r, on the standard grid, of any intensity scale, skull-stripped.
+        sampling : SamplingConfig
+        seed : int
+            Of the noise; the same seed gives the same volume.
+        progress : callable, optional
+            Told the fraction done.
+
+        Returns
+        -------
+        FineResult
+            In the scale of `coarse`; exactly zero in the background.
+
+        Raises
+        ------
+        ConfigError
+            If `sampling` asks for timesteps that the networks were not trained for.
+        """
+        self.check(sampling)
+        scale = np.float32(blind_scale(coarse, FIELD_OF_VIEW_MM[0] / coarse.shape[0]))
+        networks = self.networks
+        reference = torch.from_numpy(np.ascontiguousarray(coarse / scale, dtype=np.float32))[None, None]
+        reference = reference.to(networks.device)
+
+        reference_latent = networks.encode(reference)
+        edge_latent = networks.encode_edges(edge_map(reference))
+        hint = torch.cat([reference_latent, edge_latent if self.has_edge_hint else 0 * edge_latent], dim=1)
+        covariates = networks.covariates(reference)
+        prediction = CleanPrediction(self.schedule, self.reference_variance)
+
+        def predict_clean(noisy_latent: Tensor, timestep: Tensor) -> Tensor:
+            steered, noise = networks.noises(noisy_latent, timestep, covariates, hint)
+            return prediction(steered, noise, noisy_latent, timestep, reference_latent)
+
+        base, gain = torch.zeros_like(reference), 1.0
+        if sampling.compose == "residual":
+            base = reference - sampling.strength * networks.decode(reference_latent)
+            gain = sampling.strength
+
+        # Of the composed image: D(z_0) alone would be drawn towards what the autoencoder loses of r.
+        constraint = ProgressiveConstraint(
+            sampling.guidance,
+            lambda latent: networks.ncc_gradient(latent, base, gain, reference, sampling.guidance.window),
+        )
+        start = sampling.start_timestep if sampling.start == "reference" else None
+        images = []
+        for number in range(sampling.samples):
+            generator = torch.Generator().manual_seed(derive_seed(seed, "sample", number))
+            noisy, first = start_latent(self.schedule, reference_latent, start, generator)
+            latent = sample_latent(
+                predict_clean,
+                constraint,
+                SOLVERS[sampling.solver](self.schedule),
+                noisy,
+                self.schedule.descend(first, sampling.steps),
+                _share(progress, number, sampling.samples),
+            )
+            images.append((base + gain * networks.decode(latent))[0, 0].clamp_min(0).cpu().numpy())
+        stack = np.stack(images)
+        outside = background_mask(coarse / scale)
+        data = np.where(outside, 0, stack.mean(axis=0)) * scale
+        std = np.where(outside, 0, stack.std(axis=0, ddof=1)) * scale if sampling.samples > 1 else None
+        return FineResult(data.astype(np.float32), None if std is None else std.astype(np.float32))
+
+
+def _share(progress: Callable[[float], None] | None, number: int, samples: int) -> Callable[[float], None] | None:
+    """Return the progress of one sample as a part of that of all."""
+    return None if progress is None else lambda done: progress((number + done) / samples)

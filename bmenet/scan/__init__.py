@@ -1,8 +1,0 @@
-"""Scans as people have them: read from NIfTI or DICOM in native space, written back on the same grid."""
-
-from bmenet.scan.load import load_scan
-from bmenet.scan.mask import load_brain_mask
-from bmenet.scan.save import check_output_name, save_scan
-from bmenet.scan.scan import Scan
-
-__all__ = ["Scan", "check_output_name", "load_brain_mask", "load_scan", "save_scan"]

@@ -1,0 +1,278 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from bmenet.config import Config, flatten, load_config, parse_config
+from bmenet.runtime.errors import ConfigError
+
+REPOSITORY = Path(__file__).parents[2]
+PROFILES = sorted((REPOSITORY / "params").glob("*.yaml"))
+
+
+@pytest.fixture
+def raw() -> dict:
+    return yaml.safe_load((REPOSITORY / "params" / "smoke.yaml").read_text())
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_profile_is_valid_complete_and_names_itself(path, raw):
+    config = load_config(path)
+    assert config.profile == path.stem
+    assert _fixed_keys(config) == _fixed_keys(parse_config(raw))
+    assert config.degradation.presets.keys() == {"mild", "moderate", "severe"}
+
+
+def test_profiles_are_the_five_documented_ones():
+    assert [path.stem for path in PROFILES] == ["base", "demo", "full", "paper", "smoke"]
+
+
+def test_full_goes_on_from_base():
+    """What is released is trained in two parts, on one grid, one split and one network."""
+    base, full = (load_config(path) for path in PROFILES if path.stem in ("base", "full"))
+    assert full.coarse.start_from == "weights/base/coarse"
+    assert base.coarse.start_from is None
+    for section in ("seed", "grid", "data", "registration", "intensity", "split", "degradation"):
+        assert getattr(base, section) == getattr(full, section)
+    assert (base.coarse.unet, base.coarse.context_slices) == (full.coarse.unet, full.coarse.context_slices)
+
+
+def test_profiles_share_one_degradation_model():
+    first, *others = [load_config(path).degradation for path in PROFILES]
+    assert all(other == first for other in others)
+
+
+def test_config_is_frozen_at_every_depth(raw):
+    config = parse_config(raw)
+    with pytest.raises(ValidationError, match="frozen"):
+        config.seed = 1
+    with pytest.raises(ValidationError, match="frozen"):
+        config.degradation.presets["mild"].noise.sigma.low = 0.0
+
+
+def _fixed_keys(config: Config) -> set[str]:
+    """Return the flat keys; of the methods that a profile evaluates, and of fresh cases, only the section."""
+    return {re.sub(r"^(evaluate\.(?:baselines|fine)|coarse\.online)\..*", r"\1", key) for key in flatten(config)}
+
+
+def _set(raw: dict, key: str, value: object) -> dict:
+    *parents, last = key.split(".")
+    for parent in parents:
+        raw = raw[parent]
+    raw[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("coarse.edge_wieght", 1.0, r"coarse\.edge_wieght: unknown key"),
+        ("coarses", {}, r"coarses: unknown key"),
+        ("coarse.steps", "many", r"coarse\.steps: expected .*integer; got 'many'"),
+        ("coarse.steps", "24", r"coarse\.steps: expected .*integer; got '24'"),
+        ("coarse.steps", 24.5, r"coarse\.steps: expected .*integer.*24\.5"),
+        ("coarse.steps", True, r"coarse\.steps: expected .*integer; got True"),
+        ("coarse.steps", 0, r"coarse\.steps: expected greater than or equal to 1; got 0"),
+        ("coarse.learning_rate", -1.0, r"coarse\.learning_rate: expected greater than 0; got -1\.0"),
+        ("coarse.arch", "resnet", r"coarse\.arch: expected 'unet' or 'swinir'; got 'resnet'"),
+        ("coarse.context_slices", 4, r"coarse: context_slices: expected an odd number; got 4"),
+        ("coarse.planes", ["axial", "axial"], r"coarse\.planes: expected distinct values; got \['axial', 'axial'\]"),
+        ("coarse.planes", [], r"coarse\.planes: expected at least 1 of them; got \[\]"),
+        ("grid.spacing_mm", 3, r"grid\.spacing_mm: expected 1, 2 or 4; got 3"),
+        ("seed", -1, r"seed: expected greater than or equal to 0; got -1"),
+        ("degradation.codes", ["11"], r"degradation\.codes\.0: expected .*'11'|degradation\.codes\.0: .*pattern"),
+        ("degradation.codes", ["000"], r"degradation: codes: expected non-zero codes"),
+        ("degradation.codes", ["111", "111"], r"degradation\.codes: expected distinct values"),
+        ("evaluate", None, r"evaluate: expected .*; got None"),
+    ],
+)
+def test_wrong_value_is_named_with_expected_and_got(raw, key, value, message):
+    _set(raw, key, value)
+    with pytest.raises(ConfigError, match=message):
+        parse_config(raw)
+
+
+PRESET = "degradation.presets.mild"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            f"{PRESET}.noise.sigma",
+            [0.2, 0.1],
+            r"noise\.sigma: expected \[low, high\] with low <= high; got \[0\.2, 0\.1",
+        ),
+        (f"{PRESET}.noise.sigma", [0.2], r"noise\.sigma: expected \[low, high\]; got \[0\.2\]"),
+        (f"{PRESET}.noise.sigma", [-0.1, 0.1], r"noise\.sigma\.low: expected greater than or equal to 0; got -0\.1"),
+        (f"{PRESET}.bias.ratio", [0.5, 1.0], r"bias\.ratio\.high: expected less than 1; got 1\.0"),
+        (f"{PRESET}.bias.ratio", [-0.5, 0.6], r"bias\.ratio\.low: expected greater than or equal to 0; got -0\.5"),
+        (f"{PRESET}.motion.moves", [1.5, 2.7], r"motion\.moves\.low: expected a valid integer; got 1\.5"),
+        (f"{PRESET}.motion.moves", [-3, -1], r"motion\.moves\.low: expected greater than or equal to 0; got -3"),
+        (f"{PRESET}.motion.max_rotation_deg", float("inf"), r"max_rotation_deg: expected a finite number; got inf"),
+        ("degradation.calibration.psnr_db", float("nan"), r"calibration\.psnr_db: expected a finite number; got nan"),
+        ("coarse.learning_rate", float("inf"), r"coarse\.learning_rate: expected a finite number; got inf"),
+        ("coarse.augment.gain", [0, 0], r"coarse\.augment\.gain\.low: expected greater than 0; got 0"),
+        ("coarse.augment.gamma", [-1, 0], r"coarse\.augment\.gamma\.low: expected greater than 0; got -1"),
+        ("coarse.crop", [4, 4], r"coarse\.crop\.0: expected greater than or equal to 8; got 4"),
+        ("coarse.swinir.heads", 7, r"coarse\.swinir: embed: expected a multiple of heads \(7\); got 24"),
+        ("coarse.swinir.depths", [], r"coarse\.swinir\.depths: expected at least 1 of them; got \[\]"),
+        ("evaluate.codes", [], r"evaluate\.codes: expected at least 1 of them; got \[\]"),
+        ("evaluate.codes", ["111", "111"], r"evaluate\.codes: expected distinct values; got \['111', '111'\]"),
+        (
+            "evaluate.baselines.n4",
+            ["111", "111"],
+            r"baselines\.n4: expected 'all' or a list of distinct codes .*; got \[",
+        ),
+        ("evaluate.baselines.n4", "111", r"evaluate\.baselines\.n4: expected 'all' or a list .*; got '111'"),
+        ("evaluate.fine.fine", ["111", "x"], r"evaluate\.fine\.fine: expected 'all' or a list .*; got \['111', 'x'\]"),
+        ("evaluate.segmenter", "fsl", r"evaluate\.segmenter: expected 'atropos' or 'fastsurfer'; got 'fsl'"),
+        (
+            "evaluate.segmented_codes",
+            ["010"],
+            r"evaluate: segmented_codes: expected codes of evaluate\.codes .*\['010'\]",
+        ),
+        ("covariates.age_years", [50, 50], r"covariates\.age_years: expected \[low, high\] with low < high"),
+        ("covariates.brain_ml", [-1, 2000], r"covariates\.brain_ml\.low: expected greater than or equal to 0; got -1"),
+    ],
+)
+def test_value_out_of_its_range_is_refused(raw, key, value, message):
+    _set(raw, key, value)
+    with pytest.raises(ConfigError, match=message):
+        parse_config(raw)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("degradation.codes", ["110"], r"params: evaluate\.codes: expected 000 or codes of .*; got \['111'\] too"),
+        ("fine.max_timestep", 1000, r"params: fine\.max_timestep: expected less than .*\(1000\); got 1000"),
+        ("sampling.start_timestep", 401, r"params: sampling\.start_timestep: expected at most .*\(400\).*; got 401"),
+        (
+            "sampling.start",
+            "noise",
+            r"params: sampling\.start: expected 'reference', or fine\.max_timestep 999.*with 400",
+        ),
+        ("sampling.steps", 302, r"params: sampling\.steps: expected at most 301, .*; got 302"),
+        ("sampling.guidance.start", 1001, r"params: sampling\.guidance\.start: expected at most .*\(1000\); got 1001"),
+    ],
+)
+def test_sections_that_do_not_agree_are_refused(raw, key, value, message):
+    _set(raw, key, value)
+    with pytest.raises(ConfigError, match=message):
+        parse_config(raw)
+
+
+def test_start_timestep_does_not_count_where_sampling_starts_from_noise(raw):
+    _set(raw, "sampling.start_timestep", 2000)
+    _set(raw, "sampling.start", "noise")
+    _set(raw, "fine.max_timestep", 999)
+    assert parse_config(raw).sampling.start_timestep == 2000
+
+
+def test_empty_subset_is_a_valid_split(raw):
+    _set(raw, "split.test", 0)
+    assert parse_config(raw).split.test == 0
+
+
+@pytest.mark.parametrize("key", ["seed", "coarse.steps", "degradation.presets.mild.bias.order", "evaluate"])
+def test_missing_key_is_named(raw, key):
+    parent = _set(raw, key, None)
+    del parent[key.split(".")[-1]]
+    with pytest.raises(ConfigError, match=rf"{key}: missing key".replace(".", r"\.")):
+        parse_config(raw)
+
+
+def test_every_wrong_key_is_named_at_once(raw):
+    raw["sede"] = raw.pop("seed")
+    raw["coarse"]["steps"] = 0
+    with pytest.raises(ConfigError, match=r"(?=.*seed: missing)(?=.*sede: unknown)(?=.*coarse\.steps)"):
+        parse_config(raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\nseed: 2\n", "key 'seed' is given twice.*line 2"),
+        ("grid: {spacing_mm: 1, spacing_mm: 2}\n", "key 'spacing_mm' is given twice"),
+        ("seed: [1\n", "not valid YAML"),
+        ("seed: !!python/object/apply:os.getcwd []\n", "not valid YAML.*python/object"),
+        ("- 1\n", "top level"),
+        ("", "top level"),
+        ("seed: 2026-01-01\n", "expected plain YAML values"),
+        ("seed: 2026-13-45\n", "not valid YAML"),
+        ("? [a]\n: 1\n", r"not valid YAML: expected a word as key; got \['a'\].*line 1"),
+        ("[" * 5000, "not valid YAML"),
+        (b"seed: \xff\n", "expected text in UTF-8; got byte 6"),
+    ],
+)
+def test_bad_yaml_is_refused(tmp_path, text, message):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)
+
+
+def test_folder_in_place_of_the_file_is_refused(tmp_path):
+    (tmp_path / "params.yaml").mkdir()
+    with pytest.raises(ConfigError, match=r"params\.yaml: expected a readable file; got: Is a directory"):
+        load_config(tmp_path / "params.yaml")
+
+
+def test_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match=r"no such file; .*bmenet profile demo"):
+        load_config(tmp_path / "params.yaml")
+
+
+def test_flatten_gives_every_leaf_its_dotted_key(raw):
+    flat = flatten(parse_config(raw))
+    assert flat["coarse.edge_weight"] == raw["coarse"]["edge_weight"]
+    assert flat["degradation.presets.mild.bias.order"] == raw["degradation"]["presets"]["mild"]["bias"]["order"]
+    assert {key.split(".")[0] for key in flat} == set(Config.model_fields)
+    assert not any(isinstance(value, dict) for value in flat.values())
+
+
+# One process for all stages: most of the time of each is what all of them import.
+RUN_STAGES = """
+import contextlib, io, json, runpy, sys
+outcomes, stages = {}, sys.argv[1:]
+for stage in stages:
+    sys.argv = [stage]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = runpy.run_module(f"pipelines.{stage}", run_name="__main__") and 0
+        except SystemExit as stop:
+            code = stop.code
+    outcomes[stage] = {"code": code, "out": out.getvalue(), "err": err.getvalue()}
+print(json.dumps(outcomes))
+"""
+
+
+def test_every_stage_stops_at_a_wrong_key_with_one_line_and_exit_code_1(workspace):
+    params = workspace / "params.yaml"
+    params.write_text(params.read_text().replace("edge_weight:", "edge_wait:"))
+    before = sorted(workspace.rglob("*"))
+    stages = [path.stem for path in sorted((REPOSITORY / "pipelines").glob("[a-z]*.py"))]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_STAGES, *stages],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    outcomes = json.loads(done.stdout)
+    assert list(outcomes) == stages
+    for stage, outcome in outcomes.items():
+        assert outcome["code"] == 1, (stage, outcome)
+        assert outcome["err"].count("\n") == 1, (stage, outcome)
+        assert "coarse.edge_wait: unknown key" in outcome["err"], stage
+        assert outcome["out"] == "", stage
+    assert sorted(workspace.rglob("*")) == before

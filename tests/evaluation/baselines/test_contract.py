@@ -1,0 +1,82 @@
+import importlib.util
+
+import numpy as np
+import pytest
+
+from bmenet.evaluation.baselines import BASELINES, n4
+from bmenet.evaluation.metrics.fidelity import psnr
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import BMENetError, VolumeError
+
+INSTALLED = [name for name in BASELINES if name != "n4_bm4d" or importlib.util.find_spec("bm4d")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_iterations():
+    """Let N4 stop early: it takes its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(n4, "_ITERATIONS", [5, 5])
+        yield
+
+
+@pytest.fixture(scope="module")
+def clean(phantom) -> Volume:
+    """The phantom at 8 mm."""
+    return Volume(np.ascontiguousarray(phantom.data[::2, ::2, ::2]), phantom.affine @ np.diag([2, 2, 2, 1]))
+
+
+@pytest.fixture(scope="module")
+def degraded(clean) -> Volume:
+    """The clean phantom under a smooth field and Rician noise."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, extent) for extent in clean.data.shape), indexing="ij")
+    field = np.exp(0.5 * x + 0.3 * y * z)
+    noise = 0.05 * np.random.default_rng(1).standard_normal((2, *clean.data.shape))
+    return clean.with_data(np.hypot(clean.data * field + noise[0], noise[1]))
+
+
+@pytest.fixture(scope="module")
+def restored(degraded) -> dict[str, np.ndarray]:
+    """What every baseline makes of the degraded phantom."""
+    return {name: BASELINES[name](degraded).data for name in INSTALLED}
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_baseline_brings_a_noisy_biased_volume_closer_to_the_clean_one(name, clean, degraded, restored):
+    brain_mask = clean.data > 0
+    gain = psnr(restored[name], clean.data, brain_mask) - psnr(degraded.data, clean.data, brain_mask)
+    assert restored[name].dtype == np.float32
+    assert gain > 0.5
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_baseline_gives_the_same_result_twice(name, degraded, restored):
+    # BM4D sums in several threads.
+    assert np.allclose(BASELINES[name](degraded).data, restored[name], rtol=0, atol=1e-4 if name == "n4_bm4d" else 0)
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_baseline_keeps_the_intensity_scale(name, clean, degraded, restored):
+    loud = BASELINES[name](degraded.with_data(degraded.data * 3)).data
+    brain_mask = clean.data > 0
+    assert loud[brain_mask].mean() / restored[name][brain_mask].mean() == pytest.approx(3, rel=0.02)
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_baseline_refuses_a_constant_volume(name, clean):
+    with pytest.raises(VolumeError, match="expected a volume with a brain"):
+        BASELINES[name](clean.with_data(np.zeros_like(clean.data)))
+
+
+@pytest.mark.skipif("n4_bm4d" in INSTALLED, reason="bm4d is installed")
+def test_bm4d_without_its_package_says_what_to_install(clean):
+    with pytest.raises(BMENetError, match=r"pip install bmenet\[bm4d\]"):
+        BASELINES["n4_bm4d"](clean)
+
+
+def test_denoising_beats_bias_correction_alone(clean, restored):
+    corrected, denoised = (psnr(restored[name], clean.data, clean.data > 0) for name in ("n4", "n4_nlm"))
+    assert denoised > corrected
+
+
+def test_denoising_empties_the_background(degraded, restored):
+    assert restored["n4_nlm"][0, 0, 0] == 0 < degraded.data[0, 0, 0]

@@ -1,0 +1,216 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bmenet.data.layout import Layout
+from bmenet.data.mr_art import MrArt
+from bmenet.evaluation import methods as methods_module
+from bmenet.evaluation.baselines import BASELINES
+from bmenet.evaluation.matched import person, volumes
+from bmenet.evaluation.matched.person import MatchedEvaluation, evaluate_person, matched_gain
+from bmenet.evaluation.methods import Restorations
+from bmenet.evaluation.metrics.fidelity import psnr
+from bmenet.registration import AlignmentError, Registration
+from bmenet.restoration.fine import DEFAULT_SAMPLING
+from bmenet.runtime.errors import VolumeError, WeightsError
+from bmenet.runtime.files import write_text
+from tests.matched_heads import (
+    PREPARATION,
+    bright_brain,
+    identity,
+    moving_head,
+    still_head,
+    turned_head,
+    write_people,
+)
+
+METHODS = ("degraded", "n4", "coarse")
+CODES = ("standard", "headmotion1", "headmotion2")
+
+
+class DimmingEnhancer:
+    """Stands in for a trained network, and answers half as bright as it was asked."""
+
+    def restore(self, volume):
+        return volume.with_data(0.5 * volume.data)
+
+
+@pytest.fixture(scope="module")
+def scans():
+    return {"standard": still_head(), "headmotion1": turned_head(), "headmotion2": moving_head()}
+
+
+@pytest.fixture
+def evaluation(tmp_path, scans, monkeypatch) -> MatchedEvaluation:
+    monkeypatch.setattr(volumes, "find_brain", bright_brain)
+    monkeypatch.setattr(volumes, "register", identity)
+    monkeypatch.setitem(BASELINES, "n4", lambda degraded: degraded.with_data(degraded.data**0.9))
+    monkeypatch.setattr(methods_module, "_enhancer", lambda folder, digest: DimmingEnhancer())
+    write_text(tmp_path / "weights" / "coarse" / "model.json", "weights, first version")
+    root = write_people(tmp_path / "there", {"sub-01": scans}, {"sub-01": {"headmotion1": 1, "headmotion2": 3}})
+    layout = Layout(tmp_path)
+    source = MrArt.at(root, layout.downloads)
+    return MatchedEvaluation(source, METHODS, PREPARATION, layout.weights_folder, layout, DEFAULT_SAMPLING)
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    """Spare the alignment and all metrics but one: what is kept does not depend on them."""
+    alignment = Registration(np.eye(4), 0.9, "stub")
+    monkeypatch.setattr(volumes, "align_pair", lambda moved, still, start, config: alignment)
+    monkeypatch.setattr(
+        person, "measure", lambda restored, still, brain_mask: {"psnr_brain": psnr(restored.data, still.data)}
+    )
+
+
+@pytest.fixture
+def restored(monkeypatch) -> list[str]:
+    """The methods that really ran, in order."""
+    ran: list[str] = []
+    real = Restorations.__call__
+    monkeypatch.setattr(Restorations, "__call__", lambda self, method: ran.append(method) or real(self, method))
+    return ran
+
+
+@pytest.fixture
+def read(monkeypatch) -> list[str]:
+    """The scans that were really read, in order."""
+    locations: list[str] = []
+    real = MrArt.read
+    monkeypatch.setattr(MrArt, "read", lambda self, place, report: locations.append(place) or real(self, place, report))
+    return locations
+
+
+def table(outcome, metric="psnr_brain"):
+    return {(result.code, result.method): result.metrics[metric] for result in outcome.results}
+
+
+def test_evaluate_person_measures_what_motion_costs_and_pose_and_brightness_do_not(evaluation):
+    outcome = evaluate_person("sub-01", evaluation)
+    found = table(outcome)
+    assert list(found) == [(code, method) for code in CODES for method in METHODS]
+    assert (outcome.missing, outcome.failures) == ((), {})
+    assert outcome.scores == {"headmotion1": 1, "headmotion2": 3}
+    assert found["standard", "degraded"] == 100
+    assert found["headmotion1", "degraded"] > 35, "that head was turned, and did not move"
+    assert found["headmotion2", "degraded"] < found["headmotion1", "degraded"] - 5
+    for code in CODES:
+        assert found[code, "coarse"] == pytest.approx(found[code, "degraded"], abs=1e-3), "half as bright"
+    assert found["standard", "n4"] < 40, "another contrast counts"
+
+
+def test_the_receiver_gain_of_the_moved_scan_does_not_count(evaluation, tmp_path, scans):
+    write_people(tmp_path / "there", {"sub-02": {**scans, "headmotion1": turned_head(gain=5)}})
+    evaluation = replace(evaluation, methods=("degraded",))
+    once, brighter = (table(evaluate_person(subject, evaluation)) for subject in ("sub-01", "sub-02"))
+    for pair, found in once.items():
+        assert brighter[pair] == pytest.approx(found, abs=0.1)
+
+
+@pytest.mark.usefixtures("cheap")
+def test_evaluate_person_does_nothing_twice(evaluation, restored, read):
+    first = evaluate_person("sub-01", evaluation)
+    again = evaluate_person("sub-01", evaluation)
+    assert restored == [*METHODS] * 3
+    assert len(read) == 3
+    assert table(again) == table(first)
+
+
+@pytest.mark.usefixtures("cheap")
+def test_new_weights_run_the_network_again_and_prepare_nothing(evaluation, restored, read):
+    evaluate_person("sub-01", evaluation)
+    write_text(evaluation.weights / "coarse" / "model.json", "weights, second version")
+    evaluate_person("sub-01", evaluation)
+    assert restored == [*METHODS] * 3 + ["coarse"] * 3
+    assert len(read) == 3
+
+
+@pytest.mark.usefixtures("cheap")
+def test_another_moved_scan_is_evaluated_alone(evaluation, restored, read, tmp_path, scans):
+    evaluate_person("sub-01", evaluation)
+    write_people(tmp_path / "there", {"sub-01": {"headmotion1": scans["headmotion2"]}})
+    found = table(evaluate_person("sub-01", evaluation))
+    assert restored == [*METHODS] * 4
+    assert [place.split("acq-")[1].split("_")[0] for place in read] == [*CODES, "headmotion1"]
+    assert found["headmotion1", "degraded"] == found["headmotion2", "degraded"]
+
+
+@pytest.mark.usefixtures("cheap")
+def test_other_settings_prepare_everything_again(evaluation, read):
+    evaluate_person("sub-01", evaluation)
+    evaluate_person("sub-01", replace(evaluation, preparation=replace(PREPARATION, percentile=99.0)))
+    assert len(read) == 6
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_damaged_prepared_scan_is_prepared_again(evaluation, read):
+    first = evaluate_person("sub-01", evaluation)
+    for path in (evaluation.layout.root / "data").rglob("*.npz"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert table(evaluate_person("sub-01", evaluation)) == table(first)
+    assert len(read) == 6
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_person_without_a_still_scan_has_no_results(evaluation, tmp_path):
+    (tmp_path / "there" / "sub-01" / "anat" / "sub-01_acq-standard_T1w.nii.gz").unlink()
+    outcome = evaluate_person("sub-01", evaluation)
+    assert (outcome.results, outcome.missing) == ([], ("standard",))
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_person_with_one_moved_scan_has_that_pair(evaluation, tmp_path):
+    (tmp_path / "there" / "sub-01" / "anat" / "sub-01_acq-headmotion1_T1w.nii.gz").unlink()
+    outcome = evaluate_person("sub-01", evaluation)
+    assert {code for code, _ in table(outcome)} == {"standard", "headmotion2"}
+    assert outcome.missing == ("headmotion1",)
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_pair_that_cannot_be_aligned_does_not_stop_the_other(evaluation, monkeypatch):
+    answers = iter([AlignmentError("resembles nobody", np.eye(4)), Registration(np.eye(4), 0.9, "stub")])
+
+    def align(moved, still, start, config):
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(volumes, "align_pair", align)
+    outcome = evaluate_person("sub-01", evaluation)
+    assert {code for code, _ in table(outcome)} == {"standard", "headmotion2"}
+    assert outcome.failures == {"headmotion1": "resembles nobody"}
+
+
+def test_a_still_scan_that_cannot_be_read_stops_the_person(evaluation, tmp_path):
+    (tmp_path / "there" / "sub-01" / "anat" / "sub-01_acq-standard_T1w.nii.gz").write_bytes(b"no scan")
+    with pytest.raises(VolumeError):
+        evaluate_person("sub-01", evaluation)
+
+
+def test_matched_gain_is_the_best_factor_there_is(phantom, generator):
+    still, brain_mask = phantom.data, phantom.data > 0
+    noisy = 3 * still + 0.1 * generator.standard_normal(still.shape).astype(np.float32)
+    gain = matched_gain(noisy, still, brain_mask)
+    assert gain == pytest.approx(1 / 3, rel=0.01)
+
+    def error(factor):
+        return np.sum((factor * noisy - still)[brain_mask] ** 2)
+
+    assert error(gain) < min(error(gain * 1.01), error(gain * 0.99))
+
+
+def test_matched_gain_looks_inside_the_brain_alone(phantom):
+    brain_mask = phantom.data > 0
+    assert matched_gain(np.where(brain_mask, phantom.data, 9), phantom.data, brain_mask) == pytest.approx(1)
+
+
+def test_matched_gain_refuses_an_empty_restoration(phantom):
+    with pytest.raises(VolumeError, match="with signal inside the brain; got one without"):
+        matched_gain(np.zeros_like(phantom.data), phantom.data, phantom.data > 0)
+
+
+def test_weights_must_lie_in_a_folder_called_coarse(evaluation, tmp_path):
+    given = (evaluation.source, METHODS, tmp_path / "mine", evaluation.layout, DEFAULT_SAMPLING, 0)
+    with pytest.raises(WeightsError, match="expected weights in a folder called 'coarse'"):
+        MatchedEvaluation.of_weights(*given)

@@ -1,0 +1,149 @@
+"""Noise, bias field and ghosts each move the measures the way physics has it; what is undefined says why."""
+
+import numpy as np
+import pytest
+
+from bmenet.evaluation.quality import MEASURES
+from bmenet.evaluation.quality.measure import BLANK, NO_AIR, STRIPPED, measure_quality
+from bmenet.imaging.brain_extraction import Brain
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import GridMismatchError
+
+SPREAD = ("snr_csf", "snr_gm", "snr_wm", "snr_total", "cnr")
+NEEDS_AIR = {name for name, measure in MEASURES.items() if measure.needs == "air"}
+
+
+@pytest.fixture(scope="module")
+def values(head, noisy):
+    return measure_quality(noisy, head.brain, head.tissues).values
+
+
+def test_measure_quality_recovers_the_known_signal_and_noise(values):
+    assert list(values) == list(MEASURES)
+    assert values["snr_wm"] == pytest.approx(1000 / 20, rel=0.02)
+    assert values["snr_gm"] == pytest.approx(600 / 20, rel=0.02)
+    assert values["snrd_total"] == pytest.approx(np.mean([250, 600, 1000]) / 20, rel=0.02)
+    assert values["cnr"] == pytest.approx(400 / np.sqrt(20**2 + 20**2 + (4 - np.pi) / 2 * 20**2), rel=0.02)
+    assert values["cjv"] == pytest.approx(2 * 20 / 400, rel=0.03)
+
+
+def test_noise_lowers_snr_and_cnr_and_raises_cjv(head, values, rician):
+    worse = measure_quality(rician(head.volume, 60), head.brain, head.tissues).values
+    assert all(worse[name] < 0.5 * values[name] for name in (*SPREAD, "snrd_total"))
+    assert worse["cjv"] > 2 * values["cjv"]
+
+
+def test_a_bias_field_raises_cjv_and_lowers_snr(head, noisy, values):
+    x = np.linspace(-1, 1, noisy.data.shape[0])[:, None, None]
+    worse = measure_quality(noisy.with_data(noisy.data * (1 + 0.3 * x)), head.brain, head.tissues).values
+    assert worse["cjv"] > 1.5 * values["cjv"]
+    assert all(worse[name] < 0.8 * values[name] for name in ("snr_gm", "snr_wm", "cnr"))
+
+
+def test_ghosts_raise_efc(head, values, rician):
+    ghost = np.roll(head.volume.data, head.volume.data.shape[1] // 2, axis=1)
+    ghosted = head.volume.with_data(0.9 * head.volume.data + 0.1 * ghost)
+    worse = measure_quality(rician(ghosted, 20), head.brain, head.tissues).values
+    assert worse["efc"] > values["efc"] + 0.01
+    assert worse["snrd_total"] < 0.8 * values["snrd_total"]
+
+
+@pytest.mark.parametrize("scale", [1 / 1000, 37.0])
+def test_measure_quality_does_not_depend_on_the_intensity_scale(head, noisy, values, scale):
+    scaled = measure_quality(noisy.with_data(noisy.data * scale), head.brain, head.tissues).values
+    assert scaled == pytest.approx(values, rel=1e-4)
+
+
+def test_measure_quality_takes_what_is_below_0_for_0(head, noisy, values):
+    sunk = np.where(noisy.data < 1, -5, noisy.data)
+    assert measure_quality(noisy.with_data(sunk), head.brain, head.tissues).values == pytest.approx(values, rel=1e-2)
+
+
+@pytest.mark.parametrize("background", [0.0, 20.0])
+def test_a_stripped_scan_has_no_measure_that_needs_air(head, noisy, values, background, rician):
+    brain = Brain(head.brain.brain_mask, True, "background")
+    stripped = noisy.with_data(
+        np.where(brain.brain_mask, noisy.data, rician(noisy.with_data(0 * noisy.data), background).data)
+    )
+    quality = measure_quality(stripped, brain, head.tissues)
+    assert {name for name, value in quality.values.items() if value is None} == NEEDS_AIR
+    assert quality.reasons == dict.fromkeys([name for name in MEASURES if name in NEEDS_AIR], STRIPPED)
+    assert quality.values["cjv"] == values["cjv"]
+    assert quality.values["snr_total"] == values["snr_total"]
+
+
+def test_a_head_in_blank_air_has_no_measure_that_needs_air(head, noisy):
+    blank = noisy.with_data(np.where(head.volume.data > 0, noisy.data, 0))
+    quality = measure_quality(blank, head.brain, head.tissues)
+    assert quality.reasons == dict.fromkeys([name for name in MEASURES if name in NEEDS_AIR], BLANK)
+
+
+def test_padding_changes_nothing(head, noisy, values):
+    padded = Volume(np.pad(noisy.data, 20), noisy.affine)
+    brain = Brain(np.pad(head.brain.brain_mask, 20), False, "deepbet")
+    assert measure_quality(padded, brain, np.pad(head.tissues, 20)).values == pytest.approx(values, rel=1e-3)
+
+
+def test_a_removed_face_changes_little(head, noisy, values):
+    data = noisy.data.copy()
+    data[:, 60:, :30] = 0
+    quality = measure_quality(noisy.with_data(data), head.brain, head.tissues)
+    assert quality.reasons == {}
+    assert quality.values.pop("efc") == pytest.approx(values["efc"], rel=0.05)  # there is less air
+    assert quality.values == pytest.approx({name: values[name] for name in quality.values}, rel=0.02)
+
+
+def test_a_head_that_fills_the_field_of_view_has_no_air(head, noisy):
+    part = (slice(18, -18),) * 3
+    cropped = Volume(np.ascontiguousarray(noisy.data[part]), noisy.affine)
+    quality = measure_quality(cropped, Brain(head.brain.brain_mask[part], False, "deepbet"), head.tissues[part])
+    assert quality.reasons == dict.fromkeys([name for name in MEASURES if name in NEEDS_AIR], NO_AIR)
+
+
+@pytest.mark.parametrize(
+    ("label", "undefined"),
+    [(1, {"snr_csf", "snr_total", "snrd_total"}), (2, {"snr_gm", "snr_total", "snrd_total", "cnr", "cjv"})],
+)
+def test_a_missing_tissue_leaves_out_what_needs_it(head, noisy, values, label, undefined):
+    tissues = np.where(head.tissues == label, 0, head.tissues)
+    quality = measure_quality(noisy, head.brain, tissues)
+    assert quality.reasons.keys() == undefined
+    assert {name for name, value in quality.values.items() if value is None} == undefined
+    assert (
+        "expected at least 100 voxels"
+        in quality.reasons[min(undefined, key=lambda name: name not in {"snr_csf", "snr_gm"})]
+    )
+    assert quality.values["efc"] == values["efc"]
+
+
+def test_a_constant_tissue_is_no_infinite_snr(head):
+    quality = measure_quality(head.volume, Brain(head.brain.brain_mask, True, "background"), head.tissues)
+    assert quality.values["snr_wm"] is None
+    assert "WM is 1000 everywhere" in quality.reasons["snr_wm"]
+
+
+def test_equally_bright_tissues_have_no_cjv(head, noisy):
+    tissues = head.tissues.copy()
+    white = np.flatnonzero(tissues == 3)
+    tissues.ravel()[white[::2]] = 2
+    data = np.where(tissues == 2, 500 + (np.arange(tissues.size).reshape(tissues.shape) % 3), noisy.data)
+    data = np.where(tissues == 3, 500 + (np.arange(tissues.size).reshape(tissues.shape) % 3), data)
+    quality = measure_quality(noisy.with_data(data), head.brain, tissues)
+    assert quality.values["cjv"] is None
+    assert quality.reasons["cjv"] == "grey and white matter are equally bright"
+
+
+def test_measure_quality_refuses_tissues_of_another_shape(head, noisy):
+    with pytest.raises(GridMismatchError, match="`tissues`: expected shape"):
+        measure_quality(noisy, head.brain, head.tissues[1:])
+
+
+def test_measure_quality_segments_by_itself(head, noisy, values, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "bmenet.evaluation.quality.measure.find_tissues",
+        lambda volume, mask: seen.append((volume, mask)) or head.tissues,
+    )
+    assert measure_quality(noisy, head.brain).values == values
+    np.testing.assert_array_equal(seen[0][0].data, noisy.data)
+    assert seen[0][1] is head.brain.brain_mask

@@ -1,0 +1,60 @@
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bmenet.evaluation.quality import MEASURES, scans
+from bmenet.evaluation.quality.measure import Quality
+from bmenet.evaluation.quality.scans import STEPS, ScanQuality, compare, measure_scan
+from bmenet.runtime.errors import VolumeError
+
+
+@pytest.fixture
+def head_path(tmp_path, noisy):
+    nib.save(nib.Nifti1Image(noisy.data, noisy.affine), tmp_path / "head.nii.gz")
+    return tmp_path / "head.nii.gz"
+
+
+@pytest.fixture(autouse=True)
+def known_regions(monkeypatch, head):
+    """Spare the brain extraction and the segmentation."""
+    monkeypatch.setattr(scans, "find_brain", lambda volume, device: head.brain)
+    monkeypatch.setattr(scans, "find_tissues", lambda volume, brain_mask: head.tissues)
+
+
+def _result(cjv=0.5, litres=1.2, is_stripped=False, spacing_mm=(1.0, 1.0, 1.0)):
+    return ScanQuality(Quality(dict.fromkeys(MEASURES) | {"cjv": cjv}, {}), is_stripped, litres, spacing_mm, ())
+
+
+def test_measure_scan_measures_the_file_step_by_step(head_path, head):
+    steps = []
+    result = measure_scan(head_path, on_step=steps.append)
+    assert tuple(steps) == STEPS
+    assert result.quality.values["snr_wm"] == pytest.approx(50, rel=0.02)
+    assert result.brain_litres == pytest.approx(head.brain.brain_mask.sum() * 27 / 1e6)
+    assert not result.is_skull_stripped
+
+
+def test_measure_scan_hands_on_what_the_reader_assumed(tmp_path, noisy):
+    data = noisy.data.copy()
+    data[0, 0, 0] = np.nan
+    nib.save(nib.Nifti1Image(data, noisy.affine), tmp_path / "nan.nii")
+    assert str(tmp_path / "nan.nii") in measure_scan(tmp_path / "nan.nii").notes[0]
+
+
+def test_measure_scan_of_no_file_fails(tmp_path):
+    with pytest.raises(VolumeError, match=r"none\.nii"):
+        measure_scan(tmp_path / "none.nii")
+
+
+def test_compare_subtracts_where_both_are_defined():
+    changes, notes = compare(_result(cjv=0.5), _result(cjv=0.4))
+    assert list(changes) == list(MEASURES)
+    assert changes["cjv"] == pytest.approx(-0.1)
+    assert changes["efc"] is None
+    assert notes == ()
+
+
+def test_compare_tells_what_makes_two_scans_hard_to_compare():
+    assert "the other skull-stripped" in compare(_result(), _result(is_stripped=True))[1][0]
+    assert "1.20 l before, 1.00 l after" in compare(_result(), _result(litres=1.0))[1][0]
+    assert "the voxels differ in size" in compare(_result(), _result(spacing_mm=(2.0, 2.0, 2.0)))[1][0]

@@ -1,0 +1,89 @@
+"""The embedded segmenter finds the tissues of a phantom, whatever its scale and its coil."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bmenet.evaluation.metrics.dice import label_dice
+from bmenet.evaluation.segmentation.atropos import AtroposSegmenter, segment_tissues
+from bmenet.runtime.errors import GridMismatchError, VolumeError
+
+
+@pytest.fixture(scope="module")
+def brain_mask(phantom):
+    return phantom.data > 0
+
+
+@pytest.fixture(scope="module")
+def tissues(phantom):
+    """The phantom's true labels."""
+    return np.digitize(phantom.data, [0.05, 0.3, 0.7]).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def noisy(phantom, brain_mask):
+    noise = 0.03 * np.random.default_rng(5).normal(size=phantom.data.shape)
+    return phantom.with_data(phantom.data + noise * brain_mask)
+
+
+@pytest.fixture(scope="module")
+def labels(noisy, brain_mask):
+    return segment_tissues(noisy, brain_mask)
+
+
+def test_segment_tissues_finds_csf_grey_and_white_matter_by_brightness(labels, tissues, brain_mask):
+    assert labels.dtype == np.uint8
+    assert (labels[~brain_mask] == 0).all()
+    assert min(label_dice(labels, tissues).values()) > 0.95
+
+
+def test_segment_tissues_is_deterministic_and_needs_no_scale(labels, noisy, brain_mask):
+    np.testing.assert_array_equal(segment_tissues(noisy, brain_mask), labels)
+    # Powers of two scale float32 without rounding.
+    np.testing.assert_array_equal(segment_tissues(noisy.with_data(noisy.data * 1024), brain_mask), labels)
+
+
+def test_segment_tissues_labels_undecided_voxels_alike_each_time(phantom, brain_mask):
+    # So much noise that the order in which Atropos visits the voxels decides some of them.
+    noise = np.random.default_rng(6).normal(scale=0.3, size=phantom.data.shape)
+    volume = phantom.with_data(phantom.data + noise)
+    np.testing.assert_array_equal(segment_tissues(volume, brain_mask), segment_tissues(volume, brain_mask))
+
+
+def test_segment_tissues_sees_through_the_coil_s_sensitivity(noisy, tissues, brain_mask):
+    # Ratio (max - min) / (max + min) of 0.4: far white matter is darker than near grey matter.
+    ramp = np.linspace(0.6, 1.4, noisy.data.shape[1], dtype=np.float32)[:, None]
+    labels = segment_tissues(noisy.with_data(noisy.data * ramp), brain_mask)
+    assert np.mean(list(label_dice(labels, tissues).values())) > 0.9
+
+
+def test_segment_tissues_does_not_read_beyond_the_mask(labels, noisy, brain_mask, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    bright = noisy.with_data(np.where(brain_mask, noisy.data, 50))
+    np.testing.assert_array_equal(segment_tissues(bright, brain_mask), labels)
+    assert list(tmp_path.iterdir()) == []  # ANTsPy's own function leaves its probability images behind
+
+
+def test_segment_tissues_refuses_what_has_no_three_tissues(phantom, brain_mask):
+    flat = phantom.with_data(brain_mask.astype(np.float32))
+    unknown = phantom.with_data(np.where(brain_mask, np.nan, 0))
+    bad = {
+        "empty one": (phantom, brain_mask & False),
+        "three tissues": (flat, brain_mask),
+        "NaN": (unknown, brain_mask),
+    }
+    for reason, arguments in bad.items():
+        with pytest.raises(VolumeError, match=reason):
+            segment_tissues(*arguments)
+    with pytest.raises(VolumeError, match="expected three tissues"):
+        segment_tissues(phantom.with_data(np.where(phantom.data > 0.3, 1, 0.5)), brain_mask)
+    with pytest.raises(GridMismatchError, match="expected shape"):
+        segment_tissues(phantom, brain_mask[1:])
+
+
+def test_segmenter_names_a_region_per_tissue(noisy, brain_mask, tmp_path: Path):
+    segmentation = AtroposSegmenter(tmp_path).segment(noisy, brain_mask)
+    assert segmentation.regions == {"csf": (1,), "grey matter": (2,), "white matter": (3,)}
+    np.testing.assert_array_equal(segmentation.affine, noisy.affine)

@@ -1,0 +1,122 @@
+"""Label volumes are read from what FreeSurfer and others write; anything else is one clear error."""
+
+import gzip
+import tracemalloc
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bmenet.evaluation.segmentation.label_volume import load_labels
+from bmenet.runtime.errors import VolumeError
+
+AFFINE = np.array([[-1, 0, 0, 9.0], [0, 0, 1.5, -8], [0, -2, 0, 7], [0, 0, 0, 1]])
+LABELS = np.zeros((9, 10, 11), np.int32)
+LABELS[2:5, 3:6, 4:8] = 17
+LABELS[6, 6, 6] = 2035
+
+
+def _write(path: Path, values: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    kind = nib.MGHImage if path.suffix in {".mgz", ".mgh"} else nib.Nifti1Image
+    nib.save(kind(values, affine), path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mgz", "a.mgh", "a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("dtype", ["int16", "int32", "float32"])
+def test_load_labels_returns_numbers_and_places(tmp_path, name, dtype):
+    volume = load_labels(_write(tmp_path / name, LABELS.astype(dtype)))
+    np.testing.assert_array_equal(volume.labels, LABELS)
+    np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-5)
+    assert volume.notes == ()
+
+
+def test_load_labels_tells_the_format_by_content(tmp_path):
+    path = _write(tmp_path / "a.mgz", LABELS).rename(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(load_labels(path).labels, LABELS)
+
+
+def test_load_labels_takes_a_series_of_one_volume(tmp_path):
+    np.testing.assert_array_equal(load_labels(_write(tmp_path / "a.nii", LABELS[..., None])).labels, LABELS)
+
+
+def test_load_labels_heeds_a_slope(tmp_path):
+    block = bytearray(_write(tmp_path / "a.nii", LABELS.astype(np.int16)).read_bytes())
+    header = nib.Nifti1Header(bytes(block[:348]))
+    header["scl_slope"], header["scl_inter"] = 2, 0
+    block[:348] = header.binaryblock
+    (tmp_path / "a.nii").write_bytes(block)
+    np.testing.assert_array_equal(load_labels(tmp_path / "a.nii").labels, 2 * LABELS)
+
+
+@pytest.mark.parametrize("name", ["a.mgz", "a.nii.gz"])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda values: values + 0.25, r"whole numbers; got values such as 0\.25"),
+        (lambda values: np.where(values == 17, np.nan, values), "NaN or infinity in 36 voxels"),
+        (lambda values: values - 3, "from 0 to 16777215; got -3"),
+        (lambda values: values * 1e6, r"got 0 to 2\.035e\+09"),
+        (lambda values: np.stack([values, values], axis=-1), "one 3D volume"),
+        (lambda values: values[:, :, :1], "2D image"),
+    ],
+)
+def test_load_labels_refuses_what_is_no_volume_of_labels(tmp_path, name, change, reason):
+    path = _write(tmp_path / name, change(LABELS).astype(np.float32))
+    with pytest.raises(VolumeError, match=f"expected a label volume .*{reason}"):
+        load_labels(path)
+
+
+def test_load_labels_refuses_complex_numbers(tmp_path):
+    with pytest.raises(VolumeError, match="real numbers; got complex64"):
+        load_labels(_write(tmp_path / "a.nii", LABELS.astype(np.complex64)))
+
+
+@pytest.mark.parametrize("name", ["a.mgz", "a.mgh", "a.nii.gz"])
+def test_load_labels_refuses_a_truncated_file(tmp_path, name):
+    path = _write(tmp_path / name, LABELS)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(VolumeError, match=r"truncated|broken gzip"):
+        load_labels(path)
+
+
+def test_load_labels_refuses_an_empty_file_a_folder_and_what_is_not_there(tmp_path):
+    (tmp_path / "empty.mgz").touch()
+    for name, reason in (("empty.mgz", "empty file"), (".", "something else"), ("none.mgz", "No such file")):
+        with pytest.raises(VolumeError, match=reason):
+            load_labels(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "reason"),
+    [
+        (4, [2048, 2048, 2048, 1], "at most 134217728"),
+        (4, [-9, 10, 11, 1], "at least 8 voxels"),
+        (20, [99], "voxel type of .*; got 99"),
+    ],
+)
+def test_load_labels_believes_no_mgh_header(tmp_path, offset, value, reason):
+    block = bytearray(_write(tmp_path / "a.mgh", LABELS).read_bytes())
+    block[offset : offset + 4 * len(value)] = np.array(value, ">i4").tobytes()
+    (tmp_path / "a.mgz").write_bytes(gzip.compress(bytes(block)))
+    tracemalloc.start()
+    with pytest.raises(VolumeError, match=reason):
+        load_labels(tmp_path / "a.mgz")
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def test_load_labels_refuses_an_orientation_that_is_none(tmp_path):
+    block = bytearray(_write(tmp_path / "a.mgh", LABELS).read_bytes())
+    block[42:78] = bytes(36)  # the direction cosines
+    (tmp_path / "a.mgh").write_bytes(block)
+    with pytest.raises(VolumeError, match="orientation that can be inverted"):
+        load_labels(tmp_path / "a.mgh")
+
+
+def test_load_labels_says_when_an_mgh_file_has_no_orientation(tmp_path):
+    block = bytearray(_write(tmp_path / "a.mgh", LABELS).read_bytes())
+    block[28:30] = bytes(2)  # goodRASFlag
+    (tmp_path / "a.mgh").write_bytes(block)
+    assert "no orientation" in load_labels(tmp_path / "a.mgh").notes[0]

@@ -1,0 +1,259 @@
+"""Files that nobody vouches for: each ends in a clear error or in the right voxels, in little time and memory."""
+
+import gzip
+import os
+import struct
+import tracemalloc
+import zlib
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bmenet.imaging.scan import load_scan
+from bmenet.runtime.errors import VolumeError
+
+
+def _set(field, value):
+    return lambda block: _with_fields(block, {field: value})
+
+
+def _with_fields(block: bytes, fields: dict) -> bytes:
+    header = nib.Nifti1Header(block[:348], check=False)
+    for field, value in fields.items():
+        header[field] = value
+    return header.binaryblock + block[348:]
+
+
+def _dim(index, value):
+    def change(block):
+        header = nib.Nifti1Header(block[:348], check=False)
+        header["dim"][index] = value
+        return header.binaryblock + block[348:]
+
+    return change
+
+
+def _flip_crc(block):
+    packed = bytearray(gzip.compress(block))
+    packed[-8] ^= 0xFF
+    return bytes(packed)
+
+
+def _flip_byte(block):
+    packed = bytearray(gzip.compress(block))
+    packed[len(packed) // 2] ^= 0xFF
+    return bytes(packed)
+
+
+def _bomb(block):
+    """Return a small gzip file that goes on for 300 MB after its voxels."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    zeros = bytes(1 << 20)
+    return packer.compress(block) + b"".join(packer.compress(zeros) for _ in range(300)) + packer.flush()
+
+
+def _claim(*shape):
+    """Return a header that asks for more voxels than the file could hold."""
+
+    def change(block):
+        header = nib.Nifti1Header(block[:348], check=False)
+        header["dim"][1:4] = shape
+        return (header.binaryblock + block[348:])[:377]
+
+    return change
+
+
+BAD = {
+    "empty file": (lambda block: b"", "got an empty file"),
+    "only a few bytes": (lambda block: block[:100], "truncated"),
+    "text": (lambda block: b"not an image, only words that go on for a while" * 20, "expected a NIfTI volume"),
+    "header only": (lambda block: block[:352], "truncated"),
+    "last byte missing": (lambda block: block[:-1], "truncated"),
+    "gzip cut in its header": (lambda block: gzip.compress(block)[:5], "broken gzip|truncated"),
+    "gzip cut in the NIfTI header": (lambda block: gzip.compress(block)[:60], "broken gzip|truncated"),
+    "gzip cut in the voxels": (lambda block: gzip.compress(block)[:5000], "broken gzip|truncated"),
+    "gzip cut before its checksum": (lambda block: gzip.compress(block)[:-8], "broken gzip"),
+    "gzip with a wrong CRC": (_flip_crc, "broken gzip.*CRC"),
+    "gzip with a flipped byte": (_flip_byte, "broken gzip"),
+    "gzip bomb behind the voxels": (_bomb, "bytes after them"),
+    "18 GB asked for in 377 bytes": (_claim(2048, 2048, 2048), "at most 134217728 voxels"),
+    "256 MB asked for in 377 bytes": (_claim(512, 512, 512), "truncated"),
+    "256 MB asked for in packed 377 bytes": (lambda block: gzip.compress(_claim(512, 512, 512)(block)), "truncated"),
+    "dim[0] is 0": (_dim(0, 0), "expected 3 dimensions"),
+    "dim[0] is 8": (_dim(0, 8), "expected 3 dimensions"),
+    "dim[0] is negative": (_dim(0, -3), "expected 3 dimensions"),
+    "a negative extent": (_dim(1, -40), "at least 8 voxels"),
+    "a zero extent": (_dim(3, 0), "at least 8 voxels"),
+    "a slab": (_dim(3, 3), "at least 8 voxels"),
+    "2D": (_dim(0, 2), "2D image"),
+    "2D as one slice": (_dim(3, 1), "2D image"),
+    "bad magic": (_set("magic", b"xyz"), "magic"),
+    "half of a pair": (_set("magic", b"ni1"), "convert pairs"),
+    "vox_offset too small": (_set("vox_offset", 100), "vox_offset .*got 100"),
+    "vox_offset NaN": (_set("vox_offset", np.nan), "vox_offset .*got nan"),
+    "vox_offset huge": (_set("vox_offset", 1e12), "vox_offset"),
+    "complex": (_set("datatype", 32), "real numbers; got complex64"),
+    "RGB": (_set("datatype", 128), "real numbers; got RGB"),
+    "unknown datatype": (_set("datatype", 77), "real numbers; got unknown"),
+    "quadruple precision": (_set("datatype", 1536), "real numbers; got float128"),
+    "voxels of 50 mm": (lambda b: _with_fields(b, {"srow_x": (50, 0, 0, 0)}), "0.1 to 10 mm wide"),
+    "a matrix of NaN": (lambda b: _with_fields(b, {"srow_x": np.nan, "qform_code": 0}), "can be inverted"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_load_scan_refuses_a_bad_file_with_a_reason(write, case):
+    damage, reason = BAD[case]
+    path = write()
+    path.write_bytes(damage(path.read_bytes()))
+    tracemalloc.start()
+    with pytest.raises(VolumeError, match=reason) as caught:
+        load_scan(path)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    assert str(path) in str(caught.value)
+    assert os.listdir(path.parent) == [path.name]
+
+
+DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_load_scan_reads_every_real_type_of_either_byte_order(tmp_path, head, phantom, dtype, order):
+    data = (head // 8).astype(dtype)
+    image = nib.Nifti1Image(data, phantom.affine, nib.Nifti1Header(endianness=order), dtype=dtype)
+    nib.save(image, tmp_path / "scan.nii.gz")
+    scan = load_scan(tmp_path / "scan.nii.gz")
+    np.testing.assert_array_equal(scan.volume.data, data)
+    assert scan.dtype == np.dtype(dtype)
+    assert scan.volume.data.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "packed"), [("a.nii", True), ("a.nii.gz", False), ("a scän µ.nii", False), ("scan", True)]
+)
+def test_load_scan_goes_by_content_not_by_name(write, head, name, packed):
+    path = write()
+    named = path.with_name(name)
+    named.write_bytes(gzip.compress(path.read_bytes()) if packed else path.read_bytes())
+    np.testing.assert_array_equal(load_scan(named).volume.data, head)
+
+
+def test_load_scan_reads_nifti2(tmp_path, head, phantom):
+    nib.save(nib.Nifti2Image(head, phantom.affine), tmp_path / "scan.nii")
+    scan = load_scan(tmp_path / "scan.nii")
+    np.testing.assert_array_equal(scan.volume.data, head)
+    np.testing.assert_allclose(scan.volume.affine, phantom.affine)
+
+
+@pytest.mark.parametrize("size", [0, 7, -16, 2**31 - 1])
+def test_load_scan_does_not_believe_the_size_of_an_extension(write, head, size):
+    path = write()
+    block = path.read_bytes()
+    extension = struct.pack("<ii", size, 6) + bytes(8)
+    header = _with_fields(block[:348], {"vox_offset": 368})
+    path.write_bytes(header + b"\1\0\0\0" + extension + block[352:])
+    np.testing.assert_array_equal(load_scan(path).volume.data, head)
+
+
+@pytest.mark.parametrize("slope", [0, np.nan, np.inf, -np.inf])
+def test_load_scan_takes_a_slope_that_says_nothing_as_one(write, head, slope):
+    scan = load_scan(write(scl_slope=slope, scl_inter=5))
+    np.testing.assert_array_equal(scan.volume.data, head)
+    assert any("slope" in note for note in scan.notes)
+
+
+def test_load_scan_applies_slope_and_intercept(write, head):
+    scan = load_scan(write(scl_slope=0.5, scl_inter=3))
+    np.testing.assert_allclose(scan.volume.data, 0.5 * head + 3)
+    assert scan.notes == ()
+
+
+def test_load_scan_reads_a_series_of_one_volume_and_refuses_more(write, head):
+    scan = load_scan(write(head[..., None]))
+    assert scan.volume.data.shape == head.shape
+    assert scan.shape == (*head.shape, 1)
+    with pytest.raises(VolumeError, match="choose one volume"):
+        load_scan(write(np.stack([head, head], axis=-1)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_load_scan_takes_voxels_that_are_no_numbers_as_zero(write, head, value):
+    data = head.astype(np.float32)
+    data[5:8] = value
+    scan = load_scan(write(data))
+    assert (scan.volume.data[5:8] == 0).all()
+    np.testing.assert_array_equal(scan.volume.data[8:], data[8:])
+    assert any("NaN or infinite" in note for note in scan.notes)
+
+
+def test_load_scan_survives_numbers_beyond_float32(write, head):
+    data = head.astype(np.float64)
+    data[20, 20, 20] = 1e300
+    assert load_scan(write(data)).volume.data[20, 20, 20] == 0
+
+
+def test_load_scan_keeps_a_few_negative_values_and_says_so(write, head):
+    data = head.astype(np.float32)
+    data[0, 0, :5] = -3
+    scan = load_scan(write(data))
+    assert scan.volume.data.min() == -3
+    assert any("below 0" in note for note in scan.notes)
+
+
+NOT_A_SCAN = {
+    "all zero": (lambda head: np.zeros_like(head), "0 everywhere"),
+    "constant": (lambda head: np.full_like(head, 7), "7 everywhere"),
+    "all NaN": (lambda head: np.full(head.shape, np.nan, np.float32), "0 everywhere"),
+    "a CT": (lambda head: np.where(head > 0, head // 20, -1000).astype(np.int16), "a CT"),
+    "standardised": (lambda head: ((head - head.mean()) / head.std()).astype(np.float32), "standardised"),
+    "all negative": (lambda head: (-1 - head).astype(np.int16), "magnitude"),
+    "a brain mask": (lambda head: (head > 0).astype(np.uint8), "label map or a mask"),
+    "a label map": (lambda head: np.digitize(head, [1, 300, 600]).astype(np.float32) * 41, "label map or a mask"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_A_SCAN)
+def test_load_scan_refuses_what_is_not_a_t1_weighted_scan(write, head, case):
+    make, reason = NOT_A_SCAN[case]
+    with pytest.raises(VolumeError, match=reason):
+        load_scan(write(make(head)))
+
+
+def test_load_scan_refuses_what_is_not_a_file(tmp_path):
+    loop = tmp_path / "loop.nii"
+    loop.symlink_to(loop)
+    os.mkfifo(tmp_path / "pipe.nii")
+    for path, reason in (
+        (tmp_path / "none.nii", "No such file"),
+        (loop, "symbolic links"),
+        (tmp_path / "pipe.nii", "a pipe"),
+    ):
+        with pytest.raises(VolumeError, match=reason):
+            load_scan(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_load_scan_says_when_reading_is_not_permitted(write):
+    path = write()
+    path.chmod(0)
+    with pytest.raises(VolumeError, match="Permission denied"):
+        load_scan(path)
+
+
+def test_load_scan_reads_a_folder_as_one_dicom_series(tmp_path, head, phantom, monkeypatch):
+    image = nib.Nifti1Image(head.astype(np.float32), phantom.affine)
+    image.set_sform(phantom.affine, 1)
+    monkeypatch.setattr(
+        "bmenet.imaging.scan.dicom.read_dicom_series", lambda folder: image if folder == tmp_path else None
+    )
+    scan = load_scan(tmp_path)
+    np.testing.assert_array_equal(scan.volume.data, head)
+    np.testing.assert_allclose(scan.volume.affine, phantom.affine)
+
+
+def test_load_scan_refuses_an_empty_folder(tmp_path):
+    with pytest.raises(VolumeError, match="DICOM"):
+        load_scan(tmp_path)

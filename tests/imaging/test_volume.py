@@ -1,0 +1,93 @@
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bmenet.imaging.volume import UNIT_STEP, Volume, load_unit_volume, map_unit_volume, save_unit_volume
+from bmenet.runtime.errors import GridMismatchError, VolumeError
+
+
+def test_unit_volume_comes_back_within_half_a_step(tmp_path, phantom, generator):
+    noisy = phantom.with_data(phantom.data + generator.uniform(0, 2.5, phantom.data.shape))
+    save_unit_volume(tmp_path / "a.nii", noisy)
+    loaded = load_unit_volume(tmp_path / "a.nii")
+    assert loaded.data.dtype == np.float32
+    assert loaded.grid.same_as(noisy.grid, tolerance_mm=0)
+    assert np.abs(loaded.data - noisy.data).max() <= UNIT_STEP / 2 + 1e-6
+
+
+def test_unit_volume_saved_again_is_the_same_file(tmp_path, phantom):
+    save_unit_volume(tmp_path / "a.nii", phantom)
+    save_unit_volume(tmp_path / "b.nii", load_unit_volume(tmp_path / "a.nii"))
+    assert (tmp_path / "a.nii").read_bytes() == (tmp_path / "b.nii").read_bytes()
+
+
+def test_unit_volume_is_a_nifti_any_viewer_reads(tmp_path, phantom):
+    save_unit_volume(tmp_path / "a.nii", phantom)
+    image = nib.load(tmp_path / "a.nii")
+    np.testing.assert_allclose(image.get_fdata(), phantom.data, atol=UNIT_STEP)
+    assert image.header.get_xyzt_units()[0] == "mm"
+    for form, code in (image.header.get_sform(coded=True), image.header.get_qform(coded=True)):
+        np.testing.assert_allclose(form, phantom.affine, atol=1e-5)
+        assert code == 4  # MNI152
+
+
+def test_map_unit_volume_maps_the_counts_without_reading_them(tmp_path, phantom):
+    save_unit_volume(tmp_path / "a.nii", phantom)
+    counts, _ = map_unit_volume(tmp_path / "a.nii")
+    assert isinstance(counts, np.memmap)
+    assert counts.dtype == np.uint16
+    np.testing.assert_array_equal(counts * np.float32(UNIT_STEP), load_unit_volume(tmp_path / "a.nii").data)
+
+
+@pytest.mark.parametrize("value", [-0.01, 4.0, np.nan, np.inf])
+def test_save_unit_volume_refuses_values_it_cannot_store(tmp_path, phantom, value):
+    data = phantom.data.copy()
+    data[3, 4, 5] = value
+    with pytest.raises(VolumeError, match=r"a\.nii: expected finite intensities in \[0, 4\); got"):
+        save_unit_volume(tmp_path / "a.nii", phantom.with_data(data))
+    assert list(tmp_path.iterdir()) == []
+
+
+def _write_cut_short(path, phantom):
+    save_unit_volume(path, phantom)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _write_text(path, phantom):
+    path.write_text("not a volume")
+
+
+def _write_floats(path, phantom):
+    nib.save(nib.Nifti1Image(phantom.data, phantom.affine), path)
+
+
+def _write_four_dimensions(path, phantom):
+    nib.save(nib.Nifti1Image(np.zeros((2, 2, 2, 2), np.uint16), phantom.affine), path)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (None, "no such file; run the stage that writes it"),
+        (_write_text, "expected a whole NIfTI volume"),
+        (_write_cut_short, "expected a whole NIfTI volume; got Expected 179200 bytes"),
+        (_write_floats, "expected a 3D uint16 volume of this project; got float32"),
+        (_write_four_dimensions, "got uint16 with 4 dimensions"),
+    ],
+    ids=["missing", "text", "cut short", "floats", "4D"],
+)
+def test_load_unit_volume_refuses_other_files(tmp_path, phantom, write, message):
+    path = tmp_path / "a.nii"
+    if write:
+        write(path, phantom)
+    with pytest.raises(VolumeError, match=message):
+        load_unit_volume(path)
+
+
+def test_with_data_keeps_the_grid_and_the_type(phantom):
+    doubled = phantom.with_data(phantom.data.astype(np.float64) * 2)
+    assert doubled.data.dtype == np.float32
+    assert doubled.grid.same_as(phantom.grid)
+    with pytest.raises(GridMismatchError, match=r"expected shape \(40, 56, 40\); got \(2, 2, 2\)"):
+        phantom.with_data(np.zeros((2, 2, 2)))
+    assert isinstance(phantom, Volume)

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+import torch
+
+from bmenet.networks.slab import PLANE_AXES, central_slice, coordinate_channels, input_channels, pad_to_multiple
+
+
+def test_central_slice_is_the_middle_of_the_context() -> None:
+    slab = torch.arange(input_channels(5), dtype=torch.float32).view(1, -1, 1, 1)
+    assert central_slice(slab, 5).item() == 2
+
+
+@pytest.mark.parametrize("plane", sorted(PLANE_AXES))
+def test_coordinate_channels_are_the_voxels_own_position(plane: str) -> None:
+    shape = (4, 6, 8)
+    whole = np.stack(np.meshgrid(*[(2 * np.arange(n) + 1) / n - 1 for n in shape], indexing="ij"))
+    expected = np.moveaxis(whole, 1 + PLANE_AXES[plane], 0)[1:3, :, 1:3, 2:4]
+    channels = coordinate_channels(plane, (1, 1, 2), (2, 2, 2), shape)
+    np.testing.assert_allclose(channels.numpy(), expected, atol=1e-6)
+
+
+def test_coordinate_channels_agree_between_spacings() -> None:
+    fine = coordinate_channels("axial", (0, 0, 0), (1, 160, 224), (160, 224, 160))
+    coarse = coordinate_channels("axial", (0, 0, 0), (1, 80, 112), (80, 112, 80))
+    blocks = fine[0, :2].reshape(2, 80, 2, 112, 2).mean(dim=(2, 4))
+    torch.testing.assert_close(blocks, coarse[0, :2])
+
+
+def test_pad_to_multiple_adds_background_at_the_ends() -> None:
+    padded = pad_to_multiple(torch.ones(1, 2, 5, 8), 4)
+    assert padded.shape == (1, 2, 8, 8)
+    assert padded[..., :5, :].min() == 1
+    assert padded[..., 5:, :].max() == 0

@@ -1,0 +1,118 @@
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from bmenet.config import load_config
+from bmenet.networks.coarse import build_coarse
+from bmenet.networks.coarse_weights import load_coarse
+from bmenet.networks.weights import save_weights
+from bmenet.runtime.errors import WeightsError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    config = load_config("params/smoke.yaml").coarse
+    network = build_coarse(config)
+    torch.nn.init.normal_(network.tail.weight)
+    spec = {"config": config.model_dump(mode="json"), "spacing_mm": 4, "lineage": {"seed": 1}}
+    save_weights(tmp_path / "coarse", "coarse", network, spec)
+    return tmp_path / "coarse"
+
+
+def edit_spec(folder: Path, **changes: object) -> None:
+    spec = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(spec | changes))
+
+
+def test_weights_come_back_as_saved(folder: Path) -> None:
+    network, spec = load_coarse(folder)
+    assert not network.training
+    assert spec["kind"] == "coarse"
+    assert spec["spacing_mm"] == 4
+    assert spec["lineage"] == {"seed": 1}
+    save_weights(folder.parent / "again", "coarse", network, {"config": spec["config"], "spacing_mm": 4, "lineage": {}})
+    again, _ = load_coarse(folder.parent / "again")
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+
+
+def test_weights_with_a_flipped_byte_are_refused(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="expected SHA-256"):
+        load_coarse(folder)
+
+
+def test_pickle_named_safetensors_is_never_unpickled(folder: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (folder / "trapped",))
+
+    path = folder / "model.safetensors"
+    path.write_bytes(pickle.dumps(Trap()))
+    import hashlib
+
+    edit_spec(folder, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(WeightsError, match="do not fit"):
+        load_coarse(folder)
+    assert not (folder / "trapped").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(WeightsError, match=name):
+        load_coarse(folder)
+
+
+@pytest.mark.parametrize("changes", [{"format_version": 99}, {"format_version": 0}, {"kind": "fine"}])
+def test_other_format_is_refused(folder: Path, changes: dict) -> None:
+    edit_spec(folder, **changes)
+    with pytest.raises(WeightsError, match="expected kind 'coarse', format_version 1"):
+        load_coarse(folder)
+
+
+def test_broken_json_is_refused(folder: Path) -> None:
+    (folder / "model.json").write_text("{")
+    with pytest.raises(WeightsError, match="not valid JSON"):
+        load_coarse(folder)
+
+
+def test_configuration_of_another_network_is_refused(folder: Path) -> None:
+    spec = json.loads((folder / "model.json").read_text())
+    spec["config"]["unet"]["channels"] *= 2
+    edit_spec(folder, config=spec["config"])
+    with pytest.raises(WeightsError, match="do not fit"):
+        load_coarse(folder)
+
+
+@pytest.mark.parametrize("spacing_mm", [3, 2.0, True, "1", None, [1]])
+def test_spacing_of_no_standard_grid_is_refused(folder: Path, spacing_mm: object) -> None:
+    edit_spec(folder, spacing_mm=spacing_mm)
+    with pytest.raises(
+        WeightsError, match=r"do not fit their model\.json: spacing_mm: expected 1, 2 or 4; got"
+    ) as error:
+        load_coarse(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["spacing_mm", "config"])
+def test_missing_key_is_named(folder: Path, key: str) -> None:
+    spec = json.loads((folder / "model.json").read_text())
+    del spec[key]
+    (folder / "model.json").write_text(json.dumps(spec))
+    with pytest.raises(WeightsError, match=rf"do not fit their model\.json: '{key}' is missing"):
+        load_coarse(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_folder_in_place_of_a_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(WeightsError, match=rf"{name}: cannot be read \(Is a directory\)"):
+        load_coarse(folder)

@@ -1,0 +1,131 @@
+"""Candidate and champion restore the same validation volumes; what cannot be compared is left to people."""
+
+from dataclasses import replace
+
+import pytest
+
+from bmenet.config import load_config
+from bmenet.data.layout import Layout
+from bmenet.release.gate.contest import Contest
+from bmenet.release.gate.record import Model
+from bmenet.release.gate.validation import measure_validation, volumes_hash
+from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
+from tests.release.gate.published import make_bundle
+from tests.release.gate.restoring import SUBJECTS, Brightener, load_brightener, write_validation
+
+
+@pytest.fixture
+def contest(workspace, phantom):
+    write_validation(phantom)
+    bundle = make_bundle(workspace / "candidate", "1.2")
+    return Contest(bundle, SUBJECTS, load_config().publish, 200, 0, Layout(), load_brightener)
+
+
+def _model(bundle, version):
+    return Model(version, bundle.digest)
+
+
+def _against(contest, champion):
+    return contest.against(_model(contest.bundle, 2), _model(champion, 1), champion)
+
+
+def test_the_values_are_those_of_restored_validation_volumes(contest):
+    assert set(contest.values) == set(SUBJECTS)
+    # 0.8 x 1.2 leaves 4 % of the intensity missing: 20 log10(1 / (0.04 rms)).
+    assert all(26 < of_subject["psnr_brain"] < 33 for of_subject in contest.values.values())
+    darker = measure_validation(Brightener(1.0), SUBJECTS, ["111"], Layout(), "measure")
+    assert all(darker[subject]["psnr"] < contest.values[subject]["psnr"] for subject in SUBJECTS)
+
+
+def test_of_several_codes_the_value_is_their_mean(workspace, phantom):
+    write_validation(phantom, ("sub-01",), ("111",))
+    both, clean, dark = (
+        measure_validation(Brightener(1.1), ["sub-01"], codes, Layout(), "measure")["sub-01"]["psnr"]
+        for codes in (["000", "111"], ["000"], ["111"])
+    )
+    assert both == pytest.approx((clean + dark) / 2)
+    assert clean != pytest.approx(dark)
+
+
+def test_the_better_one_is_promoted_and_the_record_says_on_what_evidence(contest, workspace):
+    record = _against(contest, make_bundle(workspace / "champion", "1.1"))
+    assert (record.outcome, record.after) == ("promoted", record.candidate)
+    assert record.before.version == 1
+    found = record.comparison
+    assert (found.metric, found.stage, found.codes, found.subjects) == ("psnr_brain", "coarse", ("111",), 3)
+    assert found.candidate - found.champion == pytest.approx(found.gain.mean)
+    assert found.gain.low > 0
+    assert not any(subject in str(record.as_dict()) for subject in SUBJECTS)
+
+
+def test_a_worse_one_leaves_the_champion(contest, workspace):
+    record = _against(contest, make_bundle(workspace / "champion", "1.24"))
+    assert (record.outcome, record.after) == ("kept", record.before)
+    assert record.comparison.gain.high < 0
+
+
+def test_without_a_champion_the_candidate_becomes_it(contest):
+    record = contest.against(_model(contest.bundle, 1), None, None)
+    assert (record.outcome, record.before, record.after.version) == ("promoted", None, 1)
+
+
+def test_the_same_bundle_is_nothing_new_and_is_not_measured_again(contest, workspace):
+    record = contest.against(_model(contest.bundle, 2), _model(contest.bundle, 1), None)
+    assert record.outcome == "kept"
+    assert record.reasons == ("nothing new: the champion is this very bundle",)
+
+
+def test_what_cannot_be_compared_is_left_to_people(contest, workspace):
+    record = _against(contest, make_bundle(workspace / "other_grid", "1.0", spacing_mm=2))
+    assert record.outcome == "kept"
+    assert "another grid, 2 mm, and the validation volumes have 4 mm" in record.reasons[0]
+    assert "bmenet registry promote" in record.reasons[1]
+    assert record.comparison.gain is None
+
+    damaged = WeightsError("bundle.json: expected format_version 1; got 9")
+    record = contest.against(_model(contest.bundle, 2), Model(1, ""), damaged)
+    assert record.outcome == "kept"
+    assert "version 1, cannot be compared: bundle.json: expected format_version 1; got 9" in record.reasons[0]
+
+    both = replace(
+        contest,
+        bundle=make_bundle(workspace / "both", "1.2", has_fine=True),
+        config=contest.config.model_copy(update={"stage": "fine"}),
+    )
+    record = _against(both, make_bundle(workspace / "coarse_only", "1.0"))
+    assert record.outcome == "kept"
+    assert "ends with the Coarse-net" in record.reasons[0]
+
+
+def test_no_subject_or_a_stage_that_is_not_there_is_refused_at_once(contest):
+    with pytest.raises(ConfigError, match=r"split\.validation: expected at least one subject"):
+        replace(contest, subjects=())
+    with pytest.raises(ConfigError, match=r"publish\.stage: expected a stage of the bundle"):
+        replace(contest, config=contest.config.model_copy(update={"stage": "fine"}))
+
+
+def test_a_champion_of_another_split_may_know_the_volumes_and_the_reasons_say_so(contest, workspace):
+    same = _against(contest, make_bundle(workspace / "same", "1.1"))
+    other = _against(contest, make_bundle(workspace / "other", "1.1", split="3" * 32))
+    assert (other.outcome, other.reasons[0]) == (same.outcome, same.reasons[0])
+    assert len(same.reasons) == 1
+    assert "trained under another split: it may have seen these volumes" in other.reasons[1]
+
+
+def test_a_missing_volume_is_told_before_any_is_restored(contest):
+    Layout().degraded("sub-03", "111").unlink()
+    with pytest.raises(VolumeError, match="expected the volumes of every validation subject under the codes"):
+        replace(contest)
+
+
+def test_the_hash_of_the_volumes_knows_their_content_and_not_their_names(workspace, phantom):
+    layout = Layout()
+    write_validation(phantom)
+    before = volumes_hash(SUBJECTS, ["111"], layout)
+    assert before == volumes_hash(SUBJECTS[::-1], ["111"], layout)
+    for path in (layout.clean("sub-01"), layout.degraded("sub-01", "111")):
+        path.rename(path.with_name(path.name.replace("sub-01", "sub-77")))
+    assert volumes_hash(("sub-77", *SUBJECTS[1:]), ["111"], layout) == before
+    assert volumes_hash(SUBJECTS[1:], ["111"], layout) != before
+    with pytest.raises(VolumeError, match=r"sub-01.*expected the volumes of every validation subject"):
+        volumes_hash(SUBJECTS, ["111"], layout)

@@ -1,0 +1,101 @@
+"""A model's name leads to a folder with weights, wherever the bundle keeps it."""
+
+import shutil
+import zipfile
+
+import pytest
+
+from bmenet.release import registry
+from bmenet.release.models import find_model
+from bmenet.release.released import DEFAULT_NAME
+from bmenet.runtime.errors import WeightsError
+from tests.bundled import install_release, smoke_bundle
+
+
+@pytest.mark.parametrize("place", [".", "coarse", "artifacts/bundle", "artifacts/bundle/coarse"])
+def test_find_model_looks_where_a_bundle_keeps_them(tmp_path, place):
+    folder = tmp_path / place
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.json").write_text("{}")
+    with find_model(str(tmp_path)) as found:
+        assert found.coarse == folder.resolve()
+
+
+def test_find_model_says_what_to_do_when_there_are_none(tmp_path):
+    with (
+        pytest.raises(WeightsError, match=r"model\.json.*got none.*dvc repro train_coarse"),
+        find_model(str(tmp_path / "nothing")),
+    ):
+        pass
+
+
+def test_find_model_refuses_a_name_that_no_folder_can_have():
+    with pytest.raises(WeightsError, match=r"cannot be read \(File name too long\)"), find_model("n" * 300):
+        pass
+
+
+def test_find_model_keeps_a_registered_model_only_while_it_is_used(monkeypatch):
+    def fetch_model(uri, folder):
+        assert uri == "models:/bmenet@champion"
+        (folder / "model.json").write_text("{}")
+        return folder
+
+    monkeypatch.setattr(registry, "fetch_model", fetch_model)
+    with find_model("models:/bmenet@champion") as found:
+        assert (found.coarse / "model.json").exists()
+    assert not found.coarse.exists()
+
+
+def test_an_archive_is_no_model_and_nothing_is_unpacked(tmp_path):
+    # Whatever its entries are called, such as ../../escaped.
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
+        archive.writestr("../escaped", "x")
+        archive.writestr("bundle.json", "{}")
+    with pytest.raises(WeightsError, match="expected a folder"), find_model(str(tmp_path / "bundle.zip")):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle.zip"]
+
+
+@pytest.mark.parametrize("place", [".", "artifacts/bundle"])
+def test_a_bundle_is_found_before_bare_weights_and_checked(tmp_path, place):
+    shutil.copytree(smoke_bundle(), tmp_path / place, dirs_exist_ok=True)
+    with find_model(str(tmp_path)) as found:
+        assert found.bundle is not None
+        assert found.coarse == (tmp_path / place).resolve() / "weights" / "coarse"
+        assert found.enhancer(device="cpu").runtime == "onnx"
+        assert found.enhancer(runtime="torch", device="cpu").runtime == "torch"
+    (tmp_path / place / "weights" / "coarse" / "model.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"model\.json: expected"), find_model(str(tmp_path)):
+        pass
+
+
+def test_released_weights_are_found_by_name_by_path_and_by_default(tmp_path, monkeypatch):
+    folder = install_release(tmp_path, monkeypatch)
+    for asked in (None, DEFAULT_NAME, str(folder)):
+        with find_model(asked) as found:
+            assert (found.name, found.is_released) == (DEFAULT_NAME, True)
+            assert found.coarse == folder / "weights" / "coarse"
+            assert found.enhancer(device="cpu").runtime == "torch"
+            assert found.enhancer(runtime="onnx", device="cpu").runtime == "onnx"
+
+
+def test_a_folder_comes_before_released_weights_of_its_name(tmp_path, monkeypatch):
+    install_release(tmp_path / "released", monkeypatch)
+    (tmp_path / DEFAULT_NAME).mkdir()
+    (tmp_path / DEFAULT_NAME / "model.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with find_model(DEFAULT_NAME) as found:
+        assert (found.bundle, found.is_released) == (None, False)
+
+
+def test_released_weights_are_checked_like_any_bundle(tmp_path, monkeypatch):
+    folder = install_release(tmp_path, monkeypatch)
+    (folder / "weights" / "coarse" / "model.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"model\.json: expected"), find_model(None):
+        pass
+
+
+def test_an_unknown_name_is_told_with_the_released_ones(tmp_path, monkeypatch):
+    install_release(tmp_path, monkeypatch)
+    with pytest.raises(WeightsError, match=rf"or the name of released weights \({DEFAULT_NAME}\)"), find_model("t2w"):
+        pass

@@ -1,0 +1,215 @@
+"""A bundle is opened only if every file is what its description says: nothing else is read, nothing runs."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bmenet.restoration.bundle import Bundle, open_bundle
+from bmenet.restoration.bundle.read import read_file
+from bmenet.runtime.errors import WeightsError
+from tests.bundled import smoke_bundle
+
+GRAPH = "onnx/fp32/coarse.onnx"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(smoke_bundle(), tmp_path / "bundle"))
+
+
+def _change(bundle: Path, change) -> None:
+    """Rewrite the description."""
+    path = bundle / "bundle.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def _name(bundle: Path, name: str, source: Path) -> None:
+    """Let the description name a file with the size and checksum that it really has."""
+    import hashlib
+
+    content = source.read_bytes()
+    entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    _change(bundle, lambda manifest: manifest["files"].update({name: entry}))
+
+
+def test_a_whole_bundle_tells_what_it_holds(bundle):
+    opened = open_bundle(bundle)
+    assert isinstance(opened, Bundle)
+    assert opened.has_fine
+    assert opened.manifest.spacing_mm == 4
+    assert opened.manifest.grid_shape == (40, 56, 40)
+    assert set(opened.manifest.graphs["fp32"]) > {"encoder", "denoiser", "guidance"}
+    assert opened.total_bytes == sum(
+        p.stat().st_size for p in bundle.rglob("*") if p.is_file() and p.name != "bundle.json"
+    )
+    assert len(opened.digest) == 64
+
+
+def test_digest_changes_with_any_file(bundle):
+    before = open_bundle(bundle).digest
+    graph = bundle / GRAPH
+    graph.write_bytes(graph.read_bytes() + b"\0")
+    _name(bundle, GRAPH, graph)
+    assert open_bundle(bundle).digest != before
+
+
+def test_no_bundle_says_what_to_do(tmp_path):
+    with pytest.raises(WeightsError, match=r"bundle\.json.*bmenet export"):
+        open_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("name", [GRAPH, "weights/coarse/model.safetensors", "weights/fine/model.json"])
+def test_a_changed_byte_is_refused(bundle, name):
+    path = bundle / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"expected SHA-256 \w+; got SHA-256 \w+"):
+        open_bundle(bundle)
+
+
+def test_a_truncated_file_is_refused_by_its_size(bundle):
+    path = bundle / "weights/coarse/model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(WeightsError, match=r"expected \d+ bytes; got \d+ bytes"):
+        open_bundle(bundle)
+
+
+def test_a_missing_file_is_named(bundle):
+    (bundle / GRAPH).unlink()
+    with pytest.raises(WeightsError, match=r"coarse\.onnx: expected a file of the bundle; No such file"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.bin", "onnx/../../outside.bin", "{folder}/outside.bin", "./onnx/x", "a\\b", "onnx//x", ""]
+)
+def test_a_path_out_of_the_bundle_is_refused_before_it_is_opened(bundle, tmp_path, name):
+    outside = tmp_path / "outside.bin"
+    outside.write_bytes(b"not yours")
+    _name(bundle, name.format(folder=tmp_path), outside)
+    with pytest.raises(WeightsError, match="expected paths inside the bundle"):
+        open_bundle(bundle)
+
+
+def test_a_link_is_refused_even_to_the_right_content(bundle, tmp_path):
+    graph = bundle / GRAPH
+    moved = tmp_path / "coarse.onnx"
+    shutil.move(graph, moved)
+    graph.symlink_to(moved)
+    with pytest.raises(WeightsError, match="Too many levels of symbolic links"):
+        open_bundle(bundle)
+
+
+def test_a_linked_folder_is_refused(bundle, tmp_path):
+    shutil.move(bundle / "onnx", tmp_path / "elsewhere")
+    (bundle / "onnx").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(WeightsError, match="expected a folder; got a link"):
+        open_bundle(bundle)
+
+
+def test_a_linked_description_is_refused(bundle, tmp_path):
+    shutil.move(bundle / "bundle.json", tmp_path / "bundle.json")
+    (bundle / "bundle.json").symlink_to(tmp_path / "bundle.json")
+    with pytest.raises(WeightsError, match="Too many levels of symbolic links"):
+        open_bundle(bundle)
+
+
+def test_a_pipe_does_not_hang_the_reader(bundle):
+    (bundle / GRAPH).unlink()
+    os.mkfifo(bundle / GRAPH)
+    with pytest.raises(WeightsError, match="it is a folder, a pipe or a device"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize("name", ["weights/coarse/model.pt", "onnx/fp32/coarse.onnx.data", "payload.pkl"])
+def test_a_file_that_nobody_named_is_refused(bundle, name):
+    (bundle / name).write_bytes(b"\x80\x04.")
+    with pytest.raises(WeightsError, match=r"expected only the files that bundle\.json names"):
+        open_bundle(bundle)
+
+
+def test_a_graph_without_a_checksum_is_refused(bundle):
+    _change(bundle, lambda manifest: manifest["files"].pop(GRAPH))
+    with pytest.raises(WeightsError, match="expected a checksum of every graph"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"), [(0, "export it again"), (2, "update bmenet"), (None, "export it again")]
+)
+def test_another_format_says_which_side_is_old(bundle, version, advice):
+    _change(bundle, lambda manifest: manifest.update(format_version=version))
+    with pytest.raises(WeightsError, match=f"expected format_version 1; got {version!r}; {advice}"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b'{"format_version": 1}', b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_description_is_refused(bundle, content):
+    (bundle / "bundle.json").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"bundle\.json: "):
+        open_bundle(bundle)
+
+
+def test_an_endless_description_is_not_read(bundle):
+    (bundle / "bundle.json").write_bytes(b" " * (1 << 23))
+    with pytest.raises(WeightsError, match="expected at most"):
+        open_bundle(bundle)
+
+
+def test_a_read_only_bundle_is_no_hindrance(bundle):
+    for path in [bundle, *bundle.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert open_bundle(bundle).has_fine
+    finally:
+        for path in [bundle, *bundle.rglob("*")]:
+            path.chmod(0o755)
+
+
+def test_a_file_that_is_replaced_after_the_check_is_not_used(bundle, tmp_path):
+    opened = open_bundle(bundle)
+    other = tmp_path / "other.onnx"
+    other.write_bytes((bundle / "onnx/fp32/encoder.onnx").read_bytes())
+    (bundle / GRAPH).unlink()
+    (bundle / GRAPH).symlink_to(other)
+    with pytest.raises(WeightsError, match="symbolic links"):
+        read_file(opened, GRAPH)
+    (bundle / GRAPH).unlink()
+    shutil.copy(other, bundle / GRAPH)
+    with pytest.raises(WeightsError, match="expected"):
+        read_file(opened, GRAPH)
+
+
+def _first_graph(manifest: dict, name: str) -> dict:
+    return manifest["graphs"]["fp32"][name]
+
+
+ODD = {
+    "no fp32": (lambda m: m["graphs"].pop("fp32"), "expected fp32"),
+    "a graph less": (lambda m: m["graphs"]["fp32"].pop("denoiser"), "expected coarse and"),
+    "a graph more": (lambda m: m["graphs"]["fp32"].update(x=_first_graph(m, "encoder")), "expected coarse and"),
+    "one for another": (lambda m: m["graphs"]["fp32"].update(decoder=_first_graph(m, "encoder")), "decoder: expected"),
+    "other slabs": (lambda m: m["coarse"].update(context_slices=5), "expected slabs of coarse.context_slices"),
+    "other grid": (lambda m: m.update(grid_shape=[1, 1, 1]), "grid_shape: expected"),
+    "few timesteps": (lambda m: m["fine"]["diffusion"].update(timesteps=10), "max_timestep: expected below"),
+    "not anchored": (lambda m: m["fine"].update(reference_variance=None), "denoiser: expected"),
+    "other schedule": (lambda m: m["fine"]["diffusion"].update(beta_end=0.02), "expected diffusion as weights/prior"),
+    "other scale": (lambda m: m["fine"].update(latent_scale=[2.0] * 3), "expected scale as weights/autoencoder"),
+    "other planes": (lambda m: m["coarse"].update(planes=["axial"]), "expected config as weights/coarse"),
+    "unknown key": (lambda m: m.update(extra=1), "extra"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_description_that_contradicts_itself_or_the_weights_is_refused(bundle, name):
+    change, message = ODD[name]
+    _change(bundle, change)
+    with pytest.raises(WeightsError, match=message):
+        open_bundle(bundle)

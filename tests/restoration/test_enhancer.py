@@ -1,0 +1,177 @@
+"""From native space to the standard grid and back: same grid, same scale, left is left, empty stays empty."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from bmenet.imaging.grid import Grid
+from bmenet.imaging.resample import resample
+from bmenet.registration import AlignmentError, check_aligned
+from bmenet.restoration import enhancer as module
+from bmenet.runtime.errors import GridMismatchError
+
+ORIENTATIONS = ["RAS", "LAS", "LPS", "RPI", "AIL", "SPL", "PIR", "ILP"]
+
+
+def _native_grid(axes: str, width_mm: float = 4.0, tilt_deg: float = 0.0, extent: int = 64) -> Grid:
+    """Return a cube of voxels around the centre of the standard field of view."""
+    directions = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(axes), (extent,) * 3)[:3, :3]
+    turn = Rotation.from_rotvec(tilt_deg * np.array([2, 1, 2]) / 3, degrees=True).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ directions * width_mm
+    affine[:3, 3] = np.array([0, -18, 8]) - affine[:3, :3] @ np.full(3, (extent - 1) / 2)
+    return Grid((extent,) * 3, affine)
+
+
+def _head_motion() -> np.ndarray:
+    """Return a rigid transform of a few degrees and millimetres."""
+    moving2fixed = np.eye(4)
+    moving2fixed[:3, :3] = Rotation.from_euler("xyz", [4, -6, 3], degrees=True).as_matrix()
+    moving2fixed[:3, 3] = (3, -5, 4)
+    return moving2fixed
+
+
+@pytest.mark.parametrize("tilt_deg", [0.0, 30.0])
+@pytest.mark.parametrize("axes", ORIENTATIONS)
+def test_enhance_with_an_identity_network_gives_the_scan_back(make_enhancer, make_scan, smooth, axes, tilt_deg):
+    moving2fixed = _head_motion()
+    grid = _native_grid(axes, tilt_deg=tilt_deg)
+    native = resample(smooth, grid, np.linalg.inv(moving2fixed))
+    native = native.with_data(np.where(native.data > 0.02, native.data, 0))
+    scan = make_scan(native, "int16")
+    enhanced = make_enhancer(moving2fixed=moving2fixed).enhance(scan).scan
+    assert enhanced.volume.data.shape == native.data.shape
+    assert enhanced.geometry is scan.geometry
+    assert enhanced.dtype == scan.dtype
+    np.testing.assert_array_equal(enhanced.volume.affine, native.affine)
+    # Half a voxel of displacement would leave an error of 0.1 at the edge of the brain.
+    error = np.sqrt(np.mean((enhanced.volume.data - native.data)[native.data > 0] ** 2))
+    assert error < 0.02
+
+
+def test_enhance_shows_the_network_the_aligned_brain(make_enhancer, make_scan, smooth):
+    shown = []
+    moving2fixed = _head_motion()
+    native = resample(smooth, _native_grid("LPS"), np.linalg.inv(moving2fixed))
+    make_enhancer(lambda data: shown.append(data) or data, moving2fixed).enhance(make_scan(native))
+    inside = smooth.data > 0.02
+    assert np.corrcoef(shown[0][inside], smooth.data[inside])[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("gain", [1e-3, 1.0, 4095.0, 1e6])
+def test_enhance_keeps_the_intensity_scale(make_enhancer, make_scan, smooth, gain):
+    native = resample(smooth, _native_grid("RAS"))
+    enhancer = make_enhancer(moving2fixed=_head_motion())
+    once = enhancer.enhance(make_scan(native)).scan.volume.data
+    again = enhancer.enhance(make_scan(native.with_data(native.data * gain))).scan.volume.data
+    np.testing.assert_allclose(again, once * gain, rtol=1e-3, atol=1e-4 * gain)
+
+
+def test_enhance_leaves_an_empty_background_empty(make_enhancer, make_scan, smooth):
+    native = resample(smooth, _native_grid("PIR"))
+    native = native.with_data(np.where(native.data > 0.02, native.data, 0))
+    enhanced = make_enhancer(lambda data: data + 0.1, _head_motion()).enhance(make_scan(native)).scan.volume.data
+    assert (enhanced[native.data == 0] == 0).all()
+    assert (enhanced[native.data > 0.3] > native.data[native.data > 0.3]).mean() > 0.9
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LAS", "LPS", "PIR"])
+def test_enhance_keeps_left_on_the_left(make_enhancer, make_scan, smooth, axes):
+    def brighten_left(data):
+        return data * np.where(np.arange(data.shape[0]) < data.shape[0] // 2, 1.5, 1.0)[:, None, None]
+
+    native = resample(smooth, _native_grid(axes))
+    enhanced = make_enhancer(brighten_left).enhance(make_scan(native)).scan.volume
+    x_mm = nib.affines.apply_affine(native.affine, np.moveaxis(np.indices(native.data.shape), 0, -1))[..., 0]
+    gain = enhanced.data / np.maximum(native.data, 1e-6)
+    inside = native.data > 0.3
+    assert np.median(gain[inside & (x_mm < -12)]) == pytest.approx(1.5, abs=0.05)
+    assert np.median(gain[inside & (x_mm > 12)]) == pytest.approx(1.0, abs=0.05)
+
+
+def test_enhance_of_a_whole_head_changes_nothing_but_the_brain(make_enhancer, make_scan, smooth, generator):
+    brain = resample(smooth, _native_grid("LAS")).data
+    brain_mask = brain > 0.05
+    head = np.where(brain_mask, brain, 0.3 + 0.2 * generator.random(brain.shape)).astype(np.float32)
+    native = resample(smooth, _native_grid("LAS")).with_data(head)
+    shown = []
+
+    def darken(data):
+        shown.append(data)
+        return 0.5 * data
+
+    enhancer = make_enhancer(darken, brain=lambda volume: brain_mask, is_stripped=False)
+    enhanced = enhancer.enhance(make_scan(native)).scan.volume.data
+    deep = brain > 0.45
+    np.testing.assert_allclose(enhanced[deep], 0.5 * head[deep], atol=0.06)
+    changed = enhanced != head
+    assert not (changed & ~_grown(brain_mask, voxels=2)).any()
+    assert (shown[0] == 0).mean() > 0.5
+
+
+def test_enhance_keeps_what_lies_beyond_the_standard_field_of_view(make_enhancer, make_scan, smooth):
+    shift = np.eye(4)
+    shift[2, 3] = -80  # half of the brain leaves the field of view
+    native = resample(smooth, _native_grid("RAS"))
+    native = native.with_data(np.where(native.data > 0.02, native.data, 0))
+    enhanced = make_enhancer(lambda data: 0 * data, shift).enhance(make_scan(native)).scan.volume.data
+    z_mm = native.affine[2, 3] + 4 * np.arange(64) - 80
+    below = z_mm < -72
+    assert below.any()
+    np.testing.assert_array_equal(enhanced[..., below], native.data[..., below])
+    np.testing.assert_allclose(enhanced[..., z_mm > -60], 0, atol=1e-6)
+
+
+def test_enhance_of_a_noisy_stripped_scan_removes_the_noise_beyond_the_field_of_view(
+    make_enhancer, make_scan, smooth, generator
+):
+    native = resample(smooth, _native_grid("RAS", extent=80))
+    noisy = native.with_data(native.data + 0.1 * generator.random(native.data.shape))
+    enhancer = make_enhancer(lambda data: 0 * data, brain=lambda volume: native.data > 0.05)
+    assert (enhancer.enhance(make_scan(noisy)).scan.volume.data == 0).all()
+
+
+def test_enhance_in_template_space_lies_on_the_standard_grid(make_enhancer, make_scan, smooth):
+    moving2fixed = _head_motion()
+    native = resample(smooth, _native_grid("ILP"), np.linalg.inv(moving2fixed))
+    enhancer = make_enhancer(moving2fixed=moving2fixed)
+    enhanced = enhancer.enhance(make_scan(native), "template").scan
+    assert enhanced.volume.grid.same_as(enhancer.grid)
+    assert int(enhanced.geometry["sform_code"]) == 4
+    assert np.abs(enhanced.volume.data - smooth.data).mean() < 0.01
+
+
+def test_enhance_does_not_register_a_scan_on_the_standard_grid(make_enhancer, make_scan, smooth):
+    enhanced = make_enhancer(moving2fixed=_head_motion()).enhance(make_scan(smooth))
+    np.testing.assert_allclose(enhanced.scan.volume.data, smooth.data, atol=1e-6)
+    assert enhanced.is_in_standard_space
+    assert (enhanced.registration.backend, enhanced.registration.similarity) == ("none", 0.8)
+
+
+def test_enhance_refuses_a_scan_on_the_standard_grid_that_is_not_aligned(make_enhancer, make_scan, smooth, monkeypatch):
+    enhancer = make_enhancer()
+    monkeypatch.setattr(module, "check_aligned", check_aligned)
+    with pytest.raises(AlignmentError, match="a scan on the standard grid is not registered again"):
+        enhancer.enhance(make_scan(smooth.with_data(smooth.data[:, ::-1, ::-1])))
+
+
+def test_enhance_reports_every_step(make_enhancer, make_scan, smooth):
+    heard = []
+    enhanced = make_enhancer().enhance(
+        make_scan(smooth), progress=lambda step, fraction: heard.append((step, fraction))
+    )
+    steps = ["find the brain", "register", "restore", "return"]
+    assert heard == [(step, fraction) for step in steps for fraction in (0.0, 1.0)]
+    assert list(enhanced.timings) == steps
+
+
+def test_restore_refuses_another_grid(make_enhancer, smooth):
+    with pytest.raises(GridMismatchError, match=r"standard grid of 4 mm.*got shape \(64, 64, 64\)"):
+        make_enhancer().restore(resample(smooth, _native_grid("RAS")))
+
+
+def _grown(brain_mask: np.ndarray, voxels: int) -> np.ndarray:
+    from scipy import ndimage
+
+    return ndimage.binary_dilation(brain_mask, iterations=voxels, structure=np.ones((3, 3, 3)))

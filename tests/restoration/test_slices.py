@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+
+from bmenet.config import CoarseConfig, load_config
+from bmenet.imaging.intensity import CANONICAL_BRIGHTNESS
+from bmenet.imaging.volume import Volume
+from bmenet.networks.coarse import build_coarse
+from bmenet.networks.slab import PLANE_AXES, central_slice
+from bmenet.restoration.slices import restore_volume
+
+
+class Probe(nn.Module):
+    """A network that is a function of its input; it keeps the inputs."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+        self.anchor = nn.Parameter(torch.zeros(1))
+        self.seen: list[Tensor] = []
+
+    def forward(self, slab: Tensor) -> Tensor:
+        self.seen.append(slab.clone())
+        return self.function(slab)
+
+
+def plain_mean(network: nn.Module, data: np.ndarray, **options) -> np.ndarray:
+    """Restore without what makes planes agree: the networks here are no restorations."""
+    return restore_volume(network, data, harmonise=False, **options)
+
+
+@pytest.fixture(scope="module")
+def config() -> CoarseConfig:
+    return load_config("params/smoke.yaml").coarse.model_copy(update={"context_slices": 3})
+
+
+@pytest.mark.parametrize("planes", [["axial"], ["coronal"], ["sagittal"], ["axial", "coronal", "sagittal"]])
+def test_untrained_network_gives_the_volume_back(config: CoarseConfig, phantom: Volume, planes: list[str]) -> None:
+    restored = restore_volume(build_coarse(config).eval(), phantom.data, config=config, planes=planes)
+    assert restored.dtype == np.float32
+    np.testing.assert_allclose(restored, phantom.data, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 3000.0])
+def test_scale_of_the_input_is_given_back(config: CoarseConfig, phantom: Volume, scale: float) -> None:
+    halving = Probe(lambda slab: 0.5 * central_slice(slab, 3))
+    data = phantom.data * np.float32(scale)
+    np.testing.assert_allclose(plain_mean(halving, data, config=config), 0.5 * data, rtol=1e-4, atol=1e-5 * scale)
+    bright = torch.cat([slab[:, 1] for slab in halving.seen if slab.shape[-1] == 56])
+    assert bright[bright > 0.3].mean().item() == pytest.approx(CANONICAL_BRIGHTNESS, rel=0.25)
+
+
+@pytest.mark.parametrize("plane", sorted(PLANE_AXES))
+def test_neighbours_are_the_slices_before_and_after(config: CoarseConfig, phantom: Volume, plane: str) -> None:
+    normal = PLANE_AXES[plane]
+    shape = [1, 1, 1]
+    shape[normal] = -1
+    ramp = phantom.data + np.arange(1, phantom.data.shape[normal] + 1, dtype=np.float32).reshape(shape)
+    after = plain_mean(Probe(lambda slab: slab[:, 2:3]), ramp, config=config, planes=[plane])
+    expected = np.moveaxis(np.zeros_like(ramp), normal, 0)
+    expected[:-1] = np.moveaxis(ramp, normal, 0)[1:]
+    np.testing.assert_allclose(np.moveaxis(after, normal, 0), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_coordinates_lie_where_they_say_in_every_plane(config: CoarseConfig, phantom: Volume, axis: int) -> None:
+    # A constant added to the position keeps it positive, as restored intensities are.
+    restored = plain_mean(Probe(lambda slab: slab[:, 3 + axis : 4 + axis] + 2), phantom.data, config=config)
+    extent = phantom.data.shape[axis]
+    profile = np.moveaxis(restored, axis, 0)
+    assert np.ptp(profile.reshape(extent, -1), axis=1).max() < 1e-4 * profile.max()
+    steps = np.diff(profile[:, 0, 0])
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-3)
+    assert steps[0] > 0
+
+
+def test_result_is_not_negative(config: CoarseConfig, phantom: Volume) -> None:
+    restored = plain_mean(Probe(lambda slab: central_slice(slab, 3) - 0.5), phantom.data, config=config)
+    assert restored.min() == 0
+    assert restored.max() > 0
+
+
+def test_background_is_exactly_zero(config: CoarseConfig, phantom: Volume) -> None:
+    haze = Probe(lambda slab: central_slice(slab, 3) + 0.01)
+    restored = restore_volume(haze, phantom.data, config=config)
+    assert restored[phantom.data > 0].min() > 0
+    background = ~ndimage.binary_dilation(phantom.data > 0, iterations=4)
+    assert np.count_nonzero(restored[background]) == 0
+
+
+def test_progress_ends_at_one(config: CoarseConfig, phantom: Volume) -> None:
+    fractions: list[float] = []
+    network = build_coarse(config).eval()
+    restore_volume(network, phantom.data, config=config, planes=["axial", "coronal"], progress=fractions.append)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+
+
+def test_half_precision_stays_close(config: CoarseConfig, phantom: Volume) -> None:
+    torch.manual_seed(0)
+    network = build_coarse(config).eval()
+    nn.init.normal_(network.tail.weight, std=0.01)
+    full = restore_volume(network, phantom.data, config=config)
+    half = restore_volume(network, phantom.data, config=config, autocast_dtype=torch.bfloat16)
+    assert 0 < np.abs(full - half).max() < 0.01 * full.max()
+
+
+def test_planes_are_made_to_agree_and_brightness_is_kept(config: CoarseConfig, phantom: Volume) -> None:
+    """A network that gives every axial slice a brightness of its own, and all less than theirs."""
+
+    def unsure(slab: Tensor) -> Tensor:
+        is_axial = slab.shape[-2:] == (40, 56)
+        level = torch.linspace(0.8, 1.0, slab.shape[0]).view(-1, 1, 1, 1) if is_axial else 0.9
+        return central_slice(slab, 3) * level
+
+    plain = plain_mean(Probe(unsure), phantom.data, config=config)
+    agreed = restore_volume(Probe(unsure), phantom.data, config=config)
+    inside = phantom.data > 0.4
+    unevenness = [(volume[inside] / phantom.data[inside]).std() for volume in (plain, agreed)]
+    assert unevenness[1] < 0.4 * unevenness[0]
+    assert agreed[inside].mean() == pytest.approx(phantom.data[inside].mean(), rel=0.01)
+
+
+def test_detail_is_taken_from_the_scan_in_unit_intensities(config: CoarseConfig, phantom: Volume, monkeypatch) -> None:
+    """What brings it back gets the agreed planes and the scan on one scale, and its result is what comes out."""
+    given = []
+
+    def take_the_scan(restored: np.ndarray, degraded: np.ndarray, spacing_mm: float) -> np.ndarray:
+        given.append((restored, degraded, spacing_mm))
+        return degraded
+
+    monkeypatch.setattr("bmenet.restoration.slices.bring_back_detail", take_the_scan)
+    data = phantom.data * np.float32(500)
+    result = restore_volume(build_coarse(config).eval(), data, config=config)
+    np.testing.assert_allclose(result, data, rtol=1e-5)
+    [(restored, degraded, spacing_mm)] = given
+    np.testing.assert_allclose(restored, degraded, atol=1e-5)
+    assert spacing_mm == 4
+    assert plain_mean(build_coarse(config).eval(), data, config=config).shape == data.shape
+    assert len(given) == 1

@@ -1,0 +1,72 @@
+"""What needs no restoration comes back as it came; what needs it gets all of it."""
+
+import numpy as np
+import pytest
+
+from bmenet.imaging.resample import resample
+from bmenet.restoration import enhancer as module
+from bmenet.restoration.blending import left_around
+from bmenet.restoration.strength import DECIDED, NEGLIGIBLE, adaptive_strength
+from tests.restoration.test_enhancer import _head_motion, _native_grid
+
+
+def _strength(phantom, change: float) -> float:
+    inside = phantom.data > 0.02
+    return adaptive_strength(phantom.data, phantom.data + change * inside, inside, 4)
+
+
+def test_strength_rises_from_nothing_to_all_with_the_change(phantom):
+    strengths = [_strength(phantom, change) for change in np.linspace(0, 2 * DECIDED, 9)]
+    assert strengths[0] == 0
+    assert strengths[-1] == 1
+    assert strengths == sorted(strengths)
+    assert 0 < _strength(phantom, (NEGLIGIBLE + DECIDED) / 2) < 1
+
+
+@pytest.mark.parametrize("gain", [1e-3, 700.0])
+def test_strength_does_not_depend_on_the_scale(phantom, gain):
+    inside = phantom.data > 0.02
+    before, after = phantom.data * np.float32(gain), (phantom.data + 0.015 * inside) * np.float32(gain)
+    assert adaptive_strength(before, after, inside, 4) == pytest.approx(_strength(phantom, 0.015), rel=1e-3)
+
+
+def test_what_lies_outside_the_brain_does_not_count(phantom):
+    inside = phantom.data > 0.02
+    cleaned = np.where(inside, phantom.data, 0)
+    noisy = phantom.data + 0.2 * ~inside
+    assert adaptive_strength(noisy, cleaned, inside, 4) < 0.2
+
+
+@pytest.mark.parametrize("is_stripped", [True, False])
+def test_clean_scan_comes_back_to_the_last_bit(make_enhancer, make_scan, smooth, is_stripped):
+    native = resample(smooth, _native_grid("LPS", tilt_deg=20), np.linalg.inv(_head_motion()))
+    scan = make_scan(native.with_data(np.maximum(native.data, 0)))
+    enhancer = make_enhancer(moving2fixed=_head_motion(), is_stripped=is_stripped, is_adaptive=True)
+    enhanced = enhancer.enhance(scan)
+    assert enhanced.strength == 0
+    np.testing.assert_array_equal(enhanced.scan.volume.data, scan.volume.data)
+
+
+def test_degraded_scan_gets_all_of_the_restoration(make_enhancer, make_scan, smooth):
+    native = resample(smooth, _native_grid("LPS"))
+    scan = make_scan(native)
+    results = [
+        make_enhancer(lambda data: 0.8 * data, is_adaptive=is_adaptive).enhance(scan) for is_adaptive in (True, False)
+    ]
+    assert results[0].strength == 1
+    np.testing.assert_array_equal(*(result.scan.volume.data for result in results))
+
+
+def test_part_of_a_restoration_is_a_mean_around_the_brain_as_well(make_enhancer, make_scan, smooth, monkeypatch):
+    """Brain extraction of a stripped scan cuts a little: what it leaves out must not get darker than either scan."""
+    enhancer = make_enhancer(lambda data: 0.5 * data, brain=lambda volume: volume.data > 0.3, is_adaptive=True)
+    monkeypatch.setattr(module, "adaptive_strength", lambda *_: 0.25)
+    enhanced = enhancer.enhance(make_scan(smooth))
+    np.testing.assert_allclose(enhanced.scan.volume.data, (0.75 + 0.25 * 0.5) * smooth.data, atol=1e-5)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.25, 1.0])
+def test_noise_around_a_brain_is_weakened_alike_beyond_the_field_of_view(strength):
+    weight = strength * np.linspace(0, 1, 9, dtype=np.float32)
+    left = (1 - weight) * left_around(weight, strength)
+    np.testing.assert_allclose(left, 1 - strength, atol=1e-6)

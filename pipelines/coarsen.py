@@ -4,6 +4,7 @@ from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
 from bmenet.restoration.coarsen import coarsen_case
+from bmenet.runtime.cache import CaseIndex
 from bmenet.runtime.files import read_json, write_json
 from bmenet.runtime.parallel import require_all, run_parallel
 from bmenet.training.fine_cases import case_codes
@@ -20,13 +21,15 @@ def main() -> None:
         for code in case_codes(config.fine)
     ]
     expected = {layout.coarse(*case).stem for case in cases}
+    index = CaseIndex(layout.index("coarse"))
+    index.keep_only(expected)
     for path in layout.coarse_folder.glob("*_desc-coarse_T1w.*"):
         if path.stem not in expected:
             path.unlink()
     items = [
         (
             f"{subject} {code}",
-            (layout.case_input(subject, code), layout.coarse(subject, code), layout.weights("coarse")),
+            (layout.case_input(subject, code), layout.coarse(subject, code), layout.weights("coarse"), index),
         )
         for subject, code in cases
     ]

@@ -8,6 +8,7 @@ from bmenet.data.layout import Layout
 from bmenet.degradation.calibration import calibration_warning, summarise
 from bmenet.degradation.case import write_case
 from bmenet.imaging.figures import calibration_figure
+from bmenet.runtime.cache import CaseIndex
 from bmenet.runtime.files import atomic_path, write_json
 from bmenet.runtime.parallel import require_all, run_parallel
 from bmenet.runtime.progress import console
@@ -19,13 +20,15 @@ def main() -> None:
     cases = [(subject, code) for subject in layout.registered_subjects() for code in config.degradation.codes]
     preset = config.degradation.preset
     expected = {layout.degraded(*case).stem for case in cases}
+    index = CaseIndex(layout.index("degraded"))
+    index.keep_only(expected)
     for path in layout.degraded_folder.glob("*_code-*"):
         if path.stem not in expected:
             path.unlink()
     items = [
         (
             f"{subject} {code}",
-            (layout.clean(subject), layout.degraded(subject, code), preset, code, config.seed, subject),
+            (layout.clean(subject), layout.degraded(subject, code), preset, code, config.seed, subject, index),
         )
         for subject, code in cases
     ]

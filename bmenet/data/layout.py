@@ -79,7 +79,7 @@ class Layout:
         return self.clean(subject) if code == "000" else self.degraded(subject, code)
 
     def coarse(self, subject: str, code: str) -> Path:
-        """Return the Coarse-net's result on a case, in unit intensities; its sidecar has the suffix ``.json``."""
+        """Return the Coarse-net's result on a case, in unit intensities."""
         return self.coarse_folder / f"{subject}_code-{code}_desc-coarse_T1w.nii"
 
     @property
@@ -118,6 +118,10 @@ class Layout:
     def study(self, name: str) -> Path:
         """Return what a study keeps beside its trials: pictures, and the state of trainings; no pipeline output."""
         return self.root / "data" / "tune" / name
+
+    def index(self, name: str) -> Path:
+        """Return the folder that says what each case of the output `name` was made from; not a pipeline output."""
+        return self.root / "data" / "index" / name
 
     def evaluated(self, subject: str, code: str, method: str) -> Path:
         """Return the kept result of a method on a case; not a pipeline output, so that it outlives a repeated stage."""

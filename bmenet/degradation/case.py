@@ -1,6 +1,5 @@
 """One case, a subject under one code: degrade it to disk with a sidecar that can make it again."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from bmenet.config import Severity
 from bmenet.degradation.compose import apply, draw
 from bmenet.imaging.volume import load_unit_volume, save_unit_volume
+from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.files import read_json, sha256, write_json
 from bmenet.runtime.seeding import generator
@@ -15,18 +15,24 @@ from bmenet.runtime.seeding import generator
 SIDECAR_FORMAT = 1
 
 
-def write_case(clean_path: Path, degraded_path: Path, preset: Severity, code: str, seed: int, subject: str) -> dict:
+def write_case(
+    clean_path: Path,
+    degraded_path: Path,
+    preset: Severity,
+    code: str,
+    seed: int,
+    subject: str,
+    index: CaseIndex | None = None,
+) -> dict:
     """Degrade the clean volume at `clean_path`; return the sidecar.
 
-    The sidecar is written last: where it stands and was made from the same clean volume, preset, seed and code, the
-    case is done and is not done again.
+    A case of which `index` knows that it was made from the same clean volume, preset, seed and code is not made again.
 
     Returns
     -------
     dict
-        ``format``, ``subject``, ``code``, ``seed``, ``preset`` (the ranges), ``clean_sha256``, ``method`` (a
-        fingerprint of the code), ``parameters`` (all drawn values), ``sha256`` of the degraded file, ``psnr_db`` over
-        the whole grid.
+        ``format``, ``subject``, ``code``, ``seed``, ``preset`` (the ranges), ``clean_sha256``, ``parameters`` (all
+        drawn values), ``sha256`` of the degraded file, ``psnr_db`` over the whole grid.
     """
     origin = {
         "format": SIDECAR_FORMAT,
@@ -35,11 +41,11 @@ def write_case(clean_path: Path, degraded_path: Path, preset: Severity, code: st
         "seed": seed,
         "preset": preset.model_dump(mode="json"),
         "clean_sha256": sha256(clean_path),
-        "method": code_hash(__name__),
     }
     sidecar_path = degraded_path.with_suffix(".json")
-    if (done := _finished(sidecar_path, degraded_path, origin)) is not None:
-        return done
+    case, key = degraded_path.stem, join_key(origin, code_hash(__name__))
+    if index and index.holds(case, key, degraded_path, sidecar_path):
+        return read_json(sidecar_path)
     clean = load_unit_volume(clean_path)
     parameters = draw(preset, code, clean, generator(seed, subject, code))
     degraded = apply(clean, parameters)
@@ -52,14 +58,6 @@ def write_case(clean_path: Path, degraded_path: Path, preset: Severity, code: st
         "psnr_db": -10 * float(np.log10(mean_square)) if mean_square else None,
     }
     write_json(sidecar_path, sidecar)
+    if index:
+        index.record(case, key, degraded_path, sidecar_path)
     return sidecar
-
-
-def _finished(sidecar_path: Path, degraded_path: Path, origin: dict) -> dict | None:
-    """Return the sidecar of a case that is done and was made from `origin`, else None."""
-    try:
-        sidecar = read_json(sidecar_path)
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    is_same = all(sidecar.get(key) == value for key, value in origin.items())
-    return sidecar if is_same and degraded_path.exists() and sha256(degraded_path) == sidecar["sha256"] else None

@@ -1,7 +1,6 @@
 """One subject of the stage `register`: the raw scan in, the clean unit volume and its sidecar out."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,12 +15,13 @@ from bmenet.imaging.scan import load_scan
 from bmenet.imaging.volume import Volume, save_unit_volume
 from bmenet.registration.figure import alignment_figure
 from bmenet.registration.rigid import AlignmentError, register
+from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
-from bmenet.runtime.files import atomic_path, read_json, write_json
+from bmenet.runtime.files import atomic_path, write_json
 
 
 def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> float:
-    """Register one raw scan and write its clean volume, then the sidecar that marks it done; return the similarity.
+    """Register one raw scan and write its clean volume and its sidecar; return the similarity.
 
     Of a whole head only the brain is registered and kept: clean volumes have a background of zero, whatever they come
     from.
@@ -62,17 +62,16 @@ def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> fl
         "moving2fixed": registration.moving2fixed.tolist(),
         "intensity_scale": scale,
         "spacing_mm": config.grid.spacing_mm,
-        "inputs": _inputs(subject, config),
     }
     write_json(layout.transform(subject.id), sidecar)
+    _index(layout).record(subject.id, _key(subject, config), layout.clean(subject.id), layout.transform(subject.id))
     return registration.similarity
 
 
 def is_done(subject: FetchedScan, config: Config, layout: Layout) -> bool:
     """Tell whether the subject's files are there and came from the present scan, settings and code."""
-    if not (layout.clean(subject.id).exists() and layout.transform(subject.id).exists()):
-        return False
-    return read_json(layout.transform(subject.id))["inputs"] == _inputs(subject, config)
+    files = (layout.clean(subject.id), layout.transform(subject.id))
+    return _index(layout).holds(subject.id, _key(subject, config), *files)
 
 
 def failure_picture(subject_id: str, layout: Layout) -> Path:
@@ -80,13 +79,11 @@ def failure_picture(subject_id: str, layout: Layout) -> Path:
     return layout.report("register") / "failed" / f"{subject_id}.png"
 
 
-def _inputs(subject: FetchedScan, config: Config) -> dict[str, Any]:
-    """Return all that the files of a registered subject depend on."""
-    return {
-        "raw_sha256": subject.sha256,
-        "covariates": [subject.age, subject.sex],
-        "grid": config.grid.model_dump(),
-        "registration": config.registration.model_dump(),
-        "intensity": config.intensity.model_dump(),
-        "method": code_hash(__name__),
-    }
+def _key(subject: FetchedScan, config: Config) -> str:
+    """Return a hash of all that the files of a registered subject depend on."""
+    settings = [part.model_dump(mode="json") for part in (config.grid, config.registration, config.intensity)]
+    return join_key(subject.sha256, subject.age, subject.sex, settings, code_hash(__name__))
+
+
+def _index(layout: Layout) -> CaseIndex:
+    return CaseIndex(layout.index("registered"))

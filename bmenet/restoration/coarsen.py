@@ -1,4 +1,4 @@
-"""One case of the stage `coarsen`: a degraded volume in, the Coarse-net's result and its sidecar out."""
+"""One case of the stage `coarsen`: a degraded volume in, the Coarse-net's result out."""
 
 import json
 from functools import lru_cache
@@ -13,41 +13,26 @@ from bmenet.networks.coarse_weights import load_coarse
 from bmenet.networks.precision import fastest_dtype
 from bmenet.networks.weights import SPEC_FILE
 from bmenet.restoration.slices import restore_volume
+from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
-from bmenet.runtime.files import read_json, sha256, write_json
+from bmenet.runtime.files import sha256
 
 
-def coarsen_case(degraded_path: Path, coarse_path: Path, weights: Path) -> dict:
-    """Restore the degraded volume at `degraded_path`; return the sidecar, which is written last and seals the case.
+def coarsen_case(degraded_path: Path, coarse_path: Path, weights: Path, index: CaseIndex) -> None:
+    """Restore the degraded volume at `degraded_path` into `coarse_path`, unit intensities.
 
-    Where a sidecar stands that was made from the same volume, weights and code, the case is not done again.
-
-    Returns
-    -------
-    dict
-        ``degraded_sha256``, ``weights_sha256`` (of the Coarse-net's ``model.json``), ``method`` (a fingerprint of the
-        code), and ``sha256`` of the result.
+    A case that `index` says was made from the same volume, weights and code is not made again.
     """
-    origin = {
-        "degraded_sha256": sha256(degraded_path),
-        "weights_sha256": sha256(weights / SPEC_FILE),
-        "method": code_hash(__name__),
-    }
-    sidecar_path = coarse_path.with_suffix(".json")
-    try:
-        done = read_json(sidecar_path)
-        if all(done.get(key) == value for key, value in origin.items()) and sha256(coarse_path) == done["sha256"]:
-            return done
-    except (FileNotFoundError, json.JSONDecodeError):
-        pass
-    network, config = _network(weights, origin["weights_sha256"])
+    digest = sha256(weights / SPEC_FILE)
+    key = join_key(sha256(degraded_path), digest, code_hash(__name__))
+    if index.holds(coarse_path.stem, key, coarse_path):
+        return
+    network, config = _network(weights, digest)
     degraded = load_unit_volume(degraded_path)
     dtype = torch.float32 if config.precision == "fp32" else fastest_dtype("cpu")
     coarse = restore_volume(network, degraded.data, config=config, autocast_dtype=dtype)
     save_unit_volume(coarse_path, degraded.with_data(coarse))
-    sidecar = {**origin, "sha256": sha256(coarse_path)}
-    write_json(sidecar_path, sidecar)
-    return sidecar
+    index.record(coarse_path.stem, key, coarse_path)
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from bmenet.imaging.scan import load_scan, save_scan
 from bmenet.imaging.scan.checksum import scan_sha256
 from bmenet.imaging.scan.sidecar import read_sidecar
 from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
+from bmenet.runtime.cache import CaseIndex
 from bmenet.runtime.files import read_json, sha256
 
 
@@ -40,21 +41,24 @@ def test_sidecar_remakes_the_file_bit_for_bit(clean_path, tmp_path, config, code
 
 def test_finished_case_is_not_done_again(clean_path, tmp_path, config):
     degraded_path = tmp_path / "degraded.nii"
-    first = write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01")
+    index = CaseIndex(tmp_path / "index")
+    first = write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01", index)
     made_at = degraded_path.stat().st_mtime_ns
-    assert write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01") == first
+    assert write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01", index) == first
     assert degraded_path.stat().st_mtime_ns == made_at
 
 
 def test_case_is_made_again_when_its_preset_seed_or_file_changed(clean_path, tmp_path, config):
     degraded_path = tmp_path / "degraded.nii"
-    first = write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01")
-    assert write_case(clean_path, degraded_path, config.presets["severe"], "010", 7, "sub-01") != first
-    assert write_case(clean_path, degraded_path, config.preset, "010", 8, "sub-01") != first
+    index = CaseIndex(tmp_path / "index")
+    first = write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01", index)
+    assert write_case(clean_path, degraded_path, config.presets["severe"], "010", 7, "sub-01", index) != first
+    assert write_case(clean_path, degraded_path, config.preset, "010", 8, "sub-01", index) != first
     content = bytearray(degraded_path.read_bytes())
     content[-1] ^= 1
     degraded_path.write_bytes(content)
-    assert write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01") == first
+    assert write_case(clean_path, degraded_path, config.preset, "010", 8, "sub-01", index) != first
+    assert write_case(clean_path, degraded_path, config.preset, "010", 7, "sub-01", index) == first
     assert sha256(degraded_path) == first["sha256"]
 
 

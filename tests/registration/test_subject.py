@@ -80,7 +80,7 @@ def test_is_done_only_while_scan_settings_and_code_are_the_same(layout, fetched,
     intensity = config.intensity.model_copy(update={"percentile": 98.0})
     assert not is_done(fetched, config.model_copy(update={"intensity": intensity}), layout)
     assert is_done(fetched, config.model_copy(update={"seed": config.seed + 1}), layout)
-    monkeypatch.setattr(subject, "_METHOD", "other code")
+    monkeypatch.setattr(subject, "code_hash", lambda *modules: "other code")
     assert not is_done(fetched, config, layout)
 
 

@@ -5,9 +5,8 @@ import csv
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.degradation.calibration import calibration_warning, summarise
+from bmenet.degradation.calibration import calibration_figure, calibration_warning, summarise
 from bmenet.degradation.case import write_case
-from bmenet.imaging.figures import calibration_figure
 from bmenet.runtime.cache import CaseIndex
 from bmenet.runtime.files import atomic_path, write_json
 from bmenet.runtime.parallel import require_all, run_parallel

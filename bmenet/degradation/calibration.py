@@ -1,8 +1,12 @@
 """Hold the drawn degradations against the published degraded level."""
 
-import numpy as np
+from collections.abc import Mapping, Sequence
 
-from bmenet.config import DegradationConfig
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bmenet.config import CalibrationConfig, DegradationConfig
 
 CALIBRATED_CODE = "111"
 CALIBRATED_SEVERITY = "moderate"
@@ -56,3 +60,37 @@ def calibration_warning(summary: dict) -> str | None:
         f"published {level['published_psnr_db']:g} dB +- {level['tolerance_db']:g}; "
         "results on these data are not comparable with the published ones"
     )
+
+
+def calibration_figure(rows: Sequence[Mapping], calibration: CalibrationConfig) -> Figure:
+    """Plot the PSNR of every degraded volume by code; a band at code 111 shows the published level.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        ``code`` and ``psnr_db`` (None where nothing changed) of each degraded volume.
+    calibration : CalibrationConfig
+        The published level and its tolerance.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    codes = sorted({row["code"] for row in rows}, key=lambda code: (code.count("1"), -int(code, 2)))
+    for place, code in enumerate(codes):
+        values = [row["psnr_db"] for row in rows if row["code"] == code and row["psnr_db"] is not None]
+        if code == CALIBRATED_CODE:
+            low, high = (calibration.psnr_db + side * calibration.tolerance_db for side in (-1, 1))
+            label = f"published: {low:.1f} to {high:.1f} dB"
+            axes.fill_between([place - 0.45, place + 0.45], low, high, color="tab:orange", alpha=0.3, lw=0, label=label)
+            axes.legend(loc="upper right", frameon=False)
+        if values:
+            # Spread the subjects a little, in order, so that equal values do not hide one another.
+            offsets = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
+            axes.plot(place + offsets, values, ".", color="tab:blue", alpha=0.6)
+            axes.plot([place - 0.3, place + 0.3], [np.mean(values)] * 2, color="black", lw=1.5)
+    axes.set_xticks(range(len(codes)), codes)
+    axes.set_xlabel("code (motion, noise, bias)")
+    axes.set_ylabel("PSNR of the degraded volume (dB)")
+    axes.set_title("A point a subject, a bar the mean")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

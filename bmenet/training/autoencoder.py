@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from bmenet.config import AutoencoderConfig, StepsConfig
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
+from bmenet.evaluation.panel import panel
 from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.figures import panel
 from bmenet.losses.reconstruction import ReconstructionLoss
 from bmenet.networks.autoencoder import LatentAutoencoder, autoencoder_from_spec
 from bmenet.networks.weights import Spec, load_weights

@@ -1,12 +1,15 @@
 """Train the covariate encoder: on what is known, and through the frozen denoiser's loss."""
 
+from collections.abc import Mapping
 from typing import cast
 
+import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.imaging.figures import covariates_figure
 from bmenet.losses.denoising import weighted_square_loss
 from bmenet.networks.covariate_encoder import CovariateEncoder
 from bmenet.networks.covariates import COVARIATES, RANGES
@@ -79,6 +82,27 @@ class CovariateValidation:
         }
         self.logger.log_figure(covariates_figure(pairs, f"step {step}"), f"validation/step-{step:08d}.png")
         return score, metrics
+
+
+def covariates_figure(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figure:
+    """Plot predicted against known covariates, a panel each.
+
+    Parameters
+    ----------
+    pairs : mapping
+        Name to known and predicted values, both of shape (N,), in [0, 1].
+    title : str
+    """
+    figure = Figure(figsize=(3 * max(len(pairs), 1), 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    for axes, (name, (known, predicted)) in zip(
+        figure.subplots(1, max(len(pairs), 1), squeeze=False)[0], pairs.items(), strict=False
+    ):
+        axes.plot([0, 1], [0, 1], color="grey", lw=1)
+        axes.plot(known, predicted, ".", color="tab:blue")
+        axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xlabel="known", title=name)
+    return figure
 
 
 def covariates_signature(setting: Setting) -> str:

@@ -10,8 +10,8 @@ from bmenet.config import SamplingConfig
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.diffusion.prediction import CleanPrediction
 from bmenet.evaluation.metrics.fidelity import hfen, psnr, ssim
+from bmenet.evaluation.panel import panel
 from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.figures import panel
 from bmenet.losses.denoising import weighted_square_loss
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.control import HintControl

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.imaging.figures import panel
+from bmenet.evaluation.panel import panel
 from bmenet.losses.denoising import weighted_square_loss
 from bmenet.networks.autocast import autocast
 from bmenet.networks.autoencoder import LatentAutoencoder

@@ -8,8 +8,8 @@ from torch import nn
 from bmenet.config import CoarseConfig
 from bmenet.data.layout import Layout
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
+from bmenet.evaluation.panel import panel
 from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.figures import panel
 from bmenet.imaging.volume import load_unit_volume
 from bmenet.restoration.slices import restore_volume
 from bmenet.tracking import NullLogger

@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 
 from bmenet.config import with_values
 from bmenet.config.tune import SECONDS
-from bmenet.imaging.figures import panel, save_figure
+from bmenet.evaluation.panel import panel
+from bmenet.imaging.figures import save_figure
 from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.tracking import TrialRun, start_trial
 from bmenet.tuning.liveness import Alive, put_back, signals_later

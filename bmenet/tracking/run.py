@@ -11,6 +11,7 @@ from typing import Any, Literal
 from rich.markup import escape
 
 from bmenet.config import Config, flatten
+from bmenet.runtime.logger import NullLogger
 from bmenet.runtime.progress import console
 from bmenet.tracking.lineage import code_tags, execution_key, input_hashes, without_places_and_people
 from bmenet.tracking.place import Place
@@ -22,25 +23,6 @@ from bmenet.tracking.system import SystemSampler
 _MAX_PARAM_LENGTH = 500
 _TERMINATED = 128 + signal.SIGTERM
 _STUDY_STAGE = "tune"
-
-
-class NullLogger:
-    """The interface of every logger; this one does nothing."""
-
-    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Record numbers, at a step of training or once for the run."""
-
-    def log_params(self, values: Mapping[str, Any]) -> None:
-        """Record settings; each key can be set only once in a run."""
-
-    def log_artifact(self, path: Path | str, folder: str = "") -> None:
-        """Record a file or folder as it is now, under `folder`."""
-
-    def log_figure(self, figure: Any, name: str) -> None:
-        """Record a matplotlib figure under `name`, such as ``figures/step-100.png``."""
-
-    def set_tags(self, values: Mapping[str, Any]) -> None:
-        """Record labels; a later value replaces an earlier one."""
 
 
 class RunLogger(NullLogger):

@@ -1,7 +1,7 @@
 # Everything is installed into .venv from pyproject.toml with the tested versions of constraints.txt.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup repro base release test lint format types serve ui dashboard
+.PHONY: help setup repro base release adopt test lint format types serve ui dashboard
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -39,6 +39,9 @@ release: $(BASE)  ## Train and evaluate the profile full, and write bmenet/relea
 	bmenet profile full
 	dvc repro
 	bmenet release
+
+adopt: $(READY)  ## Keep the outputs after a refactoring, if `smoke` gives the same bytes: make adopt FROM=<commit before it>
+	.ci/adopt $(FROM)
 
 test: lint types  ## Check style and types, run the tests
 	pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -1,13 +1,13 @@
-"""Bring sections of reports into the README: `python -m docs.include`.
+"""Bring sections of reports into documents: `python -m docs.include`.
 
 A block between ``<!-- include PATH # HEADING -->`` and ``<!-- end -->`` is replaced by the text under that heading of
-that file, heading left out. So a number in the README is the number that the stage `evaluate` wrote.
+that file, heading left out. So a number in a document is the number that the stage `evaluate` wrote.
 """
 
 import re
 from pathlib import Path
 
-README = Path("README.md")
+DOCUMENTS = (Path("README.md"), Path("docs/results.md"))
 
 _BLOCK = re.compile(r"(<!-- include (?P<path>\S+) # (?P<heading>.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -28,7 +28,7 @@ def with_sections(text: str, root: Path) -> str:
 
 
 def _section(path: Path, heading: str) -> str:
-    """Return what stands between a heading and the next one."""
+    """Return the text between a heading and the next one."""
     text = path.read_text(encoding="utf-8")
     headings = list(_HEADING.finditer(text))
     for number, found in enumerate(headings):
@@ -39,4 +39,5 @@ def _section(path: Path, heading: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_sections(README.read_text(encoding="utf-8"), Path()), encoding="utf-8")
+    for document in DOCUMENTS:
+        document.write_text(with_sections(document.read_text(encoding="utf-8"), Path()), encoding="utf-8")

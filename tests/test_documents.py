@@ -1,0 +1,37 @@
+"""The numbers in the documents are those that were measured, and their links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.include import DOCUMENTS, with_sections
+
+REPOSITORY = Path(__file__).parents[1]
+ALL = sorted(path.relative_to(REPOSITORY) for path in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_included_sections_are_those_of_the_reports(document):
+    text = (REPOSITORY / document).read_text(encoding="utf-8")
+    assert "<!-- include " in text
+    assert with_sections(text, REPOSITORY) == text, "run `python -m docs.include`"
+
+
+@pytest.mark.parametrize("document", ALL, ids=str)
+def test_every_relative_link_leads_to_a_file(document):
+    text = (REPOSITORY / document).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", text)
+    assert [target for target in targets if not (REPOSITORY / document.parent / target).exists()] == []
+
+
+def test_the_readme_can_be_read_at_one_go():
+    assert len((REPOSITORY / "README.md").read_bytes()) <= 10_000
+
+
+def test_a_section_ends_at_the_next_heading(tmp_path):
+    (tmp_path / "a.md").write_text("# A\n\nfirst\n\n## B\n\n| x |\n\n### C\n\nlast\n")
+    text = "before\n<!-- include a.md # B -->\nold\n<!-- end -->\nafter\n"
+    assert with_sections(text, tmp_path) == "before\n<!-- include a.md # B -->\n\n| x |\n\n<!-- end -->\nafter\n"
+    with pytest.raises(ValueError, match="expected the heading 'D'; got"):
+        with_sections(text.replace("# B", "# D"), tmp_path)

@@ -20,7 +20,8 @@ from rich.table import Table
 from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
-from bmenet.config import Config, load_config
+from bmenet.config import Config
+from bmenet.config.profiles import load_profile
 from bmenet.degradation import apply, draw, motion
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.template import load_template
@@ -34,11 +35,11 @@ from bmenet.runtime.seeding import generator
 def main() -> None:
     """Time everything and print one table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--params", type=Path, default=Path("params/full.yaml"), help="profile to take sizes from")
+    parser.add_argument("--profile", default="full", help="profile to take sizes from")
     parser.add_argument("--weights", type=Path, help="weights folder; by default an untrained network of the profile")
     parser.add_argument("--runs", type=int, default=3, help="timed runs of each, after one that is not counted")
     arguments = parser.parse_args()
-    config = load_config(arguments.params)
+    config = load_profile(arguments.profile)
     clean = load_template(standard_grid(config.grid.spacing_mm))
     table = Table(title=f"{config.grid.spacing_mm} mm grid {clean.data.shape}, {torch.get_num_threads()} threads")
     for name in ("what", "median s", "CPU s", "base line s", "faster by"):

@@ -1,4 +1,4 @@
-"""Speed and memory of the second stage: `python -m benchmarks.fine [--params FILE] [--runs N]`.
+"""Speed and memory of the second stage: `python -m benchmarks.fine [--profile NAME] [--runs N]`.
 
 Needs no data and no weights: the MNI152 template stands in for a coarse result, untrained networks for trained ones.
 """
@@ -7,14 +7,14 @@ import argparse
 import resource
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.timing import median_seconds
-from bmenet.config import Config, SamplingConfig, load_config
+from bmenet.config import Config, SamplingConfig
+from bmenet.config.profiles import load_profile
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.template import load_template
@@ -30,10 +30,10 @@ from bmenet.restoration.torch_networks import TorchNetworks
 def main() -> None:
     """Time the parts and the whole, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--params", type=Path, default=Path("params/full.yaml"), help="profile to take sizes from")
+    parser.add_argument("--profile", default="full", help="profile to take sizes from")
     parser.add_argument("--runs", type=int, default=3, help="timed runs of each, after one that is not counted")
     arguments = parser.parse_args()
-    config = load_config(arguments.params)
+    config = load_profile(arguments.profile)
     net = _untrained(config)
     clean = load_template(standard_grid(config.grid.spacing_mm)).data
     volume = torch.from_numpy(clean)[None, None]

@@ -14,7 +14,8 @@ from nibabel.affines import voxel_sizes
 from rich.console import Console
 from rich.table import Table
 
-from bmenet.config import Severity, load_config
+from bmenet.config import Severity
+from bmenet.config.profiles import load_profile
 from bmenet.degradation import apply, draw
 from bmenet.evaluation.metrics.fidelity import psnr
 from bmenet.imaging.brain_extraction import extract_brain
@@ -44,9 +45,7 @@ def main() -> None:
     parser.add_argument("scans", nargs="+", type=Path, help="T1-weighted scans, whole heads or stripped")
     parser.add_argument("--spacing-mm", type=int, default=1, choices=(1, 2, 4), help="of the standard grid")
     parser.add_argument("--weights", type=Path, help="weights folder of a trained Coarse-net")
-    parser.add_argument(
-        "--params", type=Path, default=Path("params/full.yaml"), help="profile with the severity presets"
-    )
+    parser.add_argument("--profile", default="full", help="profile with the severity presets")
     arguments = parser.parse_args()
     enhancer = Enhancer.from_folder(arguments.weights) if arguments.weights else None
     grid = enhancer.grid if enhancer else standard_grid(arguments.spacing_mm)
@@ -60,7 +59,7 @@ def main() -> None:
             psnr(_there_and_back(clean, grid, moving2fixed, way), clean.data, brain_mask) for way in WAYS.values()
         ]
         if enhancer:
-            preset = load_config(arguments.params).degradation.presets["moderate"]
+            preset = load_profile(arguments.profile).degradation.presets["moderate"]
             scores += _restorations(enhancer, clean, brain_mask, moving2fixed, preset)
         widths = " ".join(f"{width:.2f}" for width in clean.grid.spacing_mm)
         table.add_row(path.name.split(".")[0], widths, *(f"{score:.2f}" for score in scores))

@@ -5,12 +5,13 @@ import os
 # Before any library that reads them: one thread, no colours, no calls home.
 os.environ.update(OMP_NUM_THREADS="1", ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1", NO_COLOR="1", DVC_NO_ANALYTICS="1")
 
-import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bmenet.config.profiles import Profiles
 from bmenet.imaging.grid import Grid, standard_grid
 from bmenet.imaging.volume import Volume
 
@@ -49,10 +50,14 @@ def phantom(grid: Grid) -> Volume:
     return Volume(data.astype(np.float32), grid.affine)
 
 
+@cache
+def _smoke() -> str:
+    return Profiles().text("smoke")
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty workspace with the profiles, params.yaml = smoke, as the current folder."""
-    shutil.copytree(REPOSITORY / "params", tmp_path / "params")
-    shutil.copy(REPOSITORY / "params" / "smoke.yaml", tmp_path / "params.yaml")
+    """An empty workspace with params.yaml = smoke, as the current folder."""
+    (tmp_path / "params.yaml").write_text(_smoke())
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from bmenet.config import Config, load_config
+from bmenet.config import Config
+from bmenet.config.profiles import load_profile
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.control import HintControl
@@ -15,11 +16,9 @@ from bmenet.networks.weights import save_weights
 from bmenet.restoration.fine import FineNet
 from bmenet.restoration.torch_networks import TorchNetworks
 
-SMOKE = Path(__file__).parents[1] / "params" / "smoke.yaml"
-
 
 def smoke_config() -> Config:
-    return load_config(SMOKE)
+    return load_profile("smoke")
 
 
 def make_fine_net(seed: int = 0, reference_variance: list[float] | None = None) -> FineNet:

@@ -8,7 +8,8 @@ import nibabel as nib
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from bmenet.config import RegistrationConfig, load_config
+from bmenet.config import RegistrationConfig
+from bmenet.config.profiles import load_profile
 from bmenet.data.sources.sample import PseudoSubject, draw, render
 from bmenet.degradation import apply
 from bmenet.degradation import draw as draw_degradation
@@ -46,7 +47,7 @@ def moving_head(number: int = 0, severity: str = "severe", gain: float = GAIN) -
     scan = turned_head(number, gain)
     unit_data, scale = normalise(scan.volume.data, 99.5)
     unit = scan.volume.with_data(unit_data)
-    preset = load_config(REPOSITORY / "params" / "smoke.yaml").degradation.presets[severity]
+    preset = load_profile("smoke").degradation.presets[severity]
     parameters = draw_degradation(preset, "100", unit, generator(3, number))
     return scan.with_data(np.rint(apply(unit, parameters).data * scale))
 

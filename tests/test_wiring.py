@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from bmenet.config import Config, flatten, load_config
+from bmenet.config.profiles import Profiles
 from bmenet.runtime.code import reached_files
 
 REPOSITORY = Path(__file__).parents[1]
@@ -129,7 +130,7 @@ def test_no_output_is_inside_another_or_belongs_to_git_and_dvc_at_once():
 
 
 def test_the_params_in_git_are_the_demo_profile():
-    assert (REPOSITORY / "params.yaml").read_bytes() == (REPOSITORY / "params" / "demo.yaml").read_bytes()
+    assert Profiles(REPOSITORY).active() == "demo"
 
 
 def test_modules_import_one_another_without_a_circle():

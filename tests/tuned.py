@@ -13,6 +13,7 @@ import optuna
 import yaml
 
 from bmenet.config import Config, load_config, with_values
+from bmenet.config.profiles import load_profile
 from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
 from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
@@ -66,7 +67,7 @@ def _template(key: bytes, phantom: Volume) -> Path:
     root = Path(mkdtemp(prefix="bmenet-test-tuned-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     layout = Layout(root)
-    config = load_config(Path(__file__).parents[1] / "params" / "smoke.yaml")
+    config = load_profile("smoke")
     write_json(
         layout.split,
         {"train": list(TRAIN), "validation": list(VALIDATION), "test": list(TEST), "covariates": {}},

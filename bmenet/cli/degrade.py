@@ -30,7 +30,8 @@ def degrade(
 ) -> None:
     """Add motion artefacts, noise and intensity inhomogeneity to a clean scan; prints OUT.
 
-    The ranges come from params.yaml in the current folder. Every drawn value goes into a JSON file beside OUT.
+    The ranges come from params.yaml in the current folder, or where there is none from the profile demo. Every drawn
+    value goes into a JSON file beside OUT.
     """
     check_output(out, scan)
     if recipe is not None and (code, seed, severity) != (None, None, None):
@@ -39,7 +40,8 @@ def degrade(
     if len(code) != 3 or set(code) - {"0", "1"}:
         raise typer.BadParameter(f"expected three digits 0 or 1, such as 111; got {code!r}", param_hint="--code")
     with exit_on_error():
-        from bmenet.config import load_config
+        from bmenet.config import PARAMS_FILE, load_config
+        from bmenet.config.profiles import load_profile
         from bmenet.degradation.scan import degrade_scan, remake_scan
         from bmenet.imaging.scan import load_scan
         from bmenet.imaging.scan.checksum import scan_sha256
@@ -49,7 +51,7 @@ def degrade(
         clean, clean_sha256 = load_scan(scan), scan_sha256(scan)
         show_notes(clean.notes)
         if recipe is None:
-            config = load_config()
+            config = load_config() if PARAMS_FILE.exists() else load_profile()
             preset = config.degradation.presets[severity or "moderate"]
             degraded, sidecar = degrade_scan(clean, clean_sha256, preset, code, seed or 0, config.intensity.percentile)
         else:

@@ -16,8 +16,8 @@ def import_brainldm(
         ),
     ],
     profile: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="Profile whose sizes the weights must fit.")
-    ] = Path("params/paper.yaml"),
+        str, typer.Option(metavar="NAME|FILE", help="Profile, or parameter file, whose sizes the weights must fit.")
+    ] = "paper",
     scale_factor: Annotated[
         float, typer.Option(min=0, help="What latents were multiplied by when the denoiser was trained.")
     ] = 1.0,
@@ -31,11 +31,12 @@ def import_brainldm(
     """
     with exit_on_error():
         from bmenet.config import load_config
+        from bmenet.config.profiles import Profiles
         from bmenet.data.layout import Layout
         from bmenet.networks.brainldm import BrainLDM
         from bmenet.networks.brainldm import import_brainldm as convert
 
-        config = load_config(profile)
+        config = load_config(profile) if Path(profile).is_file() else Profiles().load(profile)
         sizes = BrainLDM(config.autoencoder, config.prior, config.diffusion)
         done = convert(source, Layout().weights_folder, sizes, scale_factor)
     typer.echo(f"autoencoder: {done.autoencoder_keys} tensors; prior: {done.prior_keys} tensors", err=True)

@@ -15,7 +15,7 @@ def profile(
     name: Annotated[str | None, typer.Argument(help="The profile to switch to; without it, list them.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace edited parameters; a copy is kept.")] = False,
 ) -> None:
-    """Switch params.yaml to a profile of params/, and show what changes."""
+    """Switch params.yaml to a profile, and show what changes."""
     with exit_on_error():
         profiles = Profiles()
         if name is None:
@@ -36,7 +36,7 @@ def _list(profiles: Profiles) -> None:
 
 def _switch(profiles: Profiles, name: str, force: bool) -> None:
     """Print the difference, then switch."""
-    profiles.path(name)
+    profiles.load(name)
     try:
         changes = profiles.changes(name)
     except ConfigError as error:

@@ -26,8 +26,13 @@ RunUnder = Annotated[Literal["all"] | list[str], BeforeValidator(_all_or_codes)]
 
 
 class EvaluateConfig(Section):
-    """What is measured, against which baselines."""
+    """What is measured, against which baselines.
 
+    `weights` is the folder of the networks, relative to the workspace: ``weights`` holds those trained in it. The stage
+    `evaluate` of dvc.yaml depends on this folder, so that other weights wait for no training.
+    """
+
+    weights: Annotated[str, Field(min_length=1)]
     codes: SomeDistinct[Code]
     baselines: dict[Baseline, RunUnder]
     fine: dict[FineVariant, RunUnder]

@@ -1,36 +1,19 @@
 """Read params.yaml into a validated `Config`, or stop with the key that is wrong."""
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bmenet.config.sections import Config
 from bmenet.runtime.errors import ConfigError
 
 PARAMS_FILE = Path("params.yaml")
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error, not a silent overwrite."""
-
-
-def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, Hashable):
-            raise yaml.MarkedYAMLError(problem=f"expected a word as key; got {key!r}", problem_mark=key_node.start_mark)
-        if key in seen:
-            raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
-        seen.add(key)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 def load_config(path: Path | str = PARAMS_FILE) -> Config:
@@ -42,9 +25,13 @@ def load_config(path: Path | str = PARAMS_FILE) -> Config:
         If the file is missing, cannot be read, is not YAML in UTF-8, or any key is unknown, missing, of the wrong
         type or out of range; the message names every offending key.
     """
-    path = Path(path)
+    return parse_text(read_text(Path(path)), where=str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a YAML file; a `ConfigError` says why it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; run inside the project, or write one with `bmenet profile demo`"
@@ -53,11 +40,26 @@ def load_config(path: Path | str = PARAMS_FILE) -> Config:
         raise ConfigError(f"{path}: expected a readable file; got: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: expected text in UTF-8; got byte {error.start} that is none") from error
+
+
+@contextmanager
+def yaml_errors(where: str = "") -> Iterator[None]:
+    """Turn what a YAML reader raises into a `ConfigError` with the reason and the line."""
+    prefix = f"{where}: " if where else ""
     try:
-        raw = yaml.load(text, Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two: dates and depths that cannot be
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    return parse_config(raw, where=str(path))
+        yield
+    except (YAMLError, ValueError, RecursionError) as error:  # the last two: dates and depths that cannot be
+        reason = str(error)
+        if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+            reason = f"{error.problem}, line {error.problem_mark.line + 1}"
+        raise ConfigError(f"{prefix}not valid YAML: {' '.join(reason.split())}") from error
+
+
+def parse_text(text: str, where: str = "params") -> Config:
+    """Validate YAML 1.2 as `load_config` does; a key given twice is an error, not a silent overwrite."""
+    with yaml_errors(where):
+        raw = YAML(typ="safe", pure=True).load(text)
+    return parse_config(raw, where)
 
 
 def parse_config(raw: Any, where: str = "params") -> Config:
@@ -80,14 +82,33 @@ def with_values(config: Config, values: Mapping[str, Any], where: str = "params"
     """
     raw = config.model_dump(mode="json")
     for key, value in values.items():
-        *sections, name = key.split(".")
-        section = raw
-        for part in sections:
-            section = section.get(part, {}) if isinstance(section, dict) else {}
-        if not isinstance(section, dict) or name not in section:
-            raise ConfigError(f"{where}: {key}: unknown key; remove it or correct its spelling")
+        section, name = find_key(raw, key, where)
         section[name] = value
     return parse_config(raw, where)
+
+
+def find_key(section: Any, key: str, where: str = "") -> tuple[Any, str]:
+    """Return the mapping that a dotted key leads to, and the name in it.
+
+    A name may have dots itself, as those of ``tune.search_space`` have.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such key.
+    """
+    if (found := _find(section, key)) is None:
+        raise ConfigError(f"{where}: {key}: unknown key; remove it or correct its spelling".removeprefix(": "))
+    return found
+
+
+def _find(section: Any, key: str) -> tuple[Any, str] | None:
+    if not isinstance(section, Mapping):
+        return None
+    if key in section:
+        return section, key
+    inner = (name for name in section if key.startswith(f"{name}."))
+    return next((found for name in inner if (found := _find(section[name], key.removeprefix(f"{name}.")))), None)
 
 
 def _explain(item: Any) -> str:

@@ -1,17 +1,26 @@
-"""Profiles: complete parameter files in ``params/``, one of which is copied to params.yaml."""
+"""Profiles: one complete default, and overlays of what others change; one of them is written to params.yaml."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml.comments import CommentedMap
 
-from bmenet.config import PARAMS_FILE, Config, flatten, load_config, parse_config
-from bmenet.config.edit import edit_values
+from bmenet.config.edit import dump_text, edit_values, load_text, merge
+from bmenet.config.load import PARAMS_FILE, flatten, load_config, parse_text, read_text
+from bmenet.config.sections import Config
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.files import atomic_path, write_text
+
+DEFAULT = "demo"
+"""The profile that is complete; the others say what they change in it."""
+
+_SHIPPED = Path(__file__).parent / "profiles"
+_PARENT = "extends"
+"""The key of an overlay that names the profile it changes, if that is not the default."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Profiles:
-    """The profiles of a workspace and its active parameters.
+    """The profiles that come with the package and those of a workspace, and the workspace's active parameters.
+
+    A workspace's own profiles lie in its folder ``params``. Each is an overlay, or a complete parameter file, such as
+    a params.yaml that was edited and saved there; it goes before a shipped one of the same name.
 
     Parameters
     ----------
@@ -41,36 +53,35 @@ class Profiles:
         return self.root / PARAMS_FILE
 
     def names(self) -> list[str]:
-        """Return the names of all profiles, sorted.
+        """Return the names of all profiles, sorted."""
+        return sorted(self._files())
+
+    def text(self, name: str) -> str:
+        """Return profile `name` as a complete params.yaml, with the comments of the default.
 
         Raises
         ------
         ConfigError
-            If the workspace has none.
+            If there is no such profile, its file is no overlay, or it extends itself.
         """
-        names = sorted(path.stem for path in (self.root / "params").glob("*.yaml"))
-        if not names:
-            raise ConfigError(f"{self.root / 'params'}: expected a folder with profiles; run inside the project")
-        return names
+        path = self._file(name)
+        text = read_text(path)
+        try:
+            overlay = load_text(text)
+            return text if _is_complete(overlay) else dump_text(self._compose(name, overlay, {name}))
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
 
-    def path(self, name: str) -> Path:
-        """Return the file of profile `name`.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such profile.
-        """
-        if name not in (names := self.names()):
-            raise ConfigError(f"profile: expected one of {', '.join(names)}; got {name!r}")
-        return self.root / "params" / f"{name}.yaml"
+    def load(self, name: str) -> Config:
+        """Return profile `name`, validated."""
+        return parse_text(self.text(name), where=str(self._file(name)))
 
     def active(self) -> str | None:
         """Return the profile that params.yaml is an exact copy of; None where it is edited or missing."""
         if not self.params.is_file():
             return None
-        text = self.params.read_bytes()
-        return next((name for name in self.names() if self.path(name).read_bytes() == text), None)
+        content = self.params.read_bytes()
+        return next((name for name in self.names() if self.text(name).encode() == content), None)
 
     def changes(self, name: str) -> list[Change]:
         """Return what switching from params.yaml to profile `name` changes, key by key.
@@ -80,7 +91,7 @@ class Profiles:
         ConfigError
             If either file cannot be read as a configuration.
         """
-        return _difference(load_config(self.params), load_config(self.path(name)))
+        return _difference(load_config(self.params), self.load(name))
 
     def edits(self) -> list[Change]:
         """Return what params.yaml changes in the profile that it names, key by key.
@@ -91,7 +102,7 @@ class Profiles:
             If either file cannot be read as a configuration.
         """
         params = load_config(self.params)
-        return _difference(load_config(self.path(params.profile)), params)
+        return _difference(self.load(params.profile), params)
 
     def switch(self, name: str, force: bool = False) -> Path | None:
         """Make profile `name` the active parameters, comments included.
@@ -113,8 +124,7 @@ class Profiles:
         ConfigError
             If the profile is unknown or invalid, or edits would be lost and `force` is not set.
         """
-        profile = self.path(name)
-        load_config(profile)
+        self.load(name)
         backup = None
         if self.params.exists() and self.active() is None:
             if not force:
@@ -126,8 +136,9 @@ class Profiles:
             if self.params.is_dir():
                 self.params.rename(backup)
             else:
-                _copy(self.params, backup)
-        _copy(profile, self.params)
+                with atomic_path(backup) as temporary:
+                    temporary.write_bytes(self.params.read_bytes())
+        write_text(self.params, self.text(name))
         return backup
 
     def apply(self, values: Mapping[str, Any]) -> list[Change]:
@@ -146,20 +157,45 @@ class Profiles:
         Raises
         ------
         ConfigError
-            If params.yaml cannot be read as a configuration, a key cannot be replaced, or the values do not fit, alone
-            or together: then nothing is written.
+            If params.yaml cannot be read as a configuration, a key cannot be replaced, others would change with it, or
+            the values do not fit, alone or together: then nothing is written.
         """
         before = load_config(self.params)
-        text = self.params.read_bytes().decode("utf-8")
         try:
-            edited = edit_values(text, values)
+            edited = edit_values(read_text(self.params), values)
         except ConfigError as error:
             raise ConfigError(f"{self.params}: {error}") from error
-        if edited == text:
-            return []
-        after = parse_config(yaml.safe_load(edited), where=str(self.params))
-        write_text(self.params, edited)
-        return _difference(before, after)
+        changes = _difference(before, parse_text(edited, where=str(self.params)))
+        if tied := sorted({change.key for change in changes} - set(values)):
+            raise ConfigError(f"{self.params}: expected values of their own; got YAML anchors that tie {tied} to them")
+        if changes:
+            write_text(self.params, edited)
+        return changes
+
+    def _files(self) -> dict[str, Path]:
+        """Return name to file."""
+        folders = (_SHIPPED, self.root / "params")
+        return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
+
+    def _file(self, name: str) -> Path:
+        """Return the file of a profile."""
+        if (path := self._files().get(name)) is None:
+            raise ConfigError(f"profile: expected one of {', '.join(self.names())}; got {name!r}")
+        return path
+
+    def _compose(self, name: str, overlay: CommentedMap, children: set[str]) -> CommentedMap:
+        """Return an overlay laid over its parent, under its own name and its own first comment."""
+        parent = overlay.pop(_PARENT, DEFAULT)
+        if parent in children:
+            raise ConfigError(f"{_PARENT}: expected another profile; got {parent!r}, which extends this one")
+        base = load_text(read_text(self._file(parent)))
+        if not _is_complete(base):
+            base = self._compose(parent, base, children | {parent})
+        merge(base, overlay)
+        base["profile"] = name
+        if overlay.ca.comment:
+            base.ca.comment = overlay.ca.comment
+        return base
 
     def _describe_edits(self) -> str:
         """Name the edited keys on one line."""
@@ -174,14 +210,25 @@ class Profiles:
         return next(path for path in candidates if not path.exists())
 
 
+@cache
+def load_profile(name: str = DEFAULT) -> Config:
+    """Return a profile that comes with the package, wherever the current folder is.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such profile.
+    """
+    return Profiles(_SHIPPED).load(name)
+
+
+def _is_complete(overlay: CommentedMap) -> bool:
+    """Tell whether a parameter file has every section, and so stands by itself."""
+    return overlay.keys() >= Config.model_fields.keys()
+
+
 def _difference(old: Config, new: Config) -> list[Change]:
     """Compare two configurations key by key."""
     before, after = flatten(old), flatten(new)
     keys = dict.fromkeys([*before, *after])
     return [Change(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file byte for byte, atomically."""
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(source.read_bytes())

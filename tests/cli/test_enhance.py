@@ -31,7 +31,7 @@ def test_enhance_writes_the_grid_of_its_input(bmenet, scan_path):
     for field in ("dim", "datatype", "pixdim", "qform_code", "sform_code", "xyzt_units"):
         np.testing.assert_array_equal(after.header[field], before.header[field], err_msg=field)
     assert np.asarray(after.dataobj)[np.asarray(before.dataobj) == 0].max() == 0
-    assert sorted(os.listdir(out.parent)) == ["JaneDoe19.nii.gz", "out.nii.gz", "params", "params.yaml", "weights"]
+    assert sorted(os.listdir(out.parent)) == ["JaneDoe19.nii.gz", "out.nii.gz", "params.yaml", "weights"]
 
 
 @pytest.mark.usefixtures("lone_brain", "weights")
@@ -137,7 +137,7 @@ def test_a_bad_scan_ends_in_one_line_and_leaves_nothing(bmenet, workspace, comma
 
 
 @pytest.mark.parametrize("command", ["enhance", "degrade"])
-@pytest.mark.parametrize("out", ["JaneDoe19.nii.gz", "link.nii.gz", "none/out.nii", "out.img", "params"])
+@pytest.mark.parametrize("out", ["JaneDoe19.nii.gz", "link.nii.gz", "none/out.nii", "out.img", "."])
 def test_an_impossible_output_is_wrong_use_and_the_input_stays(bmenet, scan_path, command, out):
     scan_path.with_name("link.nii.gz").symlink_to(scan_path)
     before = scan_path.read_bytes()

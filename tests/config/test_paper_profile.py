@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bmenet.config import load_config
+from bmenet.config.profiles import load_profile
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.coarse import build_coarse
@@ -16,9 +16,8 @@ from bmenet.restoration.torch_networks import TorchNetworks
 from bmenet.training.engine.setting import Setting
 from bmenet.training.fine import FineObjective
 from bmenet.training.frozen import Frozen
-from tests.conftest import REPOSITORY
 
-CONFIG = load_config(REPOSITORY / "params" / "paper.yaml")
+CONFIG = load_profile("paper")
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,31 @@
+from pathlib import Path
+
 import pytest
 import typer
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+import bmenet.config
 from bmenet.cli.profile import profile
-from bmenet.config import load_config
-from bmenet.config.profiles import Change, Profiles
+from bmenet.config import flatten, load_config
+from bmenet.config.profiles import DEFAULT, Change, Profiles, load_profile
+from bmenet.release.released import DEFAULT_NAME
 from bmenet.runtime.errors import ConfigError
+
+NAMES = ["base", "demo", "full", "paper", "released", "smoke"]
+SHIPPED = Path(bmenet.config.__file__).parent / "profiles"
 
 
 @pytest.fixture
 def profiles(workspace) -> Profiles:
     return Profiles()
+
+
+@pytest.fixture
+def own(workspace) -> Path:
+    """The folder of the workspace's own profiles."""
+    (workspace / "params").mkdir()
+    return workspace / "params"
 
 
 @pytest.fixture
@@ -28,19 +43,72 @@ def _edit(profiles: Profiles, old: str, new: str) -> str:
     return profiles.params.read_text()
 
 
-def test_switch_copies_the_profile_with_its_comments(profiles):
+def test_profiles_are_the_documented_ones(profiles):
+    assert profiles.names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_profile_is_valid_complete_and_names_itself(profiles, name):
+    config = load_profile(name)
+    assert config.profile == name
+    assert config.degradation == load_profile().degradation
+    text = profiles.text(name)
+    assert text.startswith(f"# {name}: ")
+    assert text.count(" # ") > 75  # those of the default
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {DEFAULT}))
+def test_overlay_is_short_and_holds_only_what_differs(profiles, name):
+    text = (SHIPPED / f"{name}.yaml").read_text()
+    overlay = YAML(typ="safe").load(text)
+    parent = YAML(typ="safe").load(profiles.text(overlay.pop("extends", DEFAULT)))
+
+    def same(section: dict, base: dict) -> list[str]:
+        """Return the keys of an overlay's section that change nothing."""
+        return [
+            found
+            for key, value in section.items()
+            for found in (
+                same(value, base[key])
+                if isinstance(value, dict) and isinstance(base.get(key), dict)
+                else [key] * (key in base and value == base[key])
+            )
+        ]
+
+    assert same(overlay, parent) == []
+    assert text.count("\n") < 80
+
+
+def test_full_goes_on_from_base():
+    """What is released is trained in two parts, on one grid, one split and one network."""
+    base, full = load_profile("base"), load_profile("full")
+    assert full.coarse.start_from == "weights/base/coarse"
+    assert base.coarse.start_from is None
+    for section in ("seed", "grid", "data", "registration", "intensity", "split", "degradation"):
+        assert getattr(base, section) == getattr(full, section)
+    assert (base.coarse.unet, base.coarse.context_slices) == (full.coarse.unet, full.coarse.context_slices)
+
+
+def test_released_evaluates_installed_networks_and_is_full_otherwise():
+    full, released = flatten(load_profile("full")), flatten(load_profile("released"))
+    assert {key for key in full if full[key] != released[key]} == {"profile", "evaluate.weights"}
+    assert released["evaluate.weights"] == f"bmenet/release/weights/{DEFAULT_NAME}/weights"
+
+
+def test_switch_writes_each_profile_with_its_comments(profiles):
     for name in profiles.names():
         assert profiles.switch(name) is None
-        assert profiles.params.read_bytes() == profiles.path(name).read_bytes()
+        assert profiles.params.read_text() == profiles.text(name)
         assert profiles.active() == name
-        assert load_config().profile == name
+        assert load_config() == profiles.load(name)
 
 
-def test_switch_writes_a_missing_params_file(profiles):
-    profiles.params.unlink()
+@pytest.mark.parametrize("name", ["demo", "smoke"])
+def test_switch_writes_a_missing_params_file_anywhere(tmp_path, name):
+    profiles = Profiles(tmp_path)
     assert profiles.active() is None
-    profiles.switch("demo")
-    assert profiles.active() == "demo"
+    profiles.switch(name)
+    assert profiles.active() == name
 
 
 @pytest.mark.parametrize(
@@ -69,20 +137,48 @@ def test_switch_with_force_saves_the_edits_under_a_free_name(profiles):
     assert profiles.active() == "demo"
 
 
-def test_switch_refuses_an_invalid_profile(profiles):
-    before = profiles.params.read_bytes()
-    profiles.path("demo").write_text("seed: 1\n")
-    with pytest.raises(ConfigError, match=r"params/demo\.yaml: profile: missing key"):
-        profiles.switch("demo")
-    assert profiles.params.read_bytes() == before
-
-
-def test_edits_saved_as_a_profile_can_be_left_and_found_again(profiles):
-    _edit(profiles, "edge_weight: 1.0", "edge_weight: 2.0")
-    (profiles.root / "params" / "edgy.yaml").write_bytes(profiles.params.read_bytes())
+def test_edits_saved_as_a_profile_can_be_left_and_found_again(profiles, own):
+    _edit(profiles, "edge_weight: 1.0", "edge_weight: 2.0  # tried 2")
+    (own / "edgy.yaml").write_bytes(profiles.params.read_bytes())
     assert profiles.active() == "edgy"
     assert profiles.switch("demo") is None
     assert Change("coarse.edge_weight", 1.0, 2.0) in profiles.changes("edgy")
+    assert profiles.switch("edgy") is None
+    assert "# tried 2" in profiles.params.read_text()
+
+
+def test_an_overlay_of_the_workspace_is_a_profile(profiles, own):
+    (own / "mine.yaml").write_text("# mine: at 1 mm\nextends: smoke\ngrid: {spacing_mm: 1}\n")
+    profiles.switch("mine")
+    assert profiles.params.read_text().startswith("# mine: at 1 mm\nprofile: mine\n")
+    assert profiles.changes("smoke") == [Change("profile", "mine", "smoke"), Change("grid.spacing_mm", 1, 4)]
+    assert profiles.edits() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("grids: {spacing_mm: 1}\n", r"params/mine\.yaml: grids: unknown key"),
+        ("seed: null\n", r"params/mine\.yaml: seed: missing key"),
+        ("extends: mine\n", r"params/mine\.yaml: extends: expected another profile; got 'mine'"),
+        ("extends: yours\n", r"params/mine\.yaml: profile: expected one of .*; got 'yours'"),
+        ("- 1\n", r"params/mine\.yaml: expected sections"),
+        ("seed: [1\n", r"params/mine\.yaml: not valid YAML"),
+    ],
+)
+def test_switch_refuses_an_invalid_profile(profiles, own, text, message):
+    before = profiles.params.read_bytes()
+    (own / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        profiles.switch("mine")
+    assert profiles.params.read_bytes() == before
+
+
+def test_profiles_that_extend_one_another_are_refused(profiles, own):
+    (own / "one.yaml").write_text("extends: two\n")
+    (own / "two.yaml").write_text("extends: one\n")
+    with pytest.raises(ConfigError, match=r"extends: expected another profile; got 'one'"):
+        profiles.load("one")
 
 
 def test_changes_are_the_keys_that_differ(profiles):
@@ -93,9 +189,47 @@ def test_changes_are_the_keys_that_differ(profiles):
     assert profiles.changes("smoke") == []
 
 
-def test_outside_the_project_the_missing_folder_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="expected a folder with profiles; run inside the project"):
-        Profiles(tmp_path).names()
+def test_apply_writes_params_and_returns_the_changes(profiles):
+    before = profiles.params.read_text()
+    values = {"sampling.guidance.scale": 1e-05, "sampling.compose": "decode", "sampling.steps": 1}
+    assert profiles.apply(values) == profiles.edits()
+    assert profiles.edits() == [
+        Change("sampling.guidance.scale", 0.02, 1e-05),
+        Change("sampling.compose", "residual", "decode"),
+    ]
+    lines = zip(before.split("\n"), profiles.params.read_text().split("\n"), strict=True)
+    assert [new for old, new in lines if old != new] == [
+        "    scale: 1.0e-05              # longest step, standard deviations of the latent; 0: no constraint",
+        "  compose: decode               # decode: D(z0), as published | residual: r + strength * (D(z0) - D(E(r)))",
+    ]
+
+
+def test_apply_without_a_change_leaves_the_file_alone(profiles):
+    stamp = profiles.params.stat()
+    assert profiles.apply({"sampling.steps": 1}) == []
+    assert profiles.params.stat() == stamp
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sampling.strength": 0.5, "sampling.steps": -1}, r"params\.yaml: sampling\.steps: expected"),
+        ({"sampling.strength": 0.5, "sampling.step": 1}, r"params\.yaml: sampling\.step: unknown key"),
+        ({"sampling.start_timestep": 999}, r"start_timestep"),
+    ],
+)
+def test_apply_writes_nothing_that_is_not_valid(profiles, values, message):
+    with pytest.raises(ConfigError, match=message):
+        profiles.apply(values)
+    assert profiles.active() == "smoke"
+
+
+def test_apply_changes_no_value_that_is_tied_to_another(profiles):
+    _edit(profiles, "mild:\n      motion: {", "mild:\n      motion: &m {")
+    edited = _edit(profiles, "moderate:\n      motion: {", "moderate:\n      motion: *m # {")
+    with pytest.raises(ConfigError, match=r"got YAML anchors that tie \['degradation\.presets\.moderate\.motion\.max"):
+        profiles.apply({"degradation.presets.mild.motion.max_rotation_deg": 2.5})
+    assert profiles.params.read_text() == edited
 
 
 def test_command_shows_the_difference_and_switches(run, profiles):
@@ -107,7 +241,7 @@ def test_command_shows_the_difference_and_switches(run, profiles):
 
 
 def test_command_alone_marks_the_active_profile(run, profiles):
-    assert run().stdout.splitlines() == ["  base", "  demo", "  full", "  paper", "* smoke"]
+    assert run().stdout.splitlines() == [f"{'*' if name == 'smoke' else ' '} {name}" for name in NAMES]
     _edit(profiles, "edge_weight: 1.0", "edge_weight: 2.0")
     assert run().stdout.splitlines()[-1] == "params.yaml is edited: it matches no profile"
 
@@ -141,4 +275,4 @@ def test_force_leads_out_of_a_file_that_is_no_configuration(run, profiles, conte
 def test_command_names_the_profiles_where_the_name_is_unknown(run):
     result = run("dmeo")
     assert result.exit_code == 1
-    assert "expected one of base, demo, full, paper, smoke; got 'dmeo'" in result.stderr
+    assert f"expected one of {', '.join(NAMES)}; got 'dmeo'" in result.stderr

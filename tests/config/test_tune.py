@@ -1,20 +1,18 @@
 """The section tune: what cannot be searched is refused before anything is run, by the key that is wrong."""
 
-from pathlib import Path
-
 import pytest
 
-from bmenet.config import flatten, load_config, with_values
+from bmenet.config import flatten, with_values
+from bmenet.config.profiles import load_profile
 from bmenet.runtime.errors import ConfigError
 from bmenet.tuning.search_space import require_space
 
-PARAMS = Path(__file__).parents[2] / "params"
 RANGE = {"kind": "float", "low": 0.0, "high": 1.0}
 
 
 @pytest.fixture(scope="module")
 def config():
-    return load_config(PARAMS / "smoke.yaml")
+    return load_profile("smoke")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +86,7 @@ def test_a_range_that_is_none_is_refused_by_its_key(config, wrong):
     ],
 )
 def test_every_profile_can_be_tuned(profile, network, scope):
-    config = load_config(PARAMS / f"{profile}.yaml")
+    config = load_profile(profile)
     config = with_values(config, {"tune.scope": scope, "tune.training.network": network})
     require_space(config)
     prefix = "sampling." if scope == "sampling" else f"{network}."

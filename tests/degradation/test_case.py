@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bmenet.config import load_config
+from bmenet.config.profiles import load_profile
 from bmenet.degradation.calibration import summarise
 from bmenet.degradation.case import write_case
 from bmenet.degradation.scan import remake_scan
@@ -27,7 +27,7 @@ def clean_path(tmp_path):
 
 @pytest.fixture
 def config():
-    return load_config("params/demo.yaml").degradation
+    return load_profile("demo").degradation
 
 
 @pytest.mark.parametrize("code", ["100", "010", "001", "111"])

@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from bmenet.config import Config, load_config
+from bmenet.config import Config
+from bmenet.config.profiles import load_profile
 from bmenet.data.layout import Layout
 from bmenet.evaluation.report import write_report
 from bmenet.imaging.figures import shown_slices
@@ -40,7 +41,7 @@ def config(smoke_config) -> Config:
 
 @pytest.fixture
 def smoke_config(request) -> Config:
-    return load_config(request.config.rootpath / "params" / "smoke.yaml")
+    return load_profile("smoke")
 
 
 FIGURES = ("montage", "before_after", "subjects", "dice")

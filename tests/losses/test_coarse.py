@@ -1,12 +1,13 @@
 import pytest
 import torch
 
-from bmenet.config import CoarseConfig, load_config
+from bmenet.config import CoarseConfig
+from bmenet.config.profiles import load_profile
 from bmenet.losses.coarse import PIXEL_LOSSES, CoarseLoss
 
 
 def weighted(**changes: object) -> CoarseConfig:
-    return load_config("params/smoke.yaml").coarse.model_copy(update=changes)
+    return load_profile("smoke").coarse.model_copy(update=changes)
 
 
 @pytest.mark.parametrize("pixel_loss", sorted(PIXEL_LOSSES))

@@ -5,19 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from bmenet.config import load_config
+from bmenet.config.profiles import load_profile
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.brainldm import BrainLDM, import_brainldm, old_key
 from bmenet.networks.denoiser import Denoiser
 from bmenet.networks.fine_weights import load_fine
 from bmenet.runtime.errors import WeightsError
 
-PARAMS = Path(__file__).parents[2] / "params"
-
 
 @pytest.fixture
 def sizes() -> BrainLDM:
-    config = load_config(PARAMS / "paper.yaml")
+    config = load_profile("paper")
     autoencoder = config.autoencoder.model_copy(update={"channels": [8, 8, 16], "norm_groups": 8})
     prior = config.prior.model_copy(
         update={"channels": [16, 32, 32], "norm_groups": 8, "head_channels": 16, "res_blocks": 1}
@@ -103,7 +101,7 @@ def test_import_says_which_file_is_missing(tmp_path, sizes):
 
 
 def test_the_paper_profile_has_the_published_sizes():
-    config = load_config(PARAMS / "paper.yaml")
+    config = load_profile("paper")
     with torch.device("meta"):
         autoencoder = LatentAutoencoder(config.autoencoder).network
         denoiser = Denoiser(config.prior, config.autoencoder.latent_channels).network

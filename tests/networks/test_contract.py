@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bmenet.config import CoarseConfig, load_config
+from bmenet.config import CoarseConfig
+from bmenet.config.profiles import load_profile
 from bmenet.networks.coarse import COARSE_ARCHS, build_coarse
 from bmenet.networks.slab import central_slice, input_channels
 
@@ -11,7 +12,7 @@ ARCHS = sorted(COARSE_ARCHS)
 
 
 def small_config(arch: str, context_slices: int = 3) -> CoarseConfig:
-    config = load_config("params/smoke.yaml").coarse
+    config = load_profile("smoke").coarse
     unet = config.unet.model_copy(update={"channels": 8, "levels": 3})
     swinir = config.swinir.model_copy(update={"embed": 12, "depths": [2, 2], "heads": 2, "window": 4, "unshuffle": 2})
     return config.model_copy(update={"arch": arch, "unet": unet, "swinir": swinir, "context_slices": context_slices})

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bmenet.config import load_config
+from bmenet.config.profiles import load_profile
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.control import HintControl
 from bmenet.networks.covariate_encoder import CovariateEncoder
@@ -142,7 +142,7 @@ def test_covariates_that_the_prior_never_learned_stay_unknown(phantom):
 
 @torch.no_grad()
 def test_control_of_the_paper_has_the_published_size():
-    config = load_config("params/paper.yaml")
+    config = load_profile("paper")
     with torch.device("meta"):
         control = HintControl(config.prior, config.autoencoder.latent_channels)
     # The published one joins hint and latent before its first layer; ours sums two convolutions: about the same.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bmenet.config import load_config
+from bmenet.config.profiles import load_profile
 from bmenet.networks.coarse import build_coarse
 from bmenet.networks.coarse_weights import load_coarse
 from bmenet.networks.weights import save_weights
@@ -14,7 +14,7 @@ from bmenet.runtime.errors import WeightsError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    config = load_config("params/smoke.yaml").coarse
+    config = load_profile("smoke").coarse
     network = build_coarse(config)
     torch.nn.init.normal_(network.tail.weight)
     spec = {"config": config.model_dump(mode="json"), "spacing_mm": 4, "lineage": {"seed": 1}}

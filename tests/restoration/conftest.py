@@ -1,7 +1,6 @@
 """An Enhancer whose network, brain extraction and registration are plain functions."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from bmenet.config import load_config
+from bmenet.config.profiles import load_profile
 from bmenet.imaging.brain_extraction import Brain
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
@@ -71,7 +70,7 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         monkeypatch.setattr(module, "find_brain", lambda volume, device: Brain(brain(volume), is_stripped, "deepbet"))
         monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
         monkeypatch.setattr(module, "check_aligned", lambda volume, config: Registration(np.eye(4), 0.8, "none"))
-        config = load_config(Path(__file__).parents[2] / "params" / "smoke.yaml").coarse
+        config = load_profile("smoke").coarse
         return Enhancer(torch.nn.Identity(), config, 4, is_adaptive=is_adaptive)
 
     return make

@@ -4,7 +4,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from bmenet.config import CoarseConfig, load_config
+from bmenet.config import CoarseConfig
+from bmenet.config.profiles import load_profile
 from bmenet.imaging.intensity import CANONICAL_BRIGHTNESS
 from bmenet.imaging.volume import Volume
 from bmenet.networks.coarse import build_coarse
@@ -33,7 +34,7 @@ def plain_mean(network: nn.Module, data: np.ndarray, **options) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def config() -> CoarseConfig:
-    return load_config("params/smoke.yaml").coarse.model_copy(update={"context_slices": 3})
+    return load_profile("smoke").coarse.model_copy(update={"context_slices": 3})
 
 
 @pytest.mark.parametrize("planes", [["axial"], ["coronal"], ["sagittal"], ["axial", "coronal", "sagittal"]])

@@ -6,9 +6,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from bmenet.config import load_config, with_values
+from bmenet.config import with_values
 from bmenet.tuning.sampler import PRUNERS, SAMPLERS, SeededSampler
-from tests.fine_networks import SMOKE
+from tests.fine_networks import smoke_config
 
 TRIALS = {"tpe": 14, "gp": 12, "cmaes": 13, "nsga2": 22, "random": 6}
 """Enough for a model to be fitted, or a generation to be bred."""
@@ -37,7 +37,7 @@ def _run(journal, name, trials, seed=1, study_name="study"):
 
 
 def test_every_sampler_and_pruner_of_the_section_is_there():
-    config = load_config(SMOKE)
+    config = smoke_config()
     for kind, known in {"sampler": SAMPLERS, "pruner": PRUNERS}.items():
         for name in known:
             with_values(config, {f"tune.{kind}": name})

@@ -5,15 +5,15 @@ import math
 import optuna
 import pytest
 
-from bmenet.config import SearchRange, load_config, with_values
+from bmenet.config import SearchRange, with_values
 from bmenet.runtime.errors import ConfigError
 from bmenet.tuning.search_space import current_values, require_space, suggest
-from tests.fine_networks import SMOKE
+from tests.fine_networks import smoke_config
 
 
 @pytest.fixture(scope="module")
 def config():
-    return load_config(SMOKE)
+    return smoke_config()
 
 
 def _within(config, **found):

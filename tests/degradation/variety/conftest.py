@@ -1,14 +1,15 @@
 import pytest
-import yaml
 
 from bmenet.config.augmentation import OnlineConfig, VarietyConfig
+from bmenet.config.profiles import load_profile
 
 
 @pytest.fixture(scope="session")
 def online() -> OnlineConfig:
     """How `full` draws its fresh cases."""
-    with open("params/full.yaml") as file:
-        return OnlineConfig.model_validate(yaml.safe_load(file)["coarse"]["online"])
+    online = load_profile("full").coarse.online
+    assert online is not None
+    return online
 
 
 @pytest.fixture(scope="session")

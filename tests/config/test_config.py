@@ -226,7 +226,7 @@ def test_every_stage_stops_at_a_wrong_key_with_one_line_and_exit_code_1(workspac
     params = workspace / "params.yaml"
     params.write_text(params.read_text().replace("edge_weight:", "edge_wait:"))
     before = sorted(workspace.rglob("*"))
-    stages = [path.stem for path in sorted((REPOSITORY / "pipelines").glob("[a-z]*.py"))]
+    stages = [path.stem for path in sorted((REPOSITORY / "pipelines").glob("[a-z]*.py")) if path.stem != "code"]
     done = subprocess.run(
         [sys.executable, "-c", RUN_STAGES, *stages],
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},

@@ -58,9 +58,7 @@ format: $(READY)  ## Let ruff format and fix the code
 	ruff format .
 
 serve: $(READY)  ## Serve the champion of the registry on http://127.0.0.1:5001
-	MLFLOW_TRACKING_URI=$${MLFLOW_TRACKING_URI:-sqlite:///mlflow/mlflow.db} MLFLOW_DISABLE_TELEMETRY=true \
-	MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
-	mlflow models serve -m models:/bmenet@champion --env-manager local --host 127.0.0.1 -p 5001 -t 900
+	MLFLOW_DISABLE_TELEMETRY=true bmenet serve
 
 ui: $(READY)  ## Open MLflow on http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \

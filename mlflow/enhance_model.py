@@ -1,34 +1,26 @@
 """The served model (MLflow's models from code): `bmenet.serving` behind ``mlflow models serve``.
 
-MLflow's scoring server takes bodies of any size, asks nobody who they are, goes on with work that nobody waits for,
-and repeats the payload in its errors. It has no hook for another application: ``uvicorn`` is started with
-``mlflow.pyfunc.scoring_server.app:app``, and that module calls ``app = init(load_model(...))``. But `load_context` runs
-inside that call, while the module is being imported. There it gives the module a class whose property `app` answers
-with MLflow's application behind our guard; a property comes before what the module itself holds under that name. The
-tests start the real server, so that a change in MLflow would be seen.
+MLflow's scoring server reads the request and calls `predict`, which has the checks, the time limit and the queue of
+`bmenet.serving`. The server itself takes bodies of any size from anybody, so this model loads in one that listens on
+loopback alone; `bmenet serve` answers beyond.
 """
 
 import base64
-import logging
-import os
 import sys
-from types import ModuleType
+from pathlib import Path
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 from mlflow.pyfunc import PythonModel
-from mlflow.version import VERSION
 
-from bmenet import __version__
-from bmenet.restoration import Enhancer
 from bmenet.restoration.bundle import open_bundle
-from bmenet.restoration.onnx.providers import PROVIDERS
 from bmenet.runtime.errors import ConfigError
-from bmenet.serving import Cancel, Guard, Limits, Refusal, Service, parse_records
+from bmenet.serving import Cancel, Refusal, Service, Settings, parse_records
+from bmenet.serving.settings import is_loopback
 
-_SERVER_MODULE = "mlflow.pyfunc.scoring_server.app"
+_CODES = {500: INTERNAL_ERROR, 503: TEMPORARILY_UNAVAILABLE, 504: TEMPORARILY_UNAVAILABLE}
 
 
 class EnhanceModel(PythonModel):
@@ -38,98 +30,36 @@ class EnhanceModel(PythonModel):
     """
 
     def load_context(self, context):
-        """Open the bundle; variables of the environment say what runs it, where and how.
-
-        BMENET_RUNTIME and BMENET_DEVICE; of ONNX Runtime also BMENET_PROVIDERS, which then stands for the device, and
-        BMENET_PRECISION.
-        """
-        bundle = open_bundle(context.artifacts["bundle"])
-        runtime = _choice("BMENET_RUNTIME", "onnx", "torch")
-        device = _choice("BMENET_DEVICE", "auto", "cpu", "cuda")
-        options = _onnx_options(runtime)
-        stage = "fine" if bundle.has_fine else "coarse"
-        enhancer = Enhancer.from_bundle(bundle, stage, runtime=runtime, device=device, **options)
-        info = {"bmenet": __version__, "mlflow": VERSION, "model": bundle.digest, "runtime": runtime, **options}
-        self._service = Service(enhancer, Limits.from_environment(), info)
-        self._is_guarded = _put_guard_before_server(self._service)
+        """Open the bundle; see `Settings` for the variables that say what runs it, where and how."""
+        _refuse_beyond_loopback(sys.argv)
+        self._service = Service.of_bundle(open_bundle(context.artifacts["bundle"]), Settings.from_environment())
 
     def predict(self, context, model_input, params=None):
-        """Enhance the volumes of a DataFrame, with the checks and limits of the server."""
-        if self._is_guarded:
-            raise MlflowException("expected the guard to answer; got past it; stop this server and report it")
+        """Enhance the volumes of a DataFrame, within the server's time limit (``mlflow models serve -t``)."""
         if not isinstance(model_input, pd.DataFrame):
             raise MlflowException("expected a DataFrame; send one with a column nifti", INVALID_PARAMETER_VALUE)
         service = self._service
         try:
-            requests = parse_records(model_input.to_dict("records"), service.limits)
-            with service.jobs.place():
-                volumes = service.run(requests, Cancel()).volumes
+            requests = parse_records(model_input.to_dict("records"), service.settings)
+            service.jobs.take_place()
+            try:
+                volumes = service.run(requests, Cancel(service.settings.job_timeout_s)).volumes
+            finally:
+                service.jobs.give_place()
         except Refusal as refusal:
-            codes = {500: INTERNAL_ERROR, 503: TEMPORARILY_UNAVAILABLE}
-            raise MlflowException(str(refusal), codes.get(refusal.status, INVALID_PARAMETER_VALUE)) from None
+            raise MlflowException(str(refusal), _CODES.get(refusal.status, INVALID_PARAMETER_VALUE)) from None
         return pd.DataFrame({"nifti": [base64.b64encode(volume).decode() for volume in volumes]})
 
 
-def _choice(name, *choices):
-    """Return what the environment chooses, by default the first."""
-    value = os.environ.get(name) or choices[0]
-    if value not in choices:
-        raise ConfigError(f"{name}: expected one of {', '.join(choices)}; got {value[:20]!r}; change or unset it")
-    return value
-
-
-def _onnx_options(runtime):
-    """Return the options that ONNX Runtime alone has; for torch, see that none is set."""
-    if runtime != "onnx":
-        if given := [name for name in ("BMENET_PROVIDERS", "BMENET_PRECISION") if os.environ.get(name)]:
+def _refuse_beyond_loopback(command):
+    """Do not load in a server that others can reach: MLflow's asks nobody for a token."""
+    if Path(command[0]).name == "uvicorn" and "--host" in command[:-1]:
+        host = command[command.index("--host") + 1]
+        if not is_loopback(host):
             raise ConfigError(
-                f"{', '.join(given)}: expected BMENET_RUNTIME onnx with it; got {runtime}, which chooses its number"
-                " format by the device (BMENET_DEVICE); unset one of them"
+                f"mlflow models serve: expected --host 127.0.0.1, for MLflow's server asks for no token; got {host};"
+                " serve beyond this machine with `bmenet serve --host` and BMENET_TOKEN"
             )
-        return {}
-    text = os.environ.get("BMENET_PROVIDERS") or ""
-    providers = [name.strip() for name in text.split(",")] if text.strip() else None
-    if providers is not None and (set(providers) - set(PROVIDERS) or len(set(providers)) < len(providers)):
-        raise ConfigError(
-            f"BMENET_PROVIDERS: expected some of {', '.join(PROVIDERS)}, with commas between, in the order wanted; got"
-            f" {text[:40]!r}; change or unset it"
-        )
-    return {"providers": providers, "precision": _choice("BMENET_PRECISION", "fp32", "fp16")}
-
-
-def _put_guard_before_server(service):
-    """Return whether this process is a scoring server, which is guarded from now on."""
-    module = sys.modules.get(_SERVER_MODULE)
-    if module is None:
-        return False
-    guards: dict[str, Guard] = {}
-
-    class Guarded(ModuleType):
-        """The server's module, its application behind the guard."""
-
-        @property
-        def app(self):
-            """The application that uvicorn runs."""
-            if "app" not in vars(self):
-                raise AttributeError("app")
-            if not guards:
-                guards["app"] = Guard(vars(self)["app"], service)
-            return guards["app"]
-
-    module.__class__ = Guarded
-    _log_requests()
-    return True
-
-
-def _log_requests():
-    """Write the guard's log to stderr instead of uvicorn's, which repeats what stands behind a ``?``."""
-    logger = logging.getLogger("bmenet.serving")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logging.getLogger("uvicorn.access").disabled = True
 
 
 set_model(EnhanceModel())

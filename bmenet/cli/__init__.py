@@ -18,6 +18,7 @@ from bmenet.cli.profile import profile
 from bmenet.cli.qc import qc
 from bmenet.cli.registry import registry_app
 from bmenet.cli.release import release
+from bmenet.cli.serve import serve
 from bmenet.cli.start import start
 from bmenet.cli.tracking import sync_tracking
 from bmenet.cli.tune import tune
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "models": models,
     "export": export,
     "release": release,
+    "serve": serve,
     "client": client,
     "profile": profile,
     "import-brainldm": import_brainldm,

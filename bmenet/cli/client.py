@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import requests
 
 _CONNECT_S = 10
+_TRIES = 3
+"""After the first one, where a server cannot be reached or is full."""
 _GROUPS = {
     "queue": ("queue",),
     "registration": ("find-the-brain", "register", "return"),
@@ -25,7 +27,9 @@ _GROUPS = {
 def client(
     scan: Annotated[Path, typer.Argument(metavar="SCAN", help="A T1-weighted scan: .nii or .nii.gz.")],
     out: OutputArgument,
-    url: Annotated[str, typer.Option(help="Where `mlflow models serve` runs.")] = "http://127.0.0.1:5001",
+    url: Annotated[
+        str, typer.Option(help="Where `bmenet serve` or `mlflow models serve` runs.")
+    ] = "http://127.0.0.1:5001",
     stage: Annotated[
         Literal["coarse", "fine"], typer.Option(help="How far to go: the 2D network alone, or 3D diffusion after it.")
     ] = "coarse",
@@ -80,10 +84,12 @@ def _read(scan: Path) -> str:
 
 
 def _post(url: str, record: dict[str, object], token: str | None, timeout: int) -> "requests.Response":
-    """Send one volume and return an answer that is a success."""
+    """Send one volume and return an answer that is a success; come back later to a server that is full."""
     from urllib.parse import urlsplit
 
     import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3 import Retry
 
     from bmenet.runtime.errors import BMENetError
 
@@ -92,7 +98,20 @@ def _post(url: str, record: dict[str, object], token: str | None, timeout: int) 
             request.headers["Authorization"] = f"Bearer {token}"
         return request
 
+    # A full server says in Retry-After when to come back. A job that was begun is not asked for again.
+    retry = Retry(
+        connect=_TRIES,
+        read=False,
+        status=_TRIES,
+        other=0,
+        redirect=False,
+        backoff_factor=0.5,
+        status_forcelist=[503],
+        allowed_methods=None,
+        raise_on_status=False,
+    )
     with requests.Session() as session:
+        session.mount(url, HTTPAdapter(max_retries=retry))
         # This machine is never reached through a proxy; and given an `auth`, requests takes none from ~/.netrc.
         session.trust_env = urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1")
         try:
@@ -108,7 +127,7 @@ def _post(url: str, record: dict[str, object], token: str | None, timeout: int) 
         except requests.ConnectionError as error:
             raise BMENetError(
                 f"{url}: expected a server that answers; got no connection, or one that broke off; start it with"
-                " `mlflow models serve`, or name another one (--url)"
+                " `bmenet serve`, or name another one (--url)"
             ) from error
         except (requests.RequestException, ValueError) as error:
             raise BMENetError(f"{url}: expected an HTTP answer; got {type(error).__name__}; check --url") from error

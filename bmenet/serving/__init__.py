@@ -1,10 +1,13 @@
-"""Serve a model over HTTP: the checks, the queue and the answers, whatever server they run in."""
+"""Serve a model over HTTP: one service checks requests, queues them and enhances; two servers call it.
 
-from bmenet.serving.guard import Guard
+`bmenet serve` puts `Guard` before the service; ``mlflow models serve`` reaches it through ``mlflow/enhance_model.py``.
+"""
+
+from bmenet.serving.app import Guard
 from bmenet.serving.jobs import Cancel
-from bmenet.serving.limits import Limits
 from bmenet.serving.refusal import Refusal
 from bmenet.serving.request import Request, parse_records
 from bmenet.serving.service import Service
+from bmenet.serving.settings import Settings
 
-__all__ = ["Cancel", "Guard", "Limits", "Refusal", "Request", "Service", "parse_records"]
+__all__ = ["Cancel", "Guard", "Refusal", "Request", "Service", "Settings", "parse_records"]

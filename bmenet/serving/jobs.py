@@ -1,34 +1,43 @@
-"""One job at a time on a device, whatever the number of threads and servers; a short queue; jobs that can be ended."""
+"""One job at a time on a device, in all threads and processes; a short queue; jobs that can be cancelled."""
 
 import os
 import re
+import shutil
 import stat
 import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from bmenet.runtime.errors import ConfigError
 from bmenet.serving.refusal import Refusal
-from bmenet.serving.workplace import user_id
 
 _POLL_S = 0.05
 _RETRY_AFTER_S = 30
+_ROOM = "room-"
 _FIRST_GPU = re.compile("cuda|tensorrt")
-"""Names without a number, of torch and of ONNX Runtime's providers."""
-_SESSIONS = Path("/run/user")
+"""Names of the first GPU in torch and in ONNX Runtime's providers."""
 
 
 class Cancel:
-    """A wish that a job ends, with the reason; the job looks at it where it reports progress and while it waits."""
+    """Tells a job to end, with the reason. The job asks at every report of progress and while it waits.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    limit_s : float, optional
+        The job ends by itself after so many seconds, waiting included.
+    """
+
+    def __init__(self, limit_s: float | None = None) -> None:
         self._reason: Refusal | None = None
+        self._limit_s = limit_s
+        self._start = time.monotonic()
 
     def __call__(self, reason: Refusal) -> None:
         """Ask the job to end; the first reason counts."""
@@ -36,12 +45,23 @@ class Cancel:
 
     def check(self) -> None:
         """Raise the reason, if there is one."""
+        if self._reason is None and self._limit_s is not None and time.monotonic() - self._start > self._limit_s:
+            self._reason = too_late(self._limit_s)
         if self._reason is not None:
             raise self._reason
 
 
+def too_late(limit_s: float) -> Refusal:
+    """Return the answer after the time limit."""
+    return Refusal(
+        504,
+        f"expected an answer within {limit_s} s, waiting included; the job took longer and is cancelled; start the"
+        " server with a longer time (`bmenet serve --timeout`, `mlflow models serve -t`) or ask for fewer steps",
+    )
+
+
 class Jobs:
-    """The queue in front of a device.
+    """The queue in front of a device, and a private folder for the volumes of its jobs.
 
     Parameters
     ----------
@@ -54,20 +74,20 @@ class Jobs:
     Raises
     ------
     ConfigError
-        If there is no folder for the lock that is this user's alone.
+        If the temporary folder of this user belongs to somebody else, or is open to others.
     """
 
     def __init__(self, device: str, waiting: int) -> None:
         physical = "cuda:0" if _FIRST_GPU.fullmatch(device) else device
-        self._lock_name = f"bmenet-{re.sub(r'[^a-z0-9]', '-', physical)}.lock"
-        _own_folder()  # what is wrong with it is told when the server starts
+        self._own = _own_folder()
+        self._device_lock = self._own / f"{re.sub(r'[^a-z0-9]', '-', physical)}.lock"
         self._places = threading.BoundedSemaphore(waiting + 1)
         self._waiting = waiting
         self._line: deque[object] = deque()
-        self._moved = threading.Condition()
+        _remove_rooms_of_dead_servers(self._own)
 
     def take_place(self) -> None:
-        """Take a place in the queue, to be given back by `give_place`; memory is bounded by their number.
+        """Take a place in the queue, to be given back by `give_place`; their number bounds the memory.
 
         Raises
         ------
@@ -79,21 +99,12 @@ class Jobs:
                 503,
                 f"expected at most {self._waiting} jobs in the queue (BMENET_MAX_WAITING); got one more; try again"
                 f" in {_RETRY_AFTER_S} s",
-                [("Retry-After", str(_RETRY_AFTER_S))],
+                {"Retry-After": str(_RETRY_AFTER_S)},
             )
 
     def give_place(self) -> None:
         """Give a place back."""
         self._places.release()
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold a place for the block."""
-        self.take_place()
-        try:
-            yield
-        finally:
-            self.give_place()
 
     @contextmanager
     def turn(self, cancel: Cancel) -> Iterator[None]:
@@ -104,83 +115,71 @@ class Jobs:
         Refusal
             The reason of `cancel`, within a twentieth of a second, while waiting.
         """
-        ticket = object()
-        with self._moved:
-            self._line.append(ticket)
+        ticket, lock = object(), FileLock(self._device_lock)  # the system frees it if its holder is killed
+        self._line.append(ticket)
         try:
-            with self._moved:
-                while self._line[0] is not ticket:
-                    cancel.check()
-                    self._moved.wait(_POLL_S)
-            with self._device(cancel):
-                yield
-        finally:
-            with self._moved:
-                self._line.remove(ticket)
-                self._moved.notify_all()
-
-    @contextmanager
-    def _device(self, cancel: Cancel) -> Iterator[None]:
-        """Hold the lock that all processes share; the system frees it if its holder is killed."""
-        lock = FileLock(_own_folder() / self._lock_name, mode=0o600)
-        while True:
-            cancel.check()
-            try:
-                lock.acquire(timeout=0)
-                break
-            except Timeout:
+            while True:
+                cancel.check()
+                if self._line[0] is ticket:
+                    with suppress(Timeout):
+                        lock.acquire(timeout=0)
+                        break
                 time.sleep(_POLL_S)
-            except OSError as error:
-                raise Refusal(
-                    500,
-                    f"expected the lock of the device in the server's own folder; got an error"
-                    f" ({error.strerror or type(error).__name__}); remove the file there, or set XDG_RUNTIME_DIR",
-                ) from error
-        try:
             yield
         finally:
             lock.release()
+            self._line.remove(ticket)
+
+    @contextmanager
+    def room(self) -> Iterator[Path]:
+        """Yield an empty folder for one request; it is removed after the block."""
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=f"{_ROOM}{os.getpid()}-", dir=_own_folder()))
+        except OSError as error:
+            raise storage_refusal(error) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove the rooms of this process: what still runs in them was cancelled."""
+        for room in self._own.glob(f"{_ROOM}{os.getpid()}-*"):
+            shutil.rmtree(room, ignore_errors=True)
+
+
+def storage_refusal(error: OSError) -> Refusal:
+    """Return the answer where the temporary folder takes no more."""
+    return Refusal(
+        503,
+        "expected room for the volume in the server's temporary folder; got an error"
+        f" ({error.strerror or type(error).__name__}); free some space there, or set TMPDIR, and try again",
+    )
 
 
 def _own_folder() -> Path:
-    """Return a folder that nobody else can write to: who made a lock's file first could keep it for good.
-
-    That of the user's session, told by XDG_RUNTIME_DIR or where it usually is, or else one in the temporary folder. It
-    is asked for each time: the session's folder goes when the user logs out.
-
-    Raises
-    ------
-    ConfigError
-        If the one in the temporary folder is somebody else's, or open to others.
-    """
-    session = Path(os.environ.get("XDG_RUNTIME_DIR") or _SESSIONS / str(user_id()))
-    if session.is_absolute() and _why_not_own(session) is None:
-        return session
-    folder = Path(tempfile.gettempdir()) / f"bmenet-{user_id()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        reason = _why_not_own(folder)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-    if reason is not None:
+    """Return the folder ``bmenet-UID`` in the temporary one, which only this user can enter."""
+    user = os.getuid() if hasattr(os, "getuid") else None
+    folder = Path(tempfile.gettempdir()) / f"bmenet-{user}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == user and not stat.S_IMODE(found.st_mode) & 0o077
+    if user is not None and not is_own:  # where the system has no users, the temporary folder is the user's own
         raise ConfigError(
-            f"{folder}: expected a folder of this user's own with mode 0700, for the lock of the device; got: {reason};"
-            " remove it, or set XDG_RUNTIME_DIR or TMPDIR to a folder of your own"
+            f"{folder}: expected a folder of this user's own with mode 0700, for volumes and locks; got something else;"
+            " remove it, or set TMPDIR to a folder of your own"
         )
     return folder
 
 
-def _why_not_own(folder: Path) -> str | None:
-    """Return why a folder is not this user's alone, None where it is."""
-    try:
-        found = folder.lstat()
-    except OSError as error:
-        return error.strerror or type(error).__name__
-    if not stat.S_ISDIR(found.st_mode):
-        return "a link or a file"
-    if not hasattr(os, "getuid"):  # no users and modes: the temporary folder is the user's own
-        return None
-    if found.st_uid != user_id():
-        return f"it belongs to user {found.st_uid}"
-    mode = stat.S_IMODE(found.st_mode)
-    return f"mode {mode:04o}" if mode & 0o077 else None
+def _remove_rooms_of_dead_servers(own: Path) -> None:
+    """Remove the volumes that killed servers left."""
+    for room in own.glob(f"{_ROOM}*-*"):
+        try:
+            process = psutil.Process(int(room.name.removeprefix(_ROOM).partition("-")[0]))
+            is_dead = process.create_time() > room.stat().st_mtime  # the number of a dead process is used again
+        except (psutil.Error, ValueError, OSError):
+            is_dead = True
+        if is_dead:
+            shutil.rmtree(room, ignore_errors=True)

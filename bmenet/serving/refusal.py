@@ -1,11 +1,11 @@
-"""Answers that are no volume: a status and one JSON line that says what was expected, what was got and what to do."""
+"""Answers without a volume: a status, and one line with what was expected, what was got and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from bmenet.runtime.errors import BMENetError
 
 CLIENT_GONE = 499
-"""What proxies write into their log for it; nobody is left to send it to."""
+"""The status that proxies log for it; it is never sent."""
 
 _CODES = {
     400: "INVALID_PARAMETER_VALUE",
@@ -27,18 +27,18 @@ class Refusal(BMENetError):
     Parameters
     ----------
     status : int
-        Of HTTP.
+        HTTP status.
     message : str
-    headers : sequence of (str, str)
-        To be sent with it.
+    headers : dict of str, optional
+        HTTP headers of the answer.
     """
 
-    def __init__(self, status: int, message: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
-        self.headers = tuple(headers)
+        self.headers = dict(headers or {})
 
     @property
     def error_code(self) -> str:
-        """The name that MLflow's clients know the kind of error by."""
+        """The name of this kind of error in MLflow's API."""
         return _CODES.get(self.status, "BAD_REQUEST")

@@ -1,4 +1,4 @@
-"""What is behind a served model, whoever asks: requests in, volumes and timings out."""
+"""A served model at work: requests in, volumes and timings out."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -8,16 +8,17 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from bmenet.imaging.scan import Scan, load_scan, save_scan
+from bmenet import __version__
+from bmenet.imaging.scan import load_scan, save_scan
 from bmenet.imaging.scan.header import read_header
 from bmenet.imaging.scan.stream import open_stream
 from bmenet.restoration import Enhancer
+from bmenet.restoration.bundle import Bundle
 from bmenet.runtime.errors import BMENetError, ConfigError, GridMismatchError, RegistrationError, VolumeError
-from bmenet.serving.jobs import Cancel, Jobs
-from bmenet.serving.limits import Limits
+from bmenet.serving.jobs import Cancel, Jobs, storage_refusal
 from bmenet.serving.refusal import Refusal
 from bmenet.serving.request import Request, Stage
-from bmenet.serving.workplace import Workplace, storage_refusal
+from bmenet.serving.settings import MB, Settings
 
 _NO_SCAN = (VolumeError, RegistrationError, GridMismatchError)
 
@@ -45,18 +46,25 @@ class Service:
     ----------
     enhancer : Enhancer
         With both stages where the model has them.
-    limits : Limits
+    settings : Settings
     info : dict
         What ``/version`` tells about the model.
     """
 
-    def __init__(self, enhancer: Enhancer, limits: Limits, info: Mapping[str, Any]) -> None:
-        self.limits = limits
-        self.jobs = Jobs(enhancer.place, limits.waiting)
+    def __init__(self, enhancer: Enhancer, settings: Settings, info: Mapping[str, Any]) -> None:
+        self.settings = settings
+        self.jobs = Jobs(enhancer.place, settings.max_waiting)
         stages: list[Stage] = ["coarse"] if enhancer.fine is None else ["coarse", "fine"]
         self.info = {**info, "device": enhancer.place, "stages": stages}
         self._enhancer = enhancer
-        self._workplace = Workplace()
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, settings: Settings) -> "Service":
+        """Serve a bundle, with its second stage if it has one."""
+        options = settings.of_networks()
+        enhancer = Enhancer.from_bundle(bundle, "fine" if bundle.has_fine else "coarse", **options)
+        told = {name: value for name, value in options.items() if name != "device"}
+        return cls(enhancer, settings, {"bmenet": __version__, "model": bundle.digest, **told})
 
     def run(self, requests: list[Request], cancel: Cancel) -> Result:
         """Wait for the device and enhance the volumes; bad ones are told before the waiting.
@@ -71,7 +79,7 @@ class Service:
         """
         timings: dict[str, float] = {}
         volumes: list[bytes] = []
-        with self._workplace.room() as room:
+        with self.jobs.room() as room:
             enhancers = [self._set(request) for request in requests]
             with _timed(timings, "read"):
                 paths = [self._take_in(request.nifti, room / f"{n}.nii") for n, request in enumerate(requests)]
@@ -84,7 +92,7 @@ class Service:
 
     def close(self) -> None:
         """Remove what lies in the temporary folder."""
-        self._workplace.close()
+        self.jobs.close()
 
     def _set(self, request: Request) -> Enhancer:
         """Return the enhancer as the request wants it."""
@@ -109,21 +117,20 @@ class Service:
             raise storage_refusal(error) from error
         with _about_the_volume(path), open_stream(path) as stream:
             header = read_header(stream)
-        if (voxels := prod(header.shape)) > self.limits.voxels:
-            raise Refusal(
-                413, f"expected at most {self.limits.voxels} voxels (BMENET_MAX_VOXELS); got {voxels}; crop the volume"
-            )
-        if header.data_bytes > self.limits.decompressed_bytes:
+        most, most_bytes = self.settings.max_voxels, self.settings.max_decompressed_mb * MB
+        if (voxels := prod(header.shape)) > most:
+            raise Refusal(413, f"expected at most {most} voxels (BMENET_MAX_VOXELS); got {voxels}; crop the volume")
+        if header.data_bytes > most_bytes:
             raise Refusal(
                 413,
-                f"expected at most {self.limits.decompressed_bytes} bytes of voxels (BMENET_MAX_DECOMPRESSED_MB); got"
-                f" {header.data_bytes}; store the volume as int16 or float32, or crop it",
+                f"expected at most {most_bytes} bytes of voxels (BMENET_MAX_DECOMPRESSED_MB); got {header.data_bytes};"
+                " store the volume as int16 or float32, or crop it",
             )
         return path
 
 
 def _enhance(enhancer: Enhancer, path: Path, cancel: Cancel, timings: dict[str, float]) -> bytes:
-    """Enhance one volume and return the file that it is saved as."""
+    """Enhance one volume and return the bytes of its .nii.gz file."""
     with _about_the_volume(path):
         cancel.check()
         with _timed(timings, "read"):
@@ -131,20 +138,16 @@ def _enhance(enhancer: Enhancer, path: Path, cancel: Cancel, timings: dict[str, 
         enhanced = enhancer.enhance(scan, progress=lambda _step, _fraction: cancel.check())
     for step, seconds in enhanced.timings.items():
         timings[step] = timings.get(step, 0.0) + seconds
+    out = path.with_name(f"{path.stem}-out.nii.gz")
     with _timed(timings, "write"):
-        return _packed(enhanced.scan, path.with_name(f"{path.stem}-out.nii.gz"))
-
-
-def _packed(scan: Scan, path: Path) -> bytes:
-    """Return the bytes of a scan's .nii.gz file."""
-    try:
-        save_scan(path, scan)
-        return path.read_bytes()
-    except VolumeError as error:
-        cause = error.__cause__
-        raise storage_refusal(cause if isinstance(cause, OSError) else OSError()) from error
-    finally:
-        path.unlink(missing_ok=True)
+        try:
+            save_scan(out, enhanced.scan)
+            return out.read_bytes()
+        except VolumeError as error:
+            cause = error.__cause__
+            raise storage_refusal(cause if isinstance(cause, OSError) else OSError()) from error
+        finally:
+            out.unlink(missing_ok=True)
 
 
 @contextmanager

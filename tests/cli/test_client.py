@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 
 from bmenet.cli.client import client
 from bmenet.restoration import Enhancer
-from bmenet.serving import Limits
 from tests.serving.stand_in import EnhancerStandIn, Gate, serve
 
 CANARY = "JaneDoe19"
@@ -40,15 +39,16 @@ def run(monkeypatch):
 
 
 @contextmanager
-def _answering(status, body, content_type="application/json"):
-    """Run a server that gives one answer to everything; yields its address and what it was sent."""
+def _answering(status, body, busy=0):
+    """Run a server that gives one answer to everything but its first `busy` requests; yields its address and those."""
     seen = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             seen.append((self.path, dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
+            self.send_response(503 if len(seen) <= busy else status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Retry-After", "0")
             self.send_header("Location", "/elsewhere")
             self.end_headers()
             self.wfile.write(body)
@@ -84,7 +84,7 @@ def _failed(result, out, *words):
 def test_client_writes_what_enhance_writes(bmenet, run, scan_path, weights, name):
     here, there = scan_path.with_name(f"here-{name}"), scan_path.with_name(f"there-{name}")
     assert bmenet("enhance", scan_path, here, "--device", "cpu").exit_code == 0
-    with serve(Enhancer.from_folder(weights), Limits()) as server:
+    with serve(Enhancer.from_folder(weights)) as server:
         result = run(scan_path, there, "--url", server.url)
     assert (result.exit_code, result.stdout) == (0, f"{there}\n")
     assert there.read_bytes() == here.read_bytes()
@@ -140,7 +140,7 @@ def test_client_says_when_no_server_runs(run, scan_path):
     out = scan_path.with_name("out.nii.gz")
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    _failed(run(scan_path, out, "--url", url), out, url, "mlflow models serve")
+    _failed(run(scan_path, out, "--url", url), out, url, "bmenet serve")
 
 
 def test_client_says_what_the_server_refuses(run, scan_path):
@@ -148,7 +148,8 @@ def test_client_says_what_the_server_refuses(run, scan_path):
     scan_path.write_bytes(b"no scan at all" * 99)
     with serve(EnhancerStandIn()) as server:
         _failed(run(scan_path, out, "--url", server.url), out, "422", "expected a NIfTI volume")
-    with serve(EnhancerStandIn(), body_bytes=1000) as server:
+    scan_path.write_bytes(bytes(1_000_000))
+    with serve(EnhancerStandIn(), max_body_mb=1) as server:
         _failed(run(scan_path, out, "--url", server.url), out, "413", "BMENET_MAX_BODY_MB")
 
 
@@ -158,6 +159,21 @@ def test_client_says_when_the_server_or_its_own_patience_ends(run, scan_path):
         _failed(run(scan_path, out, "--url", server.url), out, "504", "mlflow models serve -t")
     with serve(EnhancerStandIn(Gate())) as server:
         _failed(run(scan_path, out, "--url", server.url, "--timeout", 1), out, "within 1 s", "--timeout")
+
+
+def test_client_comes_back_to_a_full_server_and_gives_up_in_the_end(run, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    packed = base64.b64encode(scan_path.read_bytes()).decode()
+    body = json.dumps({"predictions": [{"nifti": packed}]}).encode()
+    with _answering(200, body, busy=2) as (url, seen):
+        assert run(scan_path, out, "--url", url).exit_code == 0
+    assert len(seen) == 3
+    assert out.read_bytes() == scan_path.read_bytes()
+    out.unlink()
+    full = json.dumps({"message": "expected at most 8 jobs in the queue"}).encode()
+    with _answering(503, full) as (url, seen):
+        _failed(run(scan_path, out, "--url", url), out, "503: expected at most 8 jobs")
+    assert len(seen) == 4
 
 
 @pytest.mark.parametrize(

@@ -8,25 +8,22 @@ import numpy as np
 import pytest
 
 from bmenet.imaging.volume import Volume
-from tests.serving.stand_in import EnhancerStandIn, Gate, Server, nifti, serve
+from tests.serving.stand_in import EnhancerStandIn, Gate, Server, head_of, nifti, serve
 
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder where servers put volumes; the one for locks is beside it."""
-    folder, session = tmp_path / "tmp", tmp_path / "session"
+    """The folder where servers put volumes and locks."""
+    folder = tmp_path / "tmp"
     folder.mkdir()
-    session.mkdir(mode=0o700)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
     return folder
 
 
 @pytest.fixture(scope="session")
 def head(phantom: Volume) -> np.ndarray:
     """Intensities of a scan, int16."""
-    texture = np.random.default_rng(0).random(phantom.data.shape) * 40
-    return (phantom.data * 900 + texture * (phantom.data > 0)).astype(np.int16)
+    return head_of(phantom)
 
 
 @pytest.fixture(scope="session")
@@ -45,5 +42,5 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def gated() -> Iterator[Server]:
     """A server whose jobs wait at a gate; two may queue."""
-    with serve(EnhancerStandIn(Gate()), waiting=2) as running:
+    with serve(EnhancerStandIn(Gate()), max_waiting=2) as running:
         yield running

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import nibabel as nib
@@ -21,9 +21,9 @@ from bmenet.registration import Registration
 from bmenet.restoration.enhancer import Enhanced
 from bmenet.restoration.fine import DEFAULT_SAMPLING
 from bmenet.runtime.errors import ConfigError
-from bmenet.serving import Guard, Limits, Service
+from bmenet.serving import Guard, Service, Settings
 
-INFO = {"bmenet": "0", "mlflow": "0", "model": "f" * 64, "runtime": "torch"}
+INFO = {"bmenet": "0", "model": "f" * 64, "runtime": "torch"}
 CANARY = "JaneDoe19"
 AFFINE = np.diag([4.0, 4, 4, 1])
 
@@ -97,22 +97,16 @@ def nifti(data: np.ndarray, name: str = "scan.nii.gz", affine: np.ndarray = AFFI
     return gzip.compress(raw, mtime=0)
 
 
+def head_of(phantom: Any) -> np.ndarray:
+    """Return intensities of a scan, int16."""
+    texture = np.random.default_rng(0).random(phantom.data.shape) * 40
+    return (phantom.data * 900 + texture * (phantom.data > 0)).astype(np.int16)
+
+
 def body_of(nifti: bytes | str, **columns: Any) -> dict[str, Any]:
     """Return the JSON of a request."""
     text = nifti if isinstance(nifti, str) else base64.b64encode(nifti).decode()
     return {"dataframe_records": [{"nifti": text, **columns}]}
-
-
-async def mlflow_app(scope: Any, receive: Any, send: Any) -> None:
-    """Stand for MLflow's application: it must only ever see health checks."""
-    if scope["type"] == "lifespan":
-        while (message := await receive())["type"] != "lifespan.shutdown":
-            await send({"type": message["type"] + ".complete"})
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    assert scope["path"] in ("/ping", "/health")
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"\n"})
 
 
 @dataclass(frozen=True)
@@ -129,16 +123,15 @@ class Server:
     def post(self, content: Any, timeout: float = 20, **headers: str) -> requests.Response:
         """Send JSON, or bytes as they are, to /invocations."""
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        given = {"Content-Type": "application/json"} | {name.replace("_", "-"): text for name, text in headers.items()}
+        given = {"Content-Type": "application/json"} | headers
         return requests.post(f"{self.url}/invocations", data=body, headers=given, timeout=timeout)
 
 
 @contextmanager
-def serve(enhancer: Any, limits: Limits | None = None, **changes: Any) -> Iterator[Server]:
+def serve(enhancer: Any, **settings: Any) -> Iterator[Server]:
     """Run a guard with uvicorn on a free port of 127.0.0.1."""
-    limits = replace(limits or Limits(), **changes)
-    service = Service(enhancer, limits, INFO)
-    config = uvicorn.Config(Guard(mlflow_app, service), port=0, log_config=None, lifespan="on")
+    service = Service(enhancer, Settings(**settings), INFO)
+    config = uvicorn.Config(Guard(service), port=0, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -152,6 +145,7 @@ def serve(enhancer: Any, limits: Limits | None = None, **changes: Any) -> Iterat
             gate.is_open.set()
         server.should_exit = True
         thread.join(15)
+        service.close()
         assert not thread.is_alive()
 
 

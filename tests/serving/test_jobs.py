@@ -1,4 +1,4 @@
-"""One at a time, in order, across processes; a wish to end is heard while waiting."""
+"""One at a time, in order, across processes; a wish to end is heard while waiting; volumes lie in a private folder."""
 
 import os
 import subprocess
@@ -7,21 +7,21 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from bmenet.runtime.errors import ConfigError
-from bmenet.serving.jobs import Cancel, Jobs
-from bmenet.serving.refusal import Refusal
-from bmenet.serving.workplace import user_id
+from bmenet.serving import Cancel, Refusal
+from bmenet.serving.jobs import Jobs
 from tests.serving.stand_in import wait_for
 
 HOLDER = """
 import sys, tempfile, time
 from bmenet.serving.jobs import Cancel, Jobs
 tempfile.tempdir = sys.argv[1]
-with Jobs(sys.argv[2], 0).turn(Cancel()):
+jobs = Jobs(sys.argv[2], 0)
+with jobs.room() as room, jobs.turn(Cancel()):
+    (room / "0.nii").write_bytes(b"scan")
     print("held", flush=True)
     time.sleep(60)
 """
@@ -68,11 +68,13 @@ def test_turns_come_one_at_a_time_and_in_order():
 
 def test_places_are_one_more_than_may_wait():
     jobs = Jobs("cpu", 1)
-    with jobs.place(), jobs.place():
-        with pytest.raises(Refusal, match="at most 1 jobs") as refusal:
-            jobs.take_place()
-        assert refusal.value.status == 503
-        assert dict(refusal.value.headers)["Retry-After"]
+    jobs.take_place()
+    jobs.take_place()
+    with pytest.raises(Refusal, match="at most 1 jobs") as refusal:
+        jobs.take_place()
+    assert refusal.value.status == 503
+    assert refusal.value.headers["Retry-After"]
+    jobs.give_place()
     jobs.take_place()
 
 
@@ -97,77 +99,71 @@ def test_a_waiting_job_that_is_cancelled_leaves_at_once_and_the_next_one_moves_u
     assert got == ["third"]
 
 
+def test_a_job_ends_by_itself_after_its_time():
+    jobs = Jobs("cpu", 1)
+    with jobs.turn(Cancel()), pytest.raises(Refusal, match=r"within 0.1 s.*--timeout") as refusal:
+        jobs.turn(Cancel(0.1)).__enter__()
+    assert refusal.value.status == 504
+
+
 def test_a_job_that_fails_gives_its_turn_back():
     jobs = Jobs("cpu", 0)
     with pytest.raises(KeyError), jobs.turn(Cancel()):
         raise KeyError
-    with jobs.turn(Cancel()):
+    with jobs.turn(Cancel(1)):
         pass
 
 
 def test_processes_take_turns_on_one_device_until_the_holder_is_killed(hold):
-    holder, cancel = hold("cpu"), Cancel()
-    jobs = Jobs("cpu", 1)
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(lambda: jobs.turn(cancel).__enter__())
-        time.sleep(0.3)
-        assert not waiting.done()
-        cancel(Refusal(504, "too long"))
-        with pytest.raises(Refusal, match="too long"):
-            waiting.result(timeout=2)
-    holder.kill()
-    with jobs.turn(Cancel()):
+    holder, jobs = hold("cpu"), Jobs("cpu", 1)
+    with pytest.raises(Refusal, match="within"), jobs.turn(Cancel(0.3)):
         pass
-
-
-def test_another_device_is_free(hold):
-    hold("cuda:0")
-    with Jobs("cuda:1", 0).turn(Cancel()), Jobs("cpu", 0).turn(Cancel()):
+    holder.kill()
+    with jobs.turn(Cancel(5)):
         pass
 
 
 @pytest.mark.parametrize(("held", "same"), [("cuda", "tensorrt"), ("tensorrt", "cuda:0"), ("cuda:0", "cuda")])
-def test_a_gpu_is_one_device_by_whatever_name(hold, held, same):
+def test_a_gpu_is_one_device_by_whatever_name_and_others_are_free(hold, held, same):
     hold(held)
-    cancel = Cancel()
-    threading.Timer(0.2, cancel, [Refusal(504, "too long")]).start()
-    with pytest.raises(Refusal, match="too long"), Jobs(same, 0).turn(cancel):
+    with pytest.raises(Refusal, match="within"), Jobs(same, 0).turn(Cancel(0.2)):
+        pass
+    with Jobs("cuda:1", 0).turn(Cancel(1)), Jobs("cpu", 0).turn(Cancel(1)):
         pass
 
 
-def _locks(folder):
-    return [path.name for path in Path(folder).rglob("*.lock")]
+def test_only_the_user_can_enter_the_folder_and_a_room_goes_with_its_request(temporary):
+    with Jobs("cpu", 0).room() as room:
+        assert temporary in room.parents
+        assert {folder.stat().st_mode & 0o777 for folder in (room, room.parent)} == {0o700}
+        (room / "0.nii").write_bytes(b"scan")
+    assert not room.exists()
 
 
-def test_the_lock_lies_in_the_folder_of_the_users_session(temporary):
-    with Jobs("cpu", 0).turn(Cancel()):
-        assert _locks(os.environ["XDG_RUNTIME_DIR"]) == ["bmenet-cpu.lock"]
-    assert list(temporary.iterdir()) == []
+def test_what_a_killed_server_left_is_removed_by_the_next_one_and_nothing_else(hold, temporary):
+    holder = hold("cpu")
+    Jobs("cpu", 0)
+    assert list(temporary.rglob("0.nii")), "its server lives"
+    holder.kill()
+    holder.wait()
+    with Jobs("cuda", 0).room() as kept:
+        Jobs("cpu", 0)
+        assert list(temporary.rglob("0.nii")) == []
+        assert kept.exists()
 
 
-@pytest.mark.parametrize("session", ["", "relative", "missing", "open", "link"])
-def test_without_such_a_folder_it_lies_in_one_that_only_the_user_can_enter(temporary, tmp_path, monkeypatch, session):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "relative").mkdir(mode=0o700)
-    (tmp_path / "open").mkdir()
-    (tmp_path / "open").chmod(0o770)
-    (tmp_path / "link").symlink_to(tmp_path / "relative")
-    jobs = Jobs("cpu", 0)
-    value = session if session in ("", "relative") else str(tmp_path / session)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", value)  # as when a user logs out, while the server runs
-    monkeypatch.setattr("bmenet.serving.jobs._SESSIONS", tmp_path / "none")
-    with jobs.turn(Cancel()):
-        (folder,) = temporary.iterdir()
-        assert _locks(folder) == ["bmenet-cpu.lock"]
-    assert folder.stat().st_mode & 0o777 == 0o700
+def test_a_room_that_is_older_than_the_process_of_its_number_is_removed(temporary):
+    with Jobs("cpu", 0).room() as room:
+        os.utime(room, (1, 1))
+        Jobs("cpu", 0)
+        assert not room.exists()
 
 
 @pytest.mark.parametrize("squatter", ["file", "link", "open", "stranger"])
 def test_a_folder_that_somebody_else_made_is_refused_when_the_server_starts(temporary, tmp_path, monkeypatch, squatter):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "missing"))
-    if squatter == "stranger":
-        monkeypatch.setattr("bmenet.serving.jobs.user_id", lambda: user_id() + 1)
-    folder = temporary / f"bmenet-{user_id() + (squatter == 'stranger')}"
+    user = os.getuid() + (squatter == "stranger")
+    monkeypatch.setattr(os, "getuid", lambda: user)
+    folder = temporary / f"bmenet-{user}"
     if squatter == "file":
         folder.touch()
     elif squatter == "link":
@@ -179,13 +175,4 @@ def test_a_folder_that_somebody_else_made_is_refused_when_the_server_starts(temp
         folder.chmod(0o777)
     with pytest.raises(ConfigError, match=f"{folder}: expected a folder of this user's own with mode 0700.*remove it"):
         Jobs("cpu", 0)
-    assert _locks(tmp_path) == []
-
-
-def test_a_lock_file_that_a_stranger_put_in_the_temporary_folder_stops_nobody(temporary, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
-    monkeypatch.setattr("bmenet.serving.jobs._SESSIONS", temporary / "none")
-    for name in ("bmenet-cpu.lock", f"bmenet-{user_id()}-cpu.lock"):
-        (temporary / name).mkdir()  # nobody, root neither, can open it as a file
-    with Jobs("cpu", 0).turn(Cancel()):
-        pass
+    assert list(tmp_path.rglob("*.lock")) == []

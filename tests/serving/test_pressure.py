@@ -17,8 +17,8 @@ def _head(length):
 
 
 def test_a_body_that_its_header_says_is_too_long_is_refused_unread():
-    with serve(EnhancerStandIn(), body_bytes=1000) as server:
-        refused(server.post(b"{" + b" " * 1000), 413, "at most 1000 bytes", "BMENET_MAX_BODY_MB")
+    with serve(EnhancerStandIn(), max_body_mb=1) as server:
+        refused(server.post(b" " * 1_000_001), 413, "at most 1 MB", "BMENET_MAX_BODY_MB")
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
             client.sendall(_head(2**40))
             assert client.recv(65536).startswith(b"HTTP/1.1 413")
@@ -27,22 +27,22 @@ def test_a_body_that_its_header_says_is_too_long_is_refused_unread():
 def test_a_client_that_reads_only_after_it_has_sent_everything_sees_the_refusal_too():
     size = 20_000_000  # more than the buffers between the two hold
     with (
-        serve(EnhancerStandIn(), body_bytes=1000) as server,
+        serve(EnhancerStandIn(), max_body_mb=1) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=5) as client,
     ):
         client.sendall(_head(size) + b" " * size)
         assert client.recv(65536).startswith(b"HTTP/1.1 413")
 
 
-def test_a_body_that_grows_too_long_isrefused():
+def test_a_body_that_grows_too_long_is_refused():
     def chunks():
-        yield from [b" " * 700] * 3
+        yield from [b" " * 700_000] * 3
 
-    with serve(EnhancerStandIn(), body_bytes=1000) as server:
+    with serve(EnhancerStandIn(), max_body_mb=1) as server:
         response = requests.post(
             f"{server.url}/invocations", data=chunks(), headers={"Content-Type": "application/json"}, timeout=9
         )
-        refused(response, 413, "at most 1000 bytes")
+        refused(response, 413, "at most 1 MB")
 
 
 def test_a_slow_client_is_refused_and_others_are_served_meanwhile(scan):

@@ -5,15 +5,19 @@ import json
 
 import pytest
 
-from bmenet.serving import Limits, Refusal, Request, parse_records
+from bmenet.serving import Refusal, Request, Settings, parse_records
 from bmenet.serving.request import MAX_VOLUMES, parse_body
 
 TEXT = base64.b64encode(b"volume").decode()
 CANARY = "JaneDoe19"
 
 
+def _of(**columns):
+    return Request(nifti=TEXT, **columns)
+
+
 def _parse(content):
-    return parse_body(json.dumps(content).encode(), Limits())
+    return parse_body(json.dumps(content).encode(), Settings())
 
 
 @pytest.mark.parametrize(
@@ -28,17 +32,18 @@ def _parse(content):
     ],
 )
 def test_every_form_gives_the_same_requests(content):
-    assert _parse(content) == [Request(b"volume", seed=1), Request(b"volume", seed=2)]
+    assert _of().nifti == b"volume"
+    assert _parse(content) == [_of(seed=1), _of(seed=2)]
 
 
 def test_one_value_a_column_is_one_request():
-    expected = [Request(b"volume", "fine", 3, 7)]
+    expected = [_of(stage="fine", steps=3, seed=7)]
     assert _parse({"inputs": {"nifti": TEXT, "stage": "fine", "steps": 3, "seed": 7}}) == expected
 
 
 def test_what_is_missing_in_a_table_has_its_default():
     nan = float("nan")
-    assert parse_records([{"nifti": TEXT, "stage": None, "steps": nan, "seed": nan}], Limits()) == [Request(b"volume")]
+    assert parse_records([{"nifti": TEXT, "stage": None, "steps": nan, "seed": nan}], Settings()) == [_of()]
 
 
 @pytest.mark.parametrize(
@@ -78,19 +83,19 @@ def test_another_shape_is_refused(content):
 @pytest.mark.parametrize(
     ("columns", "word"),
     [
-        ({"stage": CANARY}, "stage coarse or fine"),
-        ({"stage": 1}, "stage coarse or fine"),
+        ({"stage": CANARY}, "stage: 'coarse' or 'fine'"),
+        ({"stage": 1}, "stage: 'coarse' or 'fine'"),
         ({"steps": 4}, "stage fine only"),
-        ({"stage": "fine", "steps": 0}, "steps to be a whole number"),
-        ({"stage": "fine", "steps": "4"}, "steps to be a whole number"),
-        ({"stage": "fine", "steps": True}, "steps to be a whole number"),
-        ({"stage": "fine", "steps": 1.5}, "steps to be a whole number"),
-        ({"seed": -1}, "seed to be a whole number"),
-        ({"seed": 2**63}, "seed to be a whole number"),
-        ({"seed": float("inf")}, "seed to be a whole number"),
-        ({"seed": [1]}, "seed to be a whole number"),
-        ({"nifti": [TEXT]}, "nifti to be text"),
-        ({"nifti": {"path": CANARY}}, "nifti to be text"),
+        ({"stage": "fine", "steps": 0}, "steps: greater than or equal to 1"),
+        ({"stage": "fine", "steps": CANARY}, "steps: a valid integer"),
+        ({"stage": "fine", "steps": 1.5}, "steps: a valid integer"),
+        ({"seed": -1}, "seed: greater than"),
+        ({"seed": 2**63}, "seed: less than"),
+        ({"seed": 10**400}, "seed: less than"),
+        ({"seed": float("inf")}, "seed: a finite number"),
+        ({"seed": [1]}, "seed: a valid integer"),
+        ({"nifti": [TEXT]}, "nifti to be base64"),
+        ({"nifti": {"path": CANARY}}, "nifti to be base64"),
         ({"nifti": TEXT[:-1]}, "base64"),
         ({"nifti": f"{TEXT}\n"}, "base64"),
         ({"nifti": "schädel"}, "base64"),
@@ -110,11 +115,11 @@ def test_a_value_that_is_wrong_is_named_and_not_repeated(columns, word):
 
 
 def test_text_that_is_too_long_is_refused_before_it_is_decoded():
-    with pytest.raises(Refusal, match="at most 7 characters; got 8") as refusal:
-        parse_records([{"nifti": TEXT}], Limits(body_bytes=7))
+    with pytest.raises(Refusal, match=r"at most 1000000 characters.*; got 1000001") as refusal:
+        parse_records([{"nifti": "*" * 1_000_001}], Settings(max_body_mb=1))
     assert refusal.value.status == 413
 
 
 def test_a_number_with_too_many_digits_is_refused():
     with pytest.raises(Refusal, match="JSON"):
-        parse_body(b'{"instances": [{"nifti": "AAAA", "seed": ' + b"9" * 5000 + b"}]}", Limits())
+        parse_body(b'{"instances": [{"nifti": "AAAA", "seed": ' + b"9" * 5000 + b"}]}", Settings())

@@ -1,0 +1,98 @@
+"""`bmenet serve` in a process of its own: stopped while it works, started again; and what it does not start with."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.serving.stand_in import Server, body_of, decoded, head_of, nifti, refused, wait_for
+
+SERVER = """
+import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
+from bmenet.cli import app
+from bmenet.release import models
+from bmenet.serving import Service
+from tests.serving.stand_in import INFO, EnhancerStandIn, Gate
+
+gate = Gate() if sys.argv.pop() == "gated" else None
+models.find_model = lambda name: nullcontext(SimpleNamespace(bundle=name))
+Service.of_bundle = lambda bundle, settings: Service(EnhancerStandIn(gate), settings, INFO)
+app()
+"""
+
+
+@pytest.fixture
+def scan(phantom):
+    return nifti(head_of(phantom))
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts a server: the process, and how to ask it."""
+    processes = []
+
+    def start(mode="open", *options, **variables):
+        repository = Path(__file__).parents[2]
+        environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(repository), "PYTHONUNBUFFERED": "1"} | variables
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, "serve", "--port", "0", *options, mode],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+        )
+        processes.append(process)
+        return process, Server(int(process.stdout.readline().rpartition(":")[2]), None)
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_server_that_is_stopped_ends_its_jobs_and_one_that_starts_again_answers(start, scan, tmp_path, number, code):
+    process, server = start("gated")
+    with ThreadPoolExecutor(2) as threads:
+        answers = [threads.submit(server.post, body_of(scan)) for _ in range(2)]
+        wait_for(lambda: len(list(tmp_path.rglob("0.nii"))) == 2)
+        process.send_signal(number)
+        if number != signal.SIGKILL:
+            for answer in answers:
+                refused(answer.result(timeout=20), 503, "stopped")
+    assert process.wait(20) == code
+    assert "Traceback" not in process.stderr.read()
+    assert number == signal.SIGKILL or not list(tmp_path.rglob("room-*"))
+    answers = [decoded(start()[1].post(body_of(scan, stage="fine", seed=1))) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert not list(tmp_path.rglob("0.nii")), "what a killed server leaves is removed"
+
+
+def test_a_server_that_others_can_reach_has_a_token_and_asks_for_it(start, scan, bmenet, monkeypatch):
+    monkeypatch.delenv("BMENET_TOKEN", raising=False)
+    result = bmenet("serve", "--host", "0.0.0.0")
+    assert result.exit_code == 1
+    assert "--host 0.0.0.0: expected BMENET_TOKEN" in result.stderr
+    _, server = start("open", "--host", "0.0.0.0", BMENET_TOKEN="s3cret")
+    refused(server.post(body_of(scan)), 401)
+    decoded(server.post(body_of(scan), Authorization="Bearer s3cret"))
+
+
+def test_a_server_without_a_model_a_port_or_sense_says_so(bmenet, workspace, monkeypatch):
+    result = bmenet("serve", "--port", "0")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "models:/bmenet@champion: " in result.stderr
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = bmenet("serve", "--port", port)
+    assert result.exit_code == 1
+    assert f"port {port}: cannot listen there" in result.stderr
+    monkeypatch.setenv("BMENET_MAX_BODY_MB", "abacus")
+    assert "BMENET_MAX_BODY_MB: expected" in bmenet("serve").stderr

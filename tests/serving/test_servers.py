@@ -1,0 +1,249 @@
+"""Both servers as users start them, on one bundle: `bmenet serve`, and `mlflow models serve` without anything of ours
+before it but the model."""
+
+import contextlib
+import json
+import os
+import runpy
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.pyfunc.scoring_server import get_cmd
+from mlflow.types import ColSpec, Schema
+
+from bmenet.config import load_config
+from bmenet.imaging.scan import load_scan, save_scan
+from bmenet.imaging.template import load_template
+from bmenet.networks.coarse import build_coarse
+from bmenet.networks.weights import save_weights
+from bmenet.release.export.write import write_bundle
+from bmenet.restoration import Enhancer, bundle
+from bmenet.restoration.bundle import open_bundle
+from bmenet.runtime.errors import ConfigError
+from bmenet.serving import Service, Settings
+from tests.serving.stand_in import CANARY, INFO, EnhancerStandIn, Gate, body_of, decoded, nifti, wait_for
+
+REPOSITORY = Path(__file__).parents[2]
+MODEL = REPOSITORY / "mlflow" / "enhance_model.py"
+OPTIONAL = [ColSpec("string", "stage", required=False)] + [
+    ColSpec("long", name, required=False) for name in ("steps", "seed")
+]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """An untrained Coarse-net, exported."""
+    folder = tmp_path_factory.mktemp("exported")
+    config = load_config(REPOSITORY / "params" / "smoke.yaml")
+    torch.manual_seed(0)
+    spec = {"config": config.coarse.model_dump(mode="json"), "spacing_mm": 4, "lineage": {}}
+    save_weights(folder / "weights" / "coarse", "coarse", build_coarse(config.coarse), spec)
+    export = config.export.model_copy(update={"precisions": ["fp32"]})
+    write_bundle(folder / "weights", folder / "bundle", export, config.sampling, {})
+    return open_bundle(folder / "bundle")
+
+
+@pytest.fixture(scope="module")
+def template(grid):
+    """A .nii.gz file of a brain that is found and lies as it should."""
+    return nifti((load_template(grid).data * 900).astype(np.int16), affine=grid.affine)
+
+
+@pytest.fixture(scope="module", params=["bmenet", "mlflow"])
+def served(request, exported, tmp_path_factory):
+    """The name of a server, its address, and the file that it logs to."""
+    folder = tmp_path_factory.mktemp("served")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    if request.param == "bmenet":
+        command = [sys.executable, "-c", "from bmenet.cli import app; app()", "serve", "--model", exported.folder]
+        command += ["--port", port]
+    else:
+        mlflow.pyfunc.save_model(
+            folder / "model",
+            python_model=str(MODEL),
+            artifacts={"bundle": str(exported.folder)},
+            signature=ModelSignature(
+                Schema([ColSpec("string", "nifti"), *OPTIONAL]), Schema([ColSpec("string", "nifti")])
+            ),
+            pip_requirements=[],
+        )
+        command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", folder / "model", "--env-manager", "local"]
+        command += ["--host", "127.0.0.1", "-p", port, "-t", "900"]
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(REPOSITORY),
+        "TMPDIR": str(folder),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    url, log = f"http://127.0.0.1:{port}", folder / "log.txt"
+    with open(log, "w") as handle:
+        process = subprocess.Popen(command, env=environment, stdout=handle, stderr=handle, cwd=folder)
+        try:
+            deadline = time.monotonic() + 120
+            while not _is_up(url):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            yield request.param, url, log
+        finally:
+            process.terminate()
+            process.wait(20)
+    wait_for(lambda: not _is_up(url))
+    wait_for(lambda: not list(folder.rglob("room-*")))
+
+
+def _is_up(url):
+    with contextlib.suppress(requests.ConnectionError):
+        return requests.get(f"{url}/ping", timeout=5).status_code == 200
+    return False
+
+
+def _post(url, content, content_type="application/json"):
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return requests.post(f"{url}/invocations", data=body, headers={"Content-Type": content_type}, timeout=60)
+
+
+def test_the_server_answers_two_at_once_with_the_file_that_the_bundle_makes_here(served, exported, template, tmp_path):
+    (tmp_path / "in.nii.gz").write_bytes(template)
+    scan = load_scan(tmp_path / "in.nii.gz")
+    save_scan(tmp_path / "out.nii.gz", Enhancer.from_bundle(exported, "coarse", "onnx", "cpu").enhance(scan).scan)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda body: decoded(_post(served[1], body)), [body_of(template)] * 2)
+    assert first == second == (tmp_path / "out.nii.gz").read_bytes() != template
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"", "application/json"),
+        (b"{not json", "application/json"),
+        (b"", "multipart/form-data"),
+        (body_of("***"), "application/json"),
+        (body_of(nifti(np.ones((9, 9, 9, 2), np.int16))), "application/json"),
+        (body_of(f"../{CANARY}.nii"), "application/json"),
+        (body_of(f"file:///{CANARY}.nii"), "application/json"),
+        (body_of(f"http://127.0.0.1:1/{CANARY}.nii.gz"), "application/json"),
+        (body_of(nifti(np.ones((9, 9, 9), np.int16)), stage="fine"), "application/json"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_the_server_refuses_what_is_no_request_and_goes_on(served, content, content_type):
+    name, url, log = served
+    response = _post(url, content, content_type)
+    assert response.status_code in (400, 415, 422), response.text
+    assert _is_up(url)
+    assert CANARY not in log.read_text()
+    assert name == "mlflow" or CANARY not in response.text
+
+
+def test_version_tells_the_model_of_bmenet_serve(served, exported):
+    name, url, _ = served
+    told = requests.get(f"{url}/version", timeout=5)
+    if name == "mlflow":
+        assert told.text == mlflow.version.VERSION
+    else:
+        expected = {"model": exported.digest, "runtime": "onnx", "device": "cpu", "stages": ["coarse"]}
+        assert told.json() == told.json() | expected | {"providers": None, "precision": "fp32"}
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Return a function that loads the served file on networks that need no weights, in this process."""
+
+    def load(enhancer=None):
+        monkeypatch.setattr(bundle, "open_bundle", lambda folder: None)
+        monkeypatch.setattr(
+            Service, "of_bundle", lambda _, settings: Service(enhancer or EnhancerStandIn(), settings, INFO)
+        )
+        model = runpy.run_path(str(MODEL))["EnhanceModel"]()
+        model.load_context(SimpleNamespace(artifacts={"bundle": "none"}))
+        return model
+
+    return load
+
+
+def _predict(model, content):
+    return model.predict(None, pd.DataFrame(content["dataframe_records"]))
+
+
+@pytest.mark.parametrize("columns", [{}, {"stage": "fine", "steps": 2, "seed": 3}])
+def test_the_loaded_model_answers_a_table_as_bmenet_serve_does(load, server, scan, columns):
+    body = body_of(scan, **columns)
+    assert {"predictions": _predict(load(), body).to_dict("records")} == server.post(body).json()
+
+
+@pytest.mark.parametrize("value", [CANARY, f"file:///{CANARY}", "AAAA", "A" * 1_000_004])
+def test_the_loaded_model_refuses_what_bmenet_serve_refuses(load, monkeypatch, value):
+    monkeypatch.setenv("BMENET_MAX_BODY_MB", "1")
+    with pytest.raises(MlflowException, match=r"expected .*; (got|the file holds) ") as error:
+        _predict(load(), body_of(value))
+    assert error.value.error_code == "INVALID_PARAMETER_VALUE"
+    assert CANARY not in str(error.value)
+
+
+def test_the_loaded_model_ends_a_job_after_mlflows_time_limit(load, monkeypatch, scan):
+    monkeypatch.setenv("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "1")
+    gate = Gate()
+    with pytest.raises(MlflowException, match=r"within 1 s.*mlflow models serve -t"):
+        _predict(load(EnhancerStandIn(gate)), body_of(scan))
+    assert (gate.running, gate.finished) == (0, 0)
+
+
+def test_the_loaded_model_takes_one_job_at_a_time_and_no_more_than_may_wait(load, monkeypatch, scan):
+    monkeypatch.setenv("BMENET_MAX_WAITING", "1")
+    gate = Gate()
+    model = load(EnhancerStandIn(gate))
+    with ThreadPoolExecutor(2) as threads:
+        jobs = [threads.submit(_predict, model, body_of(scan)) for _ in range(2)]
+        wait_for(lambda: gate.started.is_set() and len(model._service.jobs._line) == 2)
+        with pytest.raises(MlflowException, match="at most 1 jobs") as error:
+            _predict(model, body_of(scan))
+        threading.Timer(0.1, gate.is_open.set).start()
+        assert all(len(job.result(10)) == 1 for job in jobs)
+    assert error.value.error_code == "TEMPORARILY_UNAVAILABLE"
+    assert (gate.most_running, gate.finished) == (1, 2)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+def test_the_model_does_not_load_in_mlflows_server_beyond_this_machine(load, monkeypatch, host):
+    monkeypatch.setattr(sys, "argv", shlex.split(get_cmd("model", 5001, host, 60, 1)[0]))
+    with pytest.raises(ConfigError, match=r"expected --host 127\.0\.0\.1.*bmenet serve"):
+        load()
+    monkeypatch.setattr(sys, "argv", shlex.split(get_cmd("model", 5001, "127.0.0.1", 60, 1)[0]))
+    load()
+
+
+def test_a_model_does_not_load_with_nonsense_in_the_environment(load, monkeypatch):
+    monkeypatch.setenv("BMENET_MAX_WAITING", "abacus")
+    with pytest.raises(ConfigError, match="BMENET_MAX_WAITING: expected"):
+        load()
+
+
+def test_the_environment_says_what_runs_a_bundle(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(
+        Enhancer, "from_bundle", lambda *place, **options: asked.update(options) or EnhancerStandIn(place="tensorrt")
+    )
+    settings = Settings.from_environment({"BMENET_PROVIDERS": "tensorrt,cpu", "BMENET_PRECISION": "fp16"})
+    service = Service.of_bundle(SimpleNamespace(has_fine=True, digest="f" * 64), settings)
+    told = {"runtime": "onnx", "providers": ["tensorrt", "cpu"], "precision": "fp16"}
+    assert asked == {"device": "auto"} | told
+    assert service.info == service.info | told | {"device": "tensorrt", "stages": ["coarse", "fine"]}

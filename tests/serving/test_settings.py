@@ -1,0 +1,91 @@
+"""What the environment can say, and what it cannot."""
+
+import pytest
+
+from bmenet.runtime.errors import ConfigError
+from bmenet.serving import Settings
+from bmenet.serving.settings import is_loopback
+
+
+def test_settings_have_defaults_and_empty_variables_do_not_change_them():
+    defaults = Settings.from_environment({})
+    assert defaults == Settings() == Settings.from_environment({"BMENET_MAX_BODY_MB": "", "BMENET_TOKEN": " "})
+    assert defaults.hosts == {"localhost", "127.0.0.1", "::1"}
+    assert defaults.token is None
+    assert defaults.of_networks() == {"runtime": "onnx", "device": "auto", "providers": None, "precision": "fp32"}
+
+
+def test_settings_come_from_the_environment():
+    settings = Settings.from_environment(
+        {
+            "BMENET_MAX_BODY_MB": "8",
+            "BMENET_MAX_DECOMPRESSED_MB": "64",
+            "BMENET_MAX_VOXELS": "1000",
+            "BMENET_MAX_WAITING": "0",
+            "BMENET_BODY_TIMEOUT_S": "5",
+            "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "900",
+            "BMENET_ALLOWED_HOSTS": "Scanner.example, 192.0.2.7,[2001:db8::1],",
+            "BMENET_PROVIDERS": "tensorrt, cuda,cpu",
+            "BMENET_PRECISION": "fp16",
+        }
+    )
+    assert (settings.max_body_bytes, settings.max_decompressed_mb, settings.max_voxels) == (8_000_000, 64, 1000)
+    assert (settings.max_waiting, settings.body_timeout_s, settings.job_timeout_s) == (0, 5, 900)
+    assert settings.hosts == {"localhost", "127.0.0.1", "::1", "scanner.example", "192.0.2.7", "2001:db8::1"}
+    options = {"runtime": "onnx", "device": "auto", "providers": ["tensorrt", "cuda", "cpu"], "precision": "fp16"}
+    assert settings.of_networks() == options
+
+
+def test_torch_is_asked_for_no_providers():
+    assert Settings.from_environment({"BMENET_RUNTIME": "torch"}).of_networks() == {
+        "runtime": "torch",
+        "device": "auto",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("BMENET_MAX_BODY_MB", "0"),
+        ("BMENET_MAX_BODY_MB", "256MB"),
+        ("BMENET_MAX_DECOMPRESSED_MB", "-1"),
+        ("BMENET_MAX_VOXELS", str(513**3)),
+        ("BMENET_MAX_WAITING", "-1"),
+        ("BMENET_BODY_TIMEOUT_S", "0.5"),
+        ("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "nan"),
+        ("BMENET_ALLOWED_HOSTS", "*"),
+        ("BMENET_ALLOWED_HOSTS", "http://scanner"),
+        ("BMENET_ALLOWED_HOSTS", "scanner:5001"),
+        ("BMENET_TOKEN", "two words"),
+        ("BMENET_TOKEN", "schlüssel"),
+        ("BMENET_RUNTIME", "abacus"),
+        ("BMENET_DEVICE", "tpu"),
+        ("BMENET_PRECISION", "fp8"),
+        ("BMENET_PROVIDERS", "CPUExecutionProvider"),
+        ("BMENET_PROVIDERS", "cpu,cpu"),
+    ],
+)
+def test_nonsense_in_the_environment_names_its_variable(name, text):
+    with pytest.raises(ConfigError, match=f"{name}: expected .*; got .*; change or unset it") as error:
+        Settings.from_environment({name: text})
+    assert name != "BMENET_TOKEN" or text not in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("BMENET_PROVIDERS", "cpu"), ("BMENET_PRECISION", "fp32")])
+def test_torch_with_what_only_onnx_runtime_has_is_refused(name, value):
+    with pytest.raises(ConfigError, match="BMENET_PROVIDERS: expected BMENET_RUNTIME onnx"):
+        Settings.from_environment({"BMENET_RUNTIME": "torch", name: value})
+
+
+def test_settings_do_not_show_the_token():
+    assert "s3cret" not in repr(Settings(token="s3cret"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "LOCALHOST"])
+def test_addresses_of_this_machine_alone_are_loopback(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "localhost.example", ""])
+def test_other_and_unknown_addresses_are_beyond_loopback(host):
+    assert not is_loopback(host)

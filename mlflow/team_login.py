@@ -1,7 +1,7 @@
-"""Who gets in: MLflow's own login, and nobody to MLflow's assistant.
+"""MLflow's own login, and no way to MLflow's assistant.
 
-The assistant edits files and calls a shell on the server for every user whose connection comes from the server's
-machine, and that of everybody who uses a tunnel or a proxy there does. MLflow has no switch for it.
+The assistant edits files and runs shell commands on the server for every user whose connection comes from the server's
+machine, as through a tunnel. MLflow has no switch for it.
 """
 
 from flask import Response, request

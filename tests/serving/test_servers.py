@@ -26,7 +26,7 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc.scoring_server import get_cmd
 from mlflow.types import ColSpec, Schema
 
-from bmenet.config import load_config
+from bmenet.config.profiles import load_profile
 from bmenet.imaging.scan import load_scan, save_scan
 from bmenet.imaging.template import load_template
 from bmenet.networks.coarse import build_coarse
@@ -49,7 +49,7 @@ OPTIONAL = [ColSpec("string", "stage", required=False)] + [
 def exported(tmp_path_factory):
     """An untrained Coarse-net, exported."""
     folder = tmp_path_factory.mktemp("exported")
-    config = load_config(REPOSITORY / "params" / "smoke.yaml")
+    config = load_profile("smoke")
     torch.manual_seed(0)
     spec = {"config": config.coarse.model_dump(mode="json"), "spacing_mm": 4, "lineage": {}}
     save_weights(folder / "weights" / "coarse", "coarse", build_coarse(config.coarse), spec)

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from bmenet.tracking.spool import Spool
 from optuna.trial import TrialState
 
 from bmenet.runtime.errors import VolumeError
-from bmenet.tracking.spool import Spool
 from bmenet.tuning.sampler import SeededSampler
 from bmenet.tuning.search_space import current_values
 from bmenet.tuning.study import CASES, ENDED_BY, IS_DEFAULT, RUN, counted, load_study, open_study

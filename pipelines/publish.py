@@ -1,14 +1,14 @@
 """Stage `publish`: register the bundle as the challenger, and let it become champion if it is the better one."""
 
 from contextlib import ExitStack
-from typing import Literal
+from dataclasses import asdict
+from typing import Any, Literal
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.release.gate.contest import Contest
-from bmenet.release.gate.record import Record
-from bmenet.release.registry import Registry, Version, fetch_bundle, own_run, settle
+from bmenet.release.gate.contest import Contest, Verdict
+from bmenet.release.registry import Registry, Version, fetch_bundle
 from bmenet.restoration.bundle import Bundle, open_bundle
 from bmenet.restoration.enhancer import Enhancer
 from bmenet.runtime.errors import BMENetError, TrackingError, WeightsError
@@ -35,21 +35,26 @@ def main() -> None:
     with track_stage(config, "publish", inputs) as run:
         registry = Registry(is_made=True)
         registry.champion()  # a registry that does not answer stops here, not after an hour
-        figures, run_id = contest.figures, own_run("publish")
+        figures, run_id = contest.figures, run.run_id()
         tags = {"profile": config.profile, **code_tags()}
         candidate = registry.register(bundle, layout.root / _MODEL_FILE, run_id, tags)
-        record = _decide(contest, registry, candidate)
-        numbers = record.numbers
-        write_json(report / "decision.json", record.as_dict())
-        write_json(report / "metrics.json", numbers)
-        run.log_metrics({f"publish.{name}": value for name, value in numbers.items()})
-        run.set_tags({"registry.version": candidate.number, "gate.decision": record.outcome})
+        before, verdict = _decide(contest, registry, candidate)
+        after = candidate if verdict.is_promoted else before
+        outcome, evidence = "promoted" if verdict.is_promoted else "kept", asdict(verdict)
+        models = {"candidate": _named(candidate), "before": _named(before), "after": _named(after)}
+        decision = {"outcome": outcome, **models, "reasons": evidence.pop("reasons"), "comparison": evidence}
+        write_json(report / "decision.json", decision)
+        write_json(report / "metrics.json", verdict.numbers)
+        run.log_metrics({f"publish.{name}": value for name, value in verdict.numbers.items()})
+        run.set_tags({"registry.version": candidate.number, "gate.decision": outcome})
         run.log_artifact(report, "reports")
         registry.log_figures(candidate, run_id, figures | _test_figures(read_json(evaluated)))
 
 
-def _decide(contest: Contest, registry: Registry, candidate: Version) -> Record:
+def _decide(contest: Contest, registry: Registry, candidate: Version) -> tuple[Version | None, Verdict]:
     """Decide until the decision is about the champion of the moment: another publish may move it meanwhile.
+
+    Returns that champion and the verdict.
 
     Raises
     ------
@@ -65,13 +70,18 @@ def _decide(contest: Contest, registry: Registry, candidate: Version) -> Record:
                     theirs = stack.enter_context(fetch_bundle(champion.number))
                 except WeightsError as error:
                     theirs = error
-            record = contest.against(candidate.model, champion.model if champion else None, theirs)
-        if settle(registry, record):
-            return record
+            verdict = contest.against(None if champion is None else champion.digest, theirs)
+        if registry.settle(candidate, champion, verdict.is_promoted, verdict.reasons, verdict.metric):
+            return champion, verdict
     raise TrackingError(
         f"expected the champion to stay the same while a decision is made; it was another one {_MAX_DECISIONS} times;"
         " run this again when nobody else publishes (`dvc repro --force --single-item publish`)"
     )
+
+
+def _named(version: Version | None) -> dict[str, Any] | None:
+    """Return what a decision says of a version."""
+    return None if version is None else {"version": version.number, "digest": version.digest}
 
 
 def _load(bundle: Bundle, stage: Literal["coarse", "fine"]) -> Enhancer:

@@ -18,8 +18,7 @@ from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
 from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
 from bmenet.runtime.files import write_json
-from bmenet.tracking.place import Place
-from bmenet.tracking.store import Store
+from bmenet.tracking.store import Place, Store
 from bmenet.tuning.objective import Outcome, Report
 from bmenet.tuning.plan import Plan
 from tests.bundled import save_networks

@@ -86,7 +86,7 @@ def _of_released(one: "Released") -> _Entry:
 
 def _registered() -> list[_Entry]:
     """Return the versions in the registry, the newest first; none where there is no store, or it does not answer."""
-    from bmenet.tracking.place import Place
+    from bmenet.tracking.store import Place
 
     if (place := Place.of_workspace()).is_missing:
         return []
@@ -102,7 +102,7 @@ def _registered() -> list[_Entry]:
 
 
 def _of_version(version: "Version") -> _Entry:
-    from bmenet.release.registry.version import MODEL_NAME, SPACING_TAG
+    from bmenet.release.registry import MODEL_NAME, SPACING_TAG
 
     tags = version.tags
     validation = version.validation

@@ -8,7 +8,6 @@ import typer
 from bmenet.cli.errors import EXIT_CODES, exit_on_error
 
 if TYPE_CHECKING:
-    from bmenet.release.gate.record import Record
     from bmenet.release.registry import Version
 
 _SHOWN_DIGITS = 8
@@ -25,9 +24,9 @@ ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Rec
 
 @registry_app.command("list", epilog=EXIT_CODES)
 def list_versions(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every decision in full.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all tags.")] = False,
 ) -> None:
-    """List every version: its aliases, when it came, how it did on validation volumes, and what was decided about it.
+    """List every version: its aliases, when it came, how it did on validation volumes, and the last decision about it.
 
     The newest version has the alias challenger, the one to use the alias champion.
     """
@@ -55,10 +54,9 @@ def promote(
     """Make a version the champion by hand, whatever the gate says; who decided and why is recorded."""
     with exit_on_error():
         from bmenet.release.registry import Registry
-        from bmenet.release.registry import promote as promote_version
 
-        record = promote_version(Registry(), version, reason)
-    typer.echo(_told(record))
+        before = Registry().promote(version, reason)
+    typer.echo(f"champion: version {version} (before: {f'version {before}' if before else 'none'})")
 
 
 @registry_app.command(epilog=EXIT_CODES)
@@ -66,20 +64,14 @@ def rollback(reason: ReasonOption = "") -> None:
     """Make the champion before the present one the champion again; once more goes one further back."""
     with exit_on_error():
         from bmenet.release.registry import Registry
-        from bmenet.release.registry import rollback as roll_back
 
-        record = roll_back(Registry(), reason)
-    typer.echo(_told(record))
-
-
-def _told(record: "Record") -> str:
-    before = f"version {record.before.version}" if record.before else "none"
-    return f"champion: version {record.after.version if record.after else 'none'} (before: {before})"
+        before, after = Registry().rollback(reason)
+    typer.echo(f"champion: version {after} (before: version {before})")
 
 
 def _as_dict(version: "Version") -> dict[str, Any]:
     """Return all that is known of a version."""
-    from bmenet.release.registry.version import DECISIONS_TAG, SPACING_TAG
+    from bmenet.release.registry import SPACING_TAG
 
     validation = version.validation
     return {
@@ -91,8 +83,8 @@ def _as_dict(version: "Version") -> dict[str, Any]:
         "validation": {validation[0]: validation[1]} if validation else {},
         "decision": version.tags.get("gate.decision"),
         "reasons": version.tags.get("gate.reasons"),
-        "decisions": version.decisions,
-        "tags": {name: value for name, value in version.tags.items() if name != DECISIONS_TAG},
+        "champion_since": version.tags.get("champion.since"),
+        "tags": version.tags,
     }
 
 
@@ -103,7 +95,7 @@ def _print_table(versions: list["Version"]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from bmenet.release.registry.version import SPACING_TAG
+    from bmenet.release.registry import SPACING_TAG
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("version", "aliases", "published", "bundle", "mm", "validation", "decision"):

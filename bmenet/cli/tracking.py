@@ -6,7 +6,7 @@ from bmenet.cli.errors import exit_on_error
 
 
 def sync_tracking() -> None:
-    """Send runs that are still in mlflow/spool to the tracking store; runs that were killed are marked so."""
+    """Send runs that are still in mlflow/pending to the tracking store; runs that were killed are marked so."""
     from bmenet.tracking import sync
 
     with exit_on_error():

@@ -1,34 +1,87 @@
-"""The tracking store: turns records into MLflow runs."""
+"""The tracking store: where it is, and how a record becomes an MLflow run in it."""
 
 import hashlib
 import logging
 import os
+import re
 import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from bmenet.tracking.place import Place
-from bmenet.tracking.spool import Spool
+from bmenet.tracking.record import Record, idle_records, records_lock
 
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_DATABASE = "mlflow.db"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # A server that is down must not hold up training: the spool is what retries.
+    # A server that is down must not hold up a stage: the record is sent again later.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }
 _RUN_TAG = "bmenet.run"
 _EXECUTION_TAG = "bmenet.execution"
 _PARENT_TAG = "mlflow.parentRunId"
+_KIND_TAG, _KIND = "mlflow.experimentKind", "custom_model_development"  # the UI opens an experiment of it on its runs
 _NEUTRAL_TAGS = {"mlflow.user": "bmenet", "mlflow.source.type": "PROJECT"}  # no account or machine names
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # which of its views the UI opens
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
-_PARAMS_PER_BATCH = 100
+_METRICS_PER_BATCH = 1000
+_PER_BATCH = 100
+"""MLflow's limits."""
 _LOCK_TIMEOUT_S = 300
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Addresses of the tracking store, all absolute.
+
+    Parameters
+    ----------
+    folder : Path
+        The workspace's ``mlflow`` folder.
+    uri : str
+        ``MLFLOW_TRACKING_URI`` where it is set, else the sqlite file in `folder`.
+    """
+
+    folder: Path
+    uri: str
+
+    @classmethod
+    def of_workspace(cls) -> "Place":
+        """Return the place that belongs to the current folder.
+
+        An experiment that DVC runs in a temporary copy (``.dvc/tmp/exps/...``) is kept in the workspace it came from.
+        """
+        here = Path.cwd()
+        copies = [parent for parent in (here, *here.parents) if parent.parts[-3:] == (".dvc", "tmp", "exps")]
+        root = copies[-1].parents[2] if copies else here
+        folder = root / "mlflow"
+        return cls(folder, os.environ.get(URI_VARIABLE) or f"sqlite:///{folder / _DATABASE}")
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the store is the workspace's sqlite file and nobody has made it yet."""
+        database = self.folder / _DATABASE
+        return self.uri == f"sqlite:///{database}" and not database.exists()
+
+    @property
+    def artifacts(self) -> str | None:
+        """Where a new experiment keeps artifacts; a server decides that itself."""
+        return None if self.uri.startswith("http") else (self.folder / "artifacts").as_uri()
+
+    @property
+    def pending(self) -> Path:
+        """Where the records of runs lie that the store does not have in full, one folder each."""
+        return self.folder / "pending"
 
 
 def load_mlflow() -> None:
@@ -39,10 +92,11 @@ def load_mlflow() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import mlflow.store.tracking.sqlalchemy_store
+    import mlflow.system_metrics.system_metrics_monitor
     import mlflow.tracking  # noqa: F401
 
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # the sender reports failures, once
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are reported once, by the sender
 
 
 class Store:
@@ -60,136 +114,144 @@ class Store:
 
         self._place = place
         self.name = hashlib.sha256(place.uri.encode()).hexdigest()[:16]  # an address may hold a password
-        place.spool.mkdir(parents=True, exist_ok=True)
+        self.opened: set[Path] = set()
+        place.pending.mkdir(parents=True, exist_ok=True)
         # Processes that start together would migrate an empty database together, and make a parent run each.
-        self._lock = FileLock(place.spool / ".store.lock", timeout=_LOCK_TIMEOUT_S)
+        self._lock = FileLock(place.pending / ".store.lock", timeout=_LOCK_TIMEOUT_S)
         with self._lock:
-            self._client = MlflowClient(tracking_uri=place.uri)
+            self.client = MlflowClient(tracking_uri=place.uri)
 
-    def send(self, spool: Spool) -> list[str]:
-        """Send, in order, what `spool` holds and this store has not, and return what the store refused.
+    def send(self, record: Record) -> list[str]:
+        """Send what `record` holds and this store has not, and return what the store refused.
 
         Raises
         ------
         Exception
-            Whatever kept the store from answering; the spool keeps everything from that record on.
+            Whatever kept the store from answering; the record keeps what was not sent.
         """
         from mlflow.exceptions import MlflowException
 
-        run_id, offset = spool.sent(self.name)
         refused = []
-        for record, after in spool.batches(offset):
-            try:
-                if record["kind"] == "start":
-                    run_id = self._start(spool, record)
-                elif run_id is not None:
-                    self._add(run_id, record, spool)
-            except MlflowException as error:
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    spool.mark_sent(self.name, None, 0)  # the store was emptied: begin again next time
-                if error.error_code not in _REFUSALS or record["kind"] == "start":
-                    raise
-                refused.append(f"{record['kind']}: {str(error).splitlines()[0]}")
-            spool.mark_sent(self.name, run_id, after)
-            if record["kind"] == "artifact":
-                shutil.rmtree((spool.folder / record["place"]).parent, ignore_errors=True)
+        try:
+            if record.folder not in self.opened or record.store != self.name:
+                self._open(record)
+                self.opened.add(record.folder)
+            while record.unsent:
+                kind = record.unsent[0][0]
+                most = _METRICS_PER_BATCH if kind == "metric" else _PER_BATCH
+                entries = list(takewhile(lambda entry: entry[0] == kind, record.unsent[:most]))  # noqa: B023
+                try:
+                    self._add(str(record.run_id), kind, [entry[1:] for entry in entries], record.folder)
+                except MlflowException as error:
+                    if error.error_code not in _REFUSALS:
+                        raise
+                    refused.append(f"{kind}: {str(error).splitlines()[0]}")
+                del record.unsent[: len(entries)]
+            if record.status != "RUNNING":
+                self.client.set_terminated(str(record.run_id), record.status, record.ended)
+                self._refresh_parent(record)
+                record.is_sent = True
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                record.store = None  # it was emptied: the run is made again next time
+            raise
         return refused
 
-    def _start(self, spool: Spool, record: dict[str, Any]) -> str:
-        """Find or create the run and its parent, and set both running; return the run's id.
+    def send_idle(self) -> tuple[int, list[str]]:
+        """Send every record that no living process owns, oldest first; return how many, and what the store refused.
 
-        The parent of a nested run keeps its status: that is its own affair.
+        A run that never ended was killed.
         """
-        header, started = spool.header, record["time"]
-        name = record.get("name", header["stage"])
+        sent, refused = 0, []
+        with suppress(Timeout), records_lock(self._place.pending, 0):  # else another process is at it
+            for record in idle_records(self._place.pending):
+                if record.is_sent:
+                    continue
+                record.end_if_killed()
+                try:
+                    refused += self.send(record)
+                finally:
+                    record.settle()
+                sent += 1
+        return sent, refused
+
+    def _open(self, record: Record) -> None:
+        """Find or create the run and its parent, and set both running."""
         with self._lock:
-            experiment = self._experiment(header["experiment"])
-            parent = self._parent(experiment, spool, record)
-            tags = record["tags"] | _stage_tags(header["stage"]) | {_PARENT_TAG: parent}
-            run_id = self._find_or_create(experiment, _RUN_TAG, header["run"], started, name, tags)
-        for key, value in tags.items():
-            self._client.set_tag(run_id, key, value)
-        self._client.update_run(run_id, status="RUNNING")
-        if spool.parent is None:
-            self._refresh_parent(run_id)
-        return run_id
+            experiment = self._experiment(record.experiment)
+            run = self._find_or_create(experiment, _RUN_TAG, record.key, record, record.name)
+            was_running, former = run.info.status == "RUNNING", run.data.tags.get(_PARENT_TAG)
+            if record.parent is not None:  # the study's own record may come later, or from another machine
+                parent = self._find_or_create(experiment, _RUN_TAG, record.parent, record, record.stage).info.run_id
+            elif record.is_shared and was_running and former:
+                parent = former  # else the pipeline of the process that it is shared with would run for ever
+            else:
+                name = f"{record.tags['profile']} pipeline"
+                pipeline = self._find_or_create(experiment, _EXECUTION_TAG, record.execution, record, name)
+                parent = pipeline.info.run_id
+        record.store, record.run_id = self.name, run.info.run_id
+        self.client.set_tag(record.run_id, _PARENT_TAG, parent)
+        self.client.update_run(record.run_id, status="RUNNING")
+        if was_running and former not in (None, parent):  # it was killed there, and goes on here
+            self.client.set_terminated(former, "KILLED")
+        self._refresh_parent(record)
 
-    def _parent(self, experiment: str, spool: Spool, record: dict[str, Any]) -> str:
-        """Find or create the parent of the run that a start record is about; return its id."""
-        started, stage, profile = record["time"], spool.header["stage"], record["tags"]["profile"]
-        if spool.parent is not None:  # its own spool may come later, or from another machine
-            tags = {"profile": profile} | _stage_tags(stage)
-            return self._find_or_create(experiment, _RUN_TAG, spool.parent, started, stage, tags)
-        if spool.is_shared:
-            run = self._find(experiment, _RUN_TAG, spool.header["run"])
-            if run and run.info.status == "RUNNING" and _PARENT_TAG in run.data.tags:
-                return run.data.tags[_PARENT_TAG]  # taken away, the run would leave that pipeline running for ever
-        name = f"{profile} pipeline"
-        return self._find_or_create(experiment, _EXECUTION_TAG, record["execution"], started, name, record["tags"])
-
-    def _add(self, run_id: str, record: dict[str, Any], spool: Spool) -> None:
-        """Send one record of a run that exists."""
+    def _add(self, run_id: str, kind: str, values: list[list[Any]], folder: Path) -> None:
+        """Add entries of one kind to a run that exists."""
         from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 
-        match record["kind"]:
-            case "metrics":
-                self._client.log_batch(run_id, metrics=[Metric(*value) for value in record["values"]])
-            case "params":
-                params = [Param(key, value) for key, value in record["values"].items()]
-                for start in range(0, len(params), _PARAMS_PER_BATCH):
-                    self._client.log_batch(run_id, params=params[start : start + _PARAMS_PER_BATCH])
-            case "tags":
-                self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in record["values"].items()])
-            case "inputs":
-                datasets = [
-                    DatasetInput(Dataset(name=path, digest=md5, source_type="dvc", source=path))
-                    for path, md5 in record["values"].items()
-                ]
-                self._client.log_inputs(run_id, datasets=datasets)
-                self._client.log_batch(
-                    run_id, tags=[RunTag(f"dvc.md5.{path}", md5) for path, md5 in record["values"].items()]
-                )
-            case "artifact":
-                path = spool.folder / record["place"]
-                if path.exists():  # else it went before the mark was written
-                    self._client.log_artifact(run_id, path, record["folder"] or None)
-            case "end":
-                self._client.set_terminated(run_id, record["status"], record["ended"])
-                if spool.parent is None:
-                    self._refresh_parent(run_id)
+        match kind:
+            case "metric":
+                self.client.log_batch(run_id, metrics=[Metric(*value) for value in values])
+            case "param":
+                self.client.log_batch(run_id, params=[Param(*value) for value in values])
+            case "tag":
+                self.client.log_batch(run_id, tags=[RunTag(*value) for value in values])
+            case "input":
+                datasets = [Dataset(name=path, digest=md5, source_type="dvc", source=path) for path, md5 in values]
+                self.client.log_inputs(run_id, datasets=[DatasetInput(dataset) for dataset in datasets])
+                self.client.log_batch(run_id, tags=[RunTag(f"dvc.md5.{path}", md5) for path, md5 in values])
+            case "file":
+                for (place,) in values:
+                    if (folder / place).exists():  # else it was sent before
+                        self.client.log_artifacts(run_id, str(folder / place))
+                        shutil.rmtree(folder / place, ignore_errors=True)
 
     def _experiment(self, name: str) -> str:
-        """Return the id of the experiment `name`, made if need be."""
-        found = self._client.get_experiment_by_name(name)
+        """Return the id of the experiment `name`, made if need be; MLflow's page of it opens on the runs."""
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            return str(self.client.create_experiment(name, self._place.artifacts, {_KIND_TAG: _KIND}))
+        if _KIND_TAG not in found.tags:
+            self.client.set_experiment_tag(found.experiment_id, _KIND_TAG, _KIND)
+        return str(found.experiment_id)
+
+    def _find_or_create(self, experiment: str, tag: str, value: str, record: Record, name: str) -> Any:
+        """Return the run whose `tag` has `value`, made if need be, from the facts of a record that belongs to it."""
+        found = self.client.search_runs([experiment], f"tags.`{tag}` = '{value}'", max_results=1)
         if found:
-            return found.experiment_id
-        return self._client.create_experiment(name, self._place.artifacts, _EXPERIMENT_TAGS)
+            return found[0]
+        tags = record.tags | _NEUTRAL_TAGS | {tag: value}
+        if tag == _RUN_TAG:
+            tags |= {"stage": record.stage, "mlflow.source.name": f"pipelines.{record.stage}"}
+        return self.client.create_run(experiment, record.started, tags, run_name=name)
 
-    def _find_or_create(
-        self, experiment: str, key: str, value: str, start_ms: int, name: str, tags: dict[str, str]
-    ) -> str:
-        """Return the id of the run whose tag `key` has `value`, made if need be."""
-        if found := self._find(experiment, key, value):
-            return found.info.run_id
-        run = self._client.create_run(experiment, start_ms, tags | _NEUTRAL_TAGS | {key: value}, run_name=name)
-        return run.info.run_id
-
-    def _find(self, experiment: str, key: str, value: str) -> Any:
-        """Return the run whose tag `key` has `value`, or None."""
-        return next(iter(self._client.search_runs([experiment], f"tags.`{key}` = '{value}'", max_results=1)), None)
-
-    def _refresh_parent(self, run_id: str) -> None:
-        """Give the parent of a run the status that follows from all its children."""
-        run = self._client.get_run(run_id)
+    def _refresh_parent(self, record: Record) -> None:
+        """Give the run of a pipeline execution the status that follows from its stages; a study has its own."""
+        if record.parent is not None:
+            return
+        run = self.client.get_run(str(record.run_id))
         parent = run.data.tags[_PARENT_TAG]
-        children = self._client.search_runs([run.info.experiment_id], f"tags.`{_PARENT_TAG}` = '{parent}'")
-        statuses = {child.info.status for child in children}
+        stages = self.client.search_runs([run.info.experiment_id], f"tags.`{_PARENT_TAG}` = '{parent}'")
+        statuses = {stage.info.status for stage in stages}
         if "RUNNING" in statuses:
-            self._client.update_run(parent, status="RUNNING")
+            self.client.update_run(parent, status="RUNNING")
         else:
             status = next((bad for bad in ("FAILED", "KILLED") if bad in statuses), "FINISHED")
-            self._client.set_terminated(parent, status, max(child.info.end_time for child in children))
+            self.client.set_terminated(parent, status, max(stage.info.end_time for stage in stages))
 
 
-def _stage_tags(stage: str) -> dict[str, str]:
-    return {"stage": stage, "mlflow.source.name": f"pipelines.{stage}"}
+def in_one_line(error: Exception) -> str:
+    """Return in one line what an error says in many, without the password that an address may hold."""
+    line = (str(error) or type(error).__name__).splitlines()[0][:300]
+    return _CREDENTIALS.sub("//", line)

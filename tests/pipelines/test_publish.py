@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from bmenet.data.layout import Layout
-from bmenet.release.registry import CHALLENGER, CHAMPION, Registry, promote
+from bmenet.release.registry import CHALLENGER, CHAMPION, Registry
 from bmenet.restoration.bundle import open_bundle
 from bmenet.runtime.errors import BMENetError, TrackingError
 from bmenet.runtime.files import read_json, write_json
@@ -53,7 +53,7 @@ def test_a_better_model_takes_the_place_and_a_worse_one_does_not(stage):
     assert numbers["is_promoted"] == 0
     assert numbers["candidate"] - numbers["champion"] == pytest.approx(numbers["gain.mean"])
     assert numbers["gain.low"] <= numbers["gain.mean"] <= numbers["gain.high"] < 0
-    assert [brief["outcome"] for brief in Registry().history().decisions] == ["promoted", "promoted", "kept"]
+    assert [version.tags["gate.decision"] for version in Registry().versions()] == ["promoted", "promoted", "kept"]
 
 
 def test_the_same_bundle_again_is_not_registered_a_second_time(stage):
@@ -101,15 +101,15 @@ def test_the_model_belongs_to_the_stages_run_which_has_everything_but_names(stag
 def test_another_champion_that_appears_meanwhile_is_compared_with_too(stage, monkeypatch):
     stage(1.1)
     stage(1.0)
-    real, seen = publish.settle, []
+    real, seen = Registry.settle, []
 
-    def settle(registry, record):
+    def settle(registry, candidate, champion, *verdict):
         if not seen:
-            promote(registry, 2, "meanwhile")
-        seen.append(record.before.version)
-        return real(registry, record)
+            registry.promote(2, "meanwhile")
+        seen.append(champion.number)
+        return real(registry, candidate, champion, *verdict)
 
-    monkeypatch.setattr(publish, "settle", settle)
+    monkeypatch.setattr(Registry, "settle", settle)
     decision = stage(1.2)
     assert seen == [1, 2]
     assert (decision["before"]["version"], decision["after"]["version"]) == (2, 3)
@@ -117,13 +117,7 @@ def test_another_champion_that_appears_meanwhile_is_compared_with_too(stage, mon
 
 def test_a_champion_that_never_stays_the_same_ends_the_stage(stage, monkeypatch):
     seen = []
-
-    def settle(registry, record):
-        seen.append(record)
-        assert len(seen) < 9, "goes on for ever"
-        return False
-
-    monkeypatch.setattr(publish, "settle", settle)
+    monkeypatch.setattr(Registry, "settle", lambda *decision: seen.append(decision))
     with pytest.raises(TrackingError, match=r"expected the champion to stay the same .* another one 5 times"):
         stage(1.1)
     assert len(seen) == 5

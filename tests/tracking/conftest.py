@@ -11,8 +11,24 @@ from typing import Any
 import pytest
 
 from bmenet.config import Config, load_config
-from bmenet.tracking.place import Place
-from bmenet.tracking.store import Store
+from bmenet.tracking.store import Place, Store
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+def client(place: Place) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=place.uri)
+
+
+def history(place: Place, run: Any, key: str) -> list[tuple[int, float]]:
+    return [(metric.step, metric.value) for metric in client(place).get_metric_history(run.info.run_id, key)]
+
+
+def left(place: Place) -> list[Path]:
+    """Return the folders of records that the store does not have in full."""
+    return list(place.pending.glob("*/"))
 
 
 @pytest.fixture(scope="session")
@@ -39,14 +55,10 @@ def place(workspace: Path, config: Config, empty_store: Path) -> Place:
 @pytest.fixture
 def runs(place: Place) -> Callable[[], list[Any]]:
     """Return all runs of the store, oldest first, each parent before its first child."""
-    from mlflow import MlflowClient
 
     def search() -> list[Any]:
-        client = MlflowClient(tracking_uri=place.uri)
-        experiment = client.get_experiment_by_name("bmenet")
-        if experiment is None:
-            return []
-        found = client.search_runs([experiment.experiment_id])
+        experiment = client(place).get_experiment_by_name("bmenet")
+        found = [] if experiment is None else client(place).search_runs([experiment.experiment_id])
         return sorted(found, key=lambda run: (run.info.start_time, "mlflow.parentRunId" in run.data.tags))
 
     return search

@@ -1,8 +1,11 @@
+"""A stage is a run: complete, of a known origin, under its pipeline, and silent about people and machines."""
+
 import getpass
 import re
 import socket
 import sqlite3
 import subprocess
+import time
 from pathlib import Path
 
 import matplotlib
@@ -12,19 +15,11 @@ matplotlib.use("Agg")
 from matplotlib.figure import Figure
 
 from bmenet.config import flatten
-from bmenet.tracking import NullLogger, RunLogger, sync, track_stage
+from bmenet.runtime.logger import NullLogger
+from bmenet.tracking import RunLogger, sync, track_stage
+from tests.tracking.conftest import client, history, left
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def client(place):
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=place.uri)
-
-
-def history(place, run, key):
-    return [(metric.step, metric.value) for metric in client(place).get_metric_history(run.info.run_id, key)]
 
 
 def only_child(runs):
@@ -91,10 +86,46 @@ def test_run_refuses_to_log_a_file_that_is_not_there(place, config):
         run.log_artifact("gone.txt")
 
 
-def test_run_leaves_nothing_in_the_spool(place, config):
+def test_run_leaves_nothing_to_send(place, config):
     with track_stage(config, "train_coarse", resume_key="a") as run:
         run.log_metrics({"loss": 1.0}, 0)
-    assert list(place.spool.glob("*/")) == []
+    assert left(place) == []
+
+
+def test_steps_arrive_while_the_stage_runs_in_batches(place, config, runs, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.setattr("bmenet.tracking.logger._INTERVAL_S", 0.2)
+    log_batch, batches = MlflowClient.log_batch, []
+
+    def counting(self, run_id, metrics=(), **others):
+        if any(metric.key == "loss" for metric in metrics):
+            batches.append(len(metrics))
+        return log_batch(self, run_id, metrics, **others)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counting)
+    with track_stage(config, "train_coarse") as run:
+        for step in range(2500):
+            run.log_metrics({"loss": float(step)}, step)
+        deadline = time.monotonic() + 30
+        while not runs() or only_child(runs).data.metrics.get("loss") != 2499:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert only_child(runs).info.status == "RUNNING"
+    assert sum(batches) == 2500
+    assert len(batches) < 10
+    assert max(batches) <= 1000
+
+
+def test_machine_is_measured_by_mlflow(place, config, runs, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    with track_stage(config, "train_coarse") as run:
+        run.run_id()
+        deadline = time.monotonic() + 30
+        while "system/cpu_utilization_percentage" not in only_child(runs).data.metrics:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert 0 < only_child(runs).data.metrics["system/system_memory_usage_percentage"] < 100
 
 
 def test_run_carries_the_commit_but_no_account_or_machine(place, config, runs):
@@ -164,10 +195,12 @@ def test_processes_that_start_together_share_one_new_store_and_one_parent(config
 
 def test_other_processes_of_a_distributed_training_log_nothing(place, config, runs, monkeypatch):
     monkeypatch.setenv("RANK", "1")
+    Path("note.txt").write_text("kept")
     with track_stage(config, "train_coarse") as run:
         run.log_metrics({"loss": 1.0}, 0)
-    assert not isinstance(run, RunLogger)
+        run.log_artifact("note.txt")
     assert runs() == []
+    assert left(place) == []
 
 
 def test_null_logger_has_every_method_of_the_run_logger():
@@ -176,10 +209,12 @@ def test_null_logger_has_every_method_of_the_run_logger():
 
 
 def test_full_disk_costs_one_warning_but_not_the_stage(place, config, monkeypatch, capsys):
+    Path("note.txt").write_text("kept")
     with track_stage(config, "train_coarse") as run:
-        monkeypatch.setattr("bmenet.tracking.spool.Spool.append", no_space)
-        run.log_metrics({"loss": 1.0}, 0)
-        run.log_metrics({"loss": 1.0}, 1)
+        monkeypatch.setattr("shutil.copyfile", no_space)
+        monkeypatch.setattr("bmenet.tracking.record.write_text", no_space)
+        run.log_artifact("note.txt")
+        run.log_artifact("note.txt")
     assert capsys.readouterr().err.count("No space left") == 1
 
 
@@ -187,13 +222,13 @@ def no_space(*_arguments, **_fields):
     raise OSError(28, "No space left on device")
 
 
-def test_only_tracking_imports_mlflow_and_not_before_it_is_needed(start_python):
-    importers = [
-        path
+def test_mlflow_is_imported_where_it_is_needed_and_not_before(start_python):
+    importers = {
+        path.relative_to(REPOSITORY).as_posix()
         for path in (REPOSITORY / "bmenet").rglob("*.py")
-        if "import mlflow" in path.read_text() or "from mlflow" in path.read_text()
-    ]
-    assert {path.relative_to(REPOSITORY / "bmenet").parts[0] for path in importers} == {"tracking"}
+        if re.search(r"^\s*(import mlflow|from mlflow)", path.read_text(), re.MULTILINE)
+    }
+    assert [path for path in importers if not path.startswith(("bmenet/tracking/", "bmenet/release/registry/"))] == []
     process = start_python("import sys, bmenet.cli; print('mlflow' in sys.modules)")
     assert process.communicate()[0] == "False\n"
 

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from bmenet.runtime.errors import VolumeError
-from bmenet.tracking.spool import Spool
+from bmenet.tracking.record import idle_records
 from bmenet.tuning.sampler import SeededSampler
 from bmenet.tuning.search_space import current_values
 from bmenet.tuning.study import CASES, ENDED_BY, IS_DEFAULT, RUN, counted, load_study, open_study
@@ -26,17 +26,13 @@ def study(plan):
 def _runs(plan):
     """Return name of a trial to what its run records, the kinds joined."""
     found = {}
-    for header in (plan.layout.root / "mlflow" / "spool").glob("*/run.json"):
-        spool = Spool(header.parent)
-        records = [record for record, _ in spool.records()]
-        name = records[0]["name"]
-        assert name not in found
-        found[name] = {"parent": spool.parent, "status": spool.status, "tags": {}, "params": {}, "metrics": {}}
-        for record in records:
-            if record["kind"] in ("start", "tags"):
-                found[name]["tags"] |= record.get("tags", record.get("values"))
-            elif record["kind"] in ("params", "metrics"):
-                found[name][record["kind"]] |= record["values"]
+    for record in idle_records(plan.layout.root / "mlflow" / "pending"):
+        assert record.name not in found
+        run = {"parent": record.parent, "status": record.status, "tags": {}, "params": {}, "metrics": {}}
+        for kind, *values in record.unsent:
+            if kind in ("tag", "param", "metric"):
+                run[f"{kind}s"][values[0]] = values[1]
+        found[record.name] = run
     return found
 
 

@@ -1,15 +1,17 @@
 """The candidate against the champion, on the same validation volumes; nothing here knows of any other volumes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
+
 from bmenet.config import PublishConfig
 from bmenet.data.layout import Layout
+from bmenet.evaluation.bootstrap import Interval
 from bmenet.evaluation.metrics import METRICS
 from bmenet.release.gate.gate import Decision, decide, keep
-from bmenet.release.gate.record import Comparison, Model, Outcome, Record, mean, now
 from bmenet.release.gate.validation import Restores, Values, means, measure_validation, of_metric, volumes_hash
 from bmenet.restoration.bundle import Bundle
 from bmenet.runtime.errors import ConfigError, WeightsError
@@ -17,6 +19,49 @@ from bmenet.runtime.seeding import generator
 
 Load = Callable[[Bundle, Literal["coarse", "fine"]], Restores]
 """From a bundle and a stage to what restores, such as ``Enhancer.from_bundle``."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate decided about a candidate, and on what evidence. No subject is named.
+
+    Parameters
+    ----------
+    is_promoted : bool
+    reasons : tuple of str
+    metric : str
+    stage : str
+        Whose results were compared, ``coarse`` or ``fine``.
+    codes : tuple of str
+    subjects : int
+        How many.
+    volumes : str
+        One hash of all volumes' checksums: the same volumes, the same hash.
+    candidate : float
+        Mean over subjects.
+    champion : float or None
+        None where there was none, or none that can be compared.
+    gain : Interval or None
+        Positive is better.
+    """
+
+    is_promoted: bool
+    reasons: tuple[str, ...]
+    metric: str
+    stage: str
+    codes: tuple[str, ...]
+    subjects: int
+    volumes: str
+    candidate: float
+    champion: float | None = None
+    gain: Interval | None = None
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Return what is compared from one publication to the next; what there is none of is left out."""
+        numbers = {"is_promoted": int(self.is_promoted), "candidate": self.candidate, "champion": self.champion}
+        numbers |= {f"gain.{name}": value for name, value in (asdict(self.gain) if self.gain else {}).items()}
+        return {name: value for name, value in numbers.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -76,42 +121,41 @@ class Contest:
         """Means over subjects of every metric of the candidate."""
         return {f"validation.{name}": value for name, value in means(self.values).items()}
 
-    def against(self, candidate: Model, champion: Model | None, theirs: Bundle | WeightsError | None) -> Record:
+    def against(self, champion: str | None, theirs: Bundle | WeightsError | None) -> Verdict:
         """Decide, and say why.
 
         Parameters
         ----------
-        candidate, champion : Model
-            As the registry knows them; no champion is None.
+        champion : str or None
+            The digest of the champion's bundle; None where there is no champion.
         theirs : Bundle, WeightsError or None
-            The champion's bundle, or why it cannot be read. None where there is nothing to compare with.
+            That bundle, or why it cannot be read. None where there is nothing to compare with.
         """
-        reached: Values | None = None
+        reached = None
         own = of_metric(self.values, self.config.metric)
         if champion is None:
             decision = self._decide(own, None)
-        elif champion == candidate or champion.digest == self.bundle.digest:
+        elif champion == self.bundle.digest:
             decision = Decision(False, ("nothing new: the champion is this very bundle",))
         elif isinstance(theirs, Bundle) and not (obstacle := self._obstacle(theirs)):
-            reached = self._measure(theirs, "champion")
-            decision = self._decide(own, of_metric(reached, self.config.metric))
+            reached = of_metric(self._measure(theirs, "champion"), self.config.metric)
+            decision = self._decide(own, reached)
             decision = replace(decision, reasons=(*decision.reasons, *self._caveats(theirs)))
         else:
             why = obstacle if isinstance(theirs, Bundle) else theirs or "it has no bundle"
-            decision = keep(f"the champion, version {champion.version}, cannot be compared: {why}")
-        comparison = Comparison(
+            decision = keep(f"the champion cannot be compared: {why}")
+        return Verdict(
+            decision.is_promoted,
+            decision.reasons,
             self.config.metric,
             self.config.stage,
             tuple(self.config.codes),
             len(self.subjects),
             self.volumes,
-            mean(own),
-            mean(of_metric(reached, self.config.metric)) if reached else None,
+            float(np.mean(list(own.values()))),
+            float(np.mean(list(reached.values()))) if reached else None,
             decision.gain,
         )
-        outcome: Outcome = "promoted" if decision.is_promoted else "kept"
-        after = candidate if decision.is_promoted else champion
-        return Record(now(), "gate", outcome, candidate, champion, after, decision.reasons, comparison)
 
     def _decide(self, own: dict[str, float], theirs: dict[str, float] | None) -> Decision:
         return decide(own, theirs, METRICS[self.config.metric], self.resamples, generator(self.seed, "bootstrap"))

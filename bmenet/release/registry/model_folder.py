@@ -2,8 +2,11 @@
 
 import base64
 import importlib.metadata
+import json
 import os
+import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +16,18 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from bmenet import __version__
+from bmenet.release.registry.version import DIGEST_TAG, MODEL_NAME, SPACING_TAG
 from bmenet.restoration.bundle import Bundle
 from bmenet.tracking.store import load_mlflow
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow import MlflowClient
     from mlflow.models import ModelSignature
 
+_DESCRIPTION = "Coarse-to-fine restoration of T1-weighted brain MRI"
+_VERSIONS_TAG = "mlflow.modelVersions"  # how MLflow's pages link a logged model to its versions
+_READY_TIMEOUT_S = 600
 _EXAMPLE_SHAPE = (16, 18, 16)
 _EXAMPLE_SPACING_MM = 10.0
 
@@ -58,6 +66,73 @@ def write_model_folder(folder: Path, bundle: Bundle, model_file: Path, model_id:
         )
     model.flavors["python_function"]["model_code_path"] = model_file.name  # it wrote the absolute path
     model.save(folder / "MLmodel")
+
+
+def create_version(
+    client: "MlflowClient", bundle: Bundle, model_file: Path, run_id: str, tags: Mapping[str, str]
+) -> int:
+    """Log a bundle as a model of a run, register that, and return the version's number.
+
+    A model that is not whole is marked as failed.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    bundle : Bundle
+    model_file : Path
+        The code that serves it.
+    run_id : str
+        The run that made it.
+    tags : mapping
+        Where it comes from, beside what its manifest says.
+    """
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+    from mlflow.exceptions import MlflowException
+
+    tags = bundle_tags(bundle) | dict(tags)
+    experiment = client.get_run(run_id).info.experiment_id
+    model = client.create_logged_model(experiment, MODEL_NAME, run_id, tags=tags, model_type="image restoration")
+    try:
+        with tempfile.TemporaryDirectory(prefix="bmenet-publish-") as temporary:
+            folder = Path(temporary) / "model"
+            write_model_folder(folder, bundle, model_file, model.model_id, run_id)
+            client.log_model_artifacts(model.model_id, str(folder))
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    except BaseException:
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
+        raise
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    try:
+        client.create_registered_model(MODEL_NAME, description=_DESCRIPTION)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    version = client.create_model_version(
+        MODEL_NAME,
+        model.artifact_location,  # models:/ID would be looked up in mlflow's default store, not in this one
+        run_id,
+        tags=tags,
+        await_creation_for=_READY_TIMEOUT_S,
+        model_id=model.model_id,
+    )
+    link = [{"name": MODEL_NAME, "version": version.version}]
+    client.set_logged_model_tags(model.model_id, {_VERSIONS_TAG: json.dumps(link)})
+    return int(version.version)
+
+
+def bundle_tags(bundle: Bundle) -> dict[str, str]:
+    """Return what a manifest says of a bundle: its format, its grid, its parts, and where its weights come from."""
+    manifest = bundle.manifest
+    return {
+        DIGEST_TAG: bundle.digest,
+        "bundle.format": str(manifest.format_version),
+        SPACING_TAG: str(manifest.spacing_mm),
+        "bundle.has_fine": str(bundle.has_fine).lower(),
+        "bundle.bytes": str(bundle.total_bytes),
+        "bundle.precisions": ", ".join(sorted(manifest.graphs)),
+        "bmenet.version": manifest.bmenet,
+        **{f"lineage.{key}": value for key, value in manifest.lineage.items()},
+    }
 
 
 def signature() -> "ModelSignature":

@@ -1,21 +1,24 @@
-"""The registered model: register a bundle, list what there is."""
+"""The registered model: register a bundle, list what there is, and say which version is the champion."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from bmenet.release.registry.access import answering, connect
-from bmenet.release.registry.fetch import require_store
-from bmenet.release.registry.history import HISTORY_TAG, History
-from bmenet.release.registry.registration import bundle_tags, create_version, log_model
-from bmenet.release.registry.version import CHALLENGER, MODEL_NAME, Version
+from bmenet.release.registry.fetch import answering, connect
+from bmenet.release.registry.model_folder import create_version
+from bmenet.release.registry.version import CHALLENGER, CHAMPION, MODEL_NAME, SINCE_TAG, Version
 from bmenet.restoration.bundle import Bundle
 from bmenet.runtime.errors import TrackingError, WeightsError
-from bmenet.tracking.place import Place
-from bmenet.tracking.spool import now_ms
+from bmenet.tracking.record import now_ms
+from bmenet.tracking.store import Place
 
+_MAX_DESCRIPTION_LENGTH = 5_000
+"""MLflow's databases have room for so much; PostgreSQL refuses more."""
+_NO_REASON = "by hand, no reason given"
 _LOCK_TIMEOUT_S = 3600  # another process may be uploading a large bundle
 
 
@@ -23,7 +26,7 @@ class Registry:
     """The registered model `bmenet`.
 
     Processes of one workspace move its aliases one after another. Of two machines that share a server the last one
-    wins; the history then still tells what both decided.
+    wins.
 
     Parameters
     ----------
@@ -37,26 +40,25 @@ class Registry:
     WeightsError
         If there is no store and none is to be made.
     TrackingError
-        If the store cannot be opened.
+        If the store cannot be opened, or does not answer: so do all methods.
     """
 
     def __init__(self, place: Place | None = None, is_made: bool = False) -> None:
         self._place = place or Place.of_workspace()
-        if not is_made:
-            require_store(self._place, MODEL_NAME)
-        self.client = connect(self._place)
-        self._file_lock = FileLock(self._place.spool / ".registry.lock", timeout=_LOCK_TIMEOUT_S)
+        self.client = connect(self._place, MODEL_NAME, is_made)
+        self._file_lock = FileLock(self._place.pending / ".registry.lock", timeout=_LOCK_TIMEOUT_S)
 
     def versions(self) -> list[Version]:
-        """Return every version, oldest first.
+        """Return every version, oldest first."""
+        from mlflow.exceptions import MlflowException
 
-        Raises
-        ------
-        TrackingError
-            If the registry does not answer.
-        """
         with answering():
-            aliases, _ = self._registered()
+            try:
+                aliases = self.client.get_registered_model(MODEL_NAME).aliases
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return []
+                raise
             found, token = [], None
             while True:
                 page = self.client.search_model_versions(f"name='{MODEL_NAME}'", page_token=token)
@@ -67,54 +69,6 @@ class Registry:
     def champion(self) -> Version | None:
         """Return the champion, if there is one."""
         return next((version for version in self.versions() if version.is_champion), None)
-
-    def history(self) -> History:
-        """Return champions and decisions, with what happened outside of this package taken in."""
-        with answering():
-            _, tags = self._registered()
-        versions = self.versions()
-        champion = next((version.number for version in versions if version.is_champion), None)
-        return History.parse(tags.get(HISTORY_TAG)).seeing(champion, {version.number for version in versions})
-
-    def register(self, bundle: Bundle, model_file: Path, run_id: str, tags: Mapping[str, str]) -> Version:
-        """Register a bundle as the newest version, the challenger; of a bundle that is there already, that version.
-
-        Parameters
-        ----------
-        bundle : Bundle
-        model_file : Path
-            The code that serves it.
-        run_id : str
-            The run that made it.
-        tags : mapping
-            Where it comes from, beside what its manifest says.
-
-        Raises
-        ------
-        TrackingError
-            If the registry does not take it.
-        """
-        with self.lock(), answering():
-            number = next((version.number for version in self.versions() if version.digest == bundle.digest), None)
-            if number is None:
-                all_tags = bundle_tags(bundle) | dict(tags)
-                model_id = log_model(self.client, bundle, model_file, run_id, all_tags)
-                number = create_version(self.client, self._place, model_id, run_id, all_tags)
-            self.client.set_registered_model_alias(MODEL_NAME, CHALLENGER, str(number))
-            return self.require(number)
-
-    def log_figures(self, version: Version, run_id: str, figures: Mapping[str, float]) -> None:
-        """Keep figures as tags of a version and as metrics of its model, logged by a run."""
-        from mlflow.entities import Metric
-
-        with answering():
-            metrics = [
-                Metric(name, value, now_ms(), 0, model_id=version.model_id, run_id=run_id)
-                for name, value in figures.items()
-            ]
-            self.client.log_batch(run_id, metrics=metrics)
-            for name, value in figures.items():
-                self.client.set_model_version_tag(MODEL_NAME, str(version.number), name, f"{value:.6g}")
 
     def require(self, number: int) -> Version:
         """Return a version that must be there.
@@ -137,23 +91,128 @@ class Registry:
             )
         return versions[number]
 
-    def _registered(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Return aliases and tags of the registered model; of one that is not there, none."""
-        from mlflow.exceptions import MlflowException
+    def register(self, bundle: Bundle, model_file: Path, run_id: str, tags: Mapping[str, str]) -> Version:
+        """Register a bundle as the newest version, the challenger; of a bundle that is there already, that version.
 
-        try:
-            model = self.client.get_registered_model(MODEL_NAME)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return {}, {}
-            raise
-        return dict(model.aliases), dict(model.tags)
+        Parameters
+        ----------
+        bundle : Bundle
+        model_file : Path
+            The code that serves it.
+        run_id : str
+            The run that made it.
+        tags : mapping
+            Where it comes from, beside what its manifest says.
+        """
+        with self._lock(), answering():
+            number = next((version.number for version in self.versions() if version.digest == bundle.digest), None)
+            if number is None:
+                number = create_version(self.client, bundle, model_file, run_id, tags)
+            self.client.set_registered_model_alias(MODEL_NAME, CHALLENGER, str(number))
+            return self.require(number)
+
+    def log_figures(self, version: Version, run_id: str, figures: Mapping[str, float]) -> None:
+        """Keep figures as tags of a version and as metrics of its model, logged by a run."""
+        from mlflow.entities import Metric
+
+        with answering():
+            metrics = [
+                Metric(name, value, now_ms(), 0, model_id=version.model_id, run_id=run_id)
+                for name, value in figures.items()
+            ]
+            self.client.log_batch(run_id, metrics=metrics)
+            for name, value in figures.items():
+                self._tag(version.number, name, f"{value:.6g}")
+
+    def settle(
+        self, candidate: Version, champion: Version | None, is_promoted: bool, reasons: Sequence[str], metric: str
+    ) -> bool:
+        """Carry out what the gate decided about a candidate; return False, and do nothing, if the champion is another.
+
+        Parameters
+        ----------
+        candidate : Version
+        champion : Version or None
+            The one that it was compared with.
+        is_promoted : bool
+        reasons : sequence of str
+        metric : str
+            The gate's.
+        """
+        with self._lock(), answering():
+            present = self.champion()
+            if (present and present.number) != (champion and champion.number):
+                return False
+            if is_promoted:
+                self._crown(candidate.number, present)
+            self._tag(candidate.number, "gate.metric", metric)
+            self._note(candidate.number, "promoted" if is_promoted else "kept", "gate", reasons)
+            return True
+
+    def promote(self, number: int, reason: str = "") -> int | None:
+        """Make a version the champion, because a person says so; return the champion before it.
+
+        Raises
+        ------
+        WeightsError
+            If there is no such version, or it is the champion already.
+        """
+        with self._lock(), answering():
+            champion = self.champion()
+            if self.require(number).is_champion:
+                raise WeightsError(f"{MODEL_NAME}: expected another version than the champion; got {number}, which is")
+            self._crown(number, champion)
+            self._note(number, "promoted", "hand", [reason or _NO_REASON])
+            return None if champion is None else champion.number
+
+    def rollback(self, reason: str = "") -> tuple[int, int]:
+        """Make the champion before the present one the champion again; return the present one and that.
+
+        Raises
+        ------
+        WeightsError
+            If there is no champion, or none before it.
+        """
+        with self._lock(), answering():
+            champion = self.champion()
+            former = [version for version in self.versions() if SINCE_TAG in version.tags and not version.is_champion]
+            if champion is None or not former:
+                raise WeightsError(
+                    f"{MODEL_NAME}: expected a champion before the present one, to go back to; got none; choose a"
+                    " version with `bmenet registry promote VERSION`"
+                )
+            back = max(former, key=lambda version: version.tags[SINCE_TAG]).number
+            if SINCE_TAG in champion.tags:  # first: cut short, it can be done again
+                self.client.delete_model_version_tag(MODEL_NAME, str(champion.number), SINCE_TAG)
+            self.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(back))
+            told = f"back from version {champion.number} to {back}: {reason or _NO_REASON}"
+            self._note(champion.number, "rolled back", "hand", [told])
+            return champion.number, back
+
+    def _crown(self, number: int, champion: Version | None) -> None:
+        """Move the alias. A champion that was made one elsewhere gets its tag now, to be gone back to."""
+        if champion is not None and SINCE_TAG not in champion.tags:
+            self._tag(champion.number, SINCE_TAG, _now())
+        self.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(number))
+        self._tag(number, SINCE_TAG, _now())
+
+    def _note(
+        self, number: int, outcome: Literal["promoted", "kept", "rolled back"], by: str, reasons: Sequence[str]
+    ) -> None:
+        """Write the last decision about a version into its tags and its description, which MLflow's page opens with."""
+        told = "; ".join(reasons)
+        for name, value in (("decision", outcome), ("by", by), ("reasons", told), ("time", _now())):
+            self._tag(number, f"gate.{name}", value)
+        description = f"{outcome} by {by}, {_now()[:10]}: {told}"
+        self.client.update_model_version(MODEL_NAME, str(number), description[:_MAX_DESCRIPTION_LENGTH])
+
+    def _tag(self, number: int, name: str, value: str) -> None:
+        self.client.set_model_version_tag(MODEL_NAME, str(number), name, value)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         """Keep other processes of this workspace from changing the registry."""
         try:
-            self._place.spool.mkdir(parents=True, exist_ok=True)
             with self._file_lock:
                 yield
         except Timeout as error:
@@ -161,3 +220,8 @@ class Registry:
                 f"expected to be the only one who changes the registry within {_LOCK_TIMEOUT_S} s; another process"
                 " still does; wait for it, and run this again"
             ) from error
+
+
+def _now() -> str:
+    """Return the time to the microsecond, ISO 8601, UTC: as text it sorts."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")

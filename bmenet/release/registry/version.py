@@ -1,11 +1,10 @@
 """What the registry knows of one published model."""
 
-import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-from bmenet.release.gate.record import Model
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -14,11 +13,12 @@ MODEL_NAME = "bmenet"
 CHALLENGER = "challenger"
 """The newest one published, champion or not."""
 CHAMPION = "champion"
-"""The one to be used: the best on validation volumes, or whom a person chose."""
+"""The one to be used: the best on validation volumes, or the one that a person chose."""
+SINCE_TAG = "champion.since"
+"""When a version became champion. A rollback goes to the latest of the others, and takes the tag from the one left."""
 DIGEST_TAG = "bundle.digest"
-DECISIONS_TAG = "gate.history"
-_LOGGED = "models:/m-"
 SPACING_TAG = "bundle.spacing_mm"
+_MODEL_ID = re.compile(r"\bm-[0-9a-f]{32}\b")
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,6 @@ class Version:
         return self.tags.get(DIGEST_TAG, "")
 
     @property
-    def model(self) -> Model:
-        """What a decision says of it."""
-        return Model(self.number, self.digest)
-
-    @property
     def is_champion(self) -> bool:
         """Whether it has the alias."""
         return CHAMPION in self.aliases
@@ -65,22 +60,14 @@ class Version:
         value = self.tags.get(f"validation.{metric}")
         return None if value is None else (metric, float(value))
 
-    @property
-    def decisions(self) -> list[dict[str, Any]]:
-        """Every decision about it, in full, oldest first."""
-        try:
-            return list(json.loads(self.tags.get(DECISIONS_TAG, "[]")))
-        except (ValueError, TypeError):  # somebody wrote something else there
-            return []
-
     @classmethod
-    def of(cls, entity: "ModelVersion", aliases: dict[str, str]) -> "Version":
+    def of(cls, entity: "ModelVersion", aliases: Mapping[str, str]) -> "Version":
         """Read MLflow's entity; `aliases` are the registered model's."""
-        number, source = int(entity.version), entity.source or ""
+        number, model_id = int(entity.version), _MODEL_ID.search(entity.source or "")
         return cls(
             number,
             tuple(sorted(alias for alias, version in aliases.items() if int(version) == number)),
             datetime.fromtimestamp(entity.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
-            source.removeprefix("models:/") if source.startswith(_LOGGED) else None,
+            model_id and model_id[0],
             dict(entity.tags),
         )

@@ -15,8 +15,7 @@ from bmenet.release.registry import Registry, Version
 from bmenet.restoration.bundle import MANIFEST_FILE, Bundle, Graph, Manifest, open_bundle
 from bmenet.restoration.bundle.manifest import SIGNATURES, File, FineSettings, Tensor
 from bmenet.runtime.files import sha256, write_json, write_text
-from bmenet.tracking.place import Place
-from bmenet.tracking.store import Store
+from bmenet.tracking.store import Place, Store
 
 _KEPT = tempfile.TemporaryDirectory(prefix="bmenet-tests-")  # gone with the process
 SERVING_CODE = """

@@ -7,7 +7,6 @@ import pytest
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
 from bmenet.release.gate.contest import Contest
-from bmenet.release.gate.record import Model
 from bmenet.release.gate.validation import measure_validation, volumes_hash
 from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
 from tests.release.gate.published import make_bundle
@@ -21,12 +20,8 @@ def contest(workspace, phantom):
     return Contest(bundle, SUBJECTS, load_config().publish, 200, 0, Layout(), load_brightener)
 
 
-def _model(bundle, version):
-    return Model(version, bundle.digest)
-
-
 def _against(contest, champion):
-    return contest.against(_model(contest.bundle, 2), _model(champion, 1), champion)
+    return contest.against(champion.digest, champion)
 
 
 def test_the_values_are_those_of_restored_validation_volumes(contest):
@@ -47,54 +42,51 @@ def test_of_several_codes_the_value_is_their_mean(workspace, phantom):
     assert clean != pytest.approx(dark)
 
 
-def test_the_better_one_is_promoted_and_the_record_says_on_what_evidence(contest, workspace):
-    record = _against(contest, make_bundle(workspace / "champion", "1.1"))
-    assert (record.outcome, record.after) == ("promoted", record.candidate)
-    assert record.before.version == 1
-    found = record.comparison
-    assert (found.metric, found.stage, found.codes, found.subjects) == ("psnr_brain", "coarse", ("111",), 3)
-    assert found.candidate - found.champion == pytest.approx(found.gain.mean)
-    assert found.gain.low > 0
-    assert not any(subject in str(record.as_dict()) for subject in SUBJECTS)
+def test_the_better_one_is_promoted_and_the_verdict_says_on_what_evidence(contest, workspace):
+    verdict = _against(contest, make_bundle(workspace / "champion", "1.1"))
+    assert verdict.is_promoted
+    assert (verdict.metric, verdict.stage, verdict.codes, verdict.subjects) == ("psnr_brain", "coarse", ("111",), 3)
+    assert verdict.candidate - verdict.champion == pytest.approx(verdict.gain.mean)
+    assert verdict.gain.low > 0
+    assert not any(subject in str(verdict) for subject in SUBJECTS)
 
 
 def test_a_worse_one_leaves_the_champion(contest, workspace):
-    record = _against(contest, make_bundle(workspace / "champion", "1.24"))
-    assert (record.outcome, record.after) == ("kept", record.before)
-    assert record.comparison.gain.high < 0
+    verdict = _against(contest, make_bundle(workspace / "champion", "1.24"))
+    assert not verdict.is_promoted
+    assert verdict.gain.high < 0
 
 
 def test_without_a_champion_the_candidate_becomes_it(contest):
-    record = contest.against(_model(contest.bundle, 1), None, None)
-    assert (record.outcome, record.before, record.after.version) == ("promoted", None, 1)
+    assert contest.against(None, None).is_promoted
 
 
-def test_the_same_bundle_is_nothing_new_and_is_not_measured_again(contest, workspace):
-    record = contest.against(_model(contest.bundle, 2), _model(contest.bundle, 1), None)
-    assert record.outcome == "kept"
-    assert record.reasons == ("nothing new: the champion is this very bundle",)
+def test_the_same_bundle_is_nothing_new_and_is_not_measured_again(contest):
+    verdict = contest.against(contest.bundle.digest, None)
+    assert not verdict.is_promoted
+    assert verdict.reasons == ("nothing new: the champion is this very bundle",)
 
 
 def test_what_cannot_be_compared_is_left_to_people(contest, workspace):
-    record = _against(contest, make_bundle(workspace / "other_grid", "1.0", spacing_mm=2))
-    assert record.outcome == "kept"
-    assert "another grid, 2 mm, and the validation volumes have 4 mm" in record.reasons[0]
-    assert "bmenet registry promote" in record.reasons[1]
-    assert record.comparison.gain is None
+    verdict = _against(contest, make_bundle(workspace / "other_grid", "1.0", spacing_mm=2))
+    assert not verdict.is_promoted
+    assert "another grid, 2 mm, and the validation volumes have 4 mm" in verdict.reasons[0]
+    assert "bmenet registry promote" in verdict.reasons[1]
+    assert verdict.gain is None
 
     damaged = WeightsError("bundle.json: expected format_version 1; got 9")
-    record = contest.against(_model(contest.bundle, 2), Model(1, ""), damaged)
-    assert record.outcome == "kept"
-    assert "version 1, cannot be compared: bundle.json: expected format_version 1; got 9" in record.reasons[0]
+    verdict = contest.against("another", damaged)
+    assert not verdict.is_promoted
+    assert "cannot be compared: bundle.json: expected format_version 1; got 9" in verdict.reasons[0]
 
     both = replace(
         contest,
         bundle=make_bundle(workspace / "both", "1.2", has_fine=True),
         config=contest.config.model_copy(update={"stage": "fine"}),
     )
-    record = _against(both, make_bundle(workspace / "coarse_only", "1.0"))
-    assert record.outcome == "kept"
-    assert "ends with the Coarse-net" in record.reasons[0]
+    verdict = _against(both, make_bundle(workspace / "coarse_only", "1.0"))
+    assert not verdict.is_promoted
+    assert "ends with the Coarse-net" in verdict.reasons[0]
 
 
 def test_no_subject_or_a_stage_that_is_not_there_is_refused_at_once(contest):
@@ -107,7 +99,7 @@ def test_no_subject_or_a_stage_that_is_not_there_is_refused_at_once(contest):
 def test_a_champion_of_another_split_may_know_the_volumes_and_the_reasons_say_so(contest, workspace):
     same = _against(contest, make_bundle(workspace / "same", "1.1"))
     other = _against(contest, make_bundle(workspace / "other", "1.1", split="3" * 32))
-    assert (other.outcome, other.reasons[0]) == (same.outcome, same.reasons[0])
+    assert (other.is_promoted, other.reasons[0]) == (same.is_promoted, same.reasons[0])
     assert len(same.reasons) == 1
     assert "trained under another split: it may have seen these volumes" in other.reasons[1]
 

@@ -1,69 +1,14 @@
-"""A workspace whose tracking store already has its tables: making them takes seconds."""
+"""An empty registry with its tables."""
 
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bmenet.config import Config, load_config
-from bmenet.tracking.place import Place
-from bmenet.tracking.store import Store
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("store")
-    Store(Place(folder, f"sqlite:///{folder / 'mlflow.db'}"))
-    return folder / "mlflow.db"
+from bmenet.release.registry import Registry
+from tests.release.gate.published import make_store
 
 
 @pytest.fixture
-def config(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    for name in ("MLFLOW_TRACKING_URI", "BMENET_EXECUTION", "RANK"):
-        monkeypatch.delenv(name, raising=False)
-    return load_config()
-
-
-@pytest.fixture
-def place(workspace: Path, config: Config, empty_store: Path) -> Place:
-    (workspace / "mlflow").mkdir()
-    shutil.copy(empty_store, workspace / "mlflow" / "mlflow.db")
-    return Place.of_workspace()
-
-
-@pytest.fixture
-def runs(place: Place) -> Callable[[], list[Any]]:
-    """Return all runs of the store, oldest first, each parent before its first child."""
-    from mlflow import MlflowClient
-
-    def search() -> list[Any]:
-        client = MlflowClient(tracking_uri=place.uri)
-        experiment = client.get_experiment_by_name("bmenet")
-        if experiment is None:
-            return []
-        found = client.search_runs([experiment.experiment_id])
-        return sorted(found, key=lambda run: (run.info.start_time, "mlflow.parentRunId" in run.data.tags))
-
-    return search
-
-
-@pytest.fixture
-def start_python(config: Config) -> Callable[..., subprocess.Popen]:
-    """Start Python in the workspace with `track_stage` and a `config` at hand."""
-    setting = "from bmenet.config import load_config\nfrom bmenet.tracking import track_stage\nconfig = load_config()\n"
-
-    def start(code: str, **variables: str) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-c", setting + code],
-            env=os.environ | variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return start
+def registry(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    make_store(workspace, monkeypatch)
+    return Registry()

@@ -1,63 +1,158 @@
-"""A published model is found by its alias; without one the error says so."""
+"""Versions and aliases: the champion is moved by a decision, never by a stale one, and brought back."""
 
-import os
+import threading
 
 import pytest
 
-from bmenet.release.registry import fetch_model
-from bmenet.release.registry.access import as_default
-from bmenet.runtime.errors import WeightsError
-from bmenet.tracking.place import Place
+from bmenet.release.registry import CHALLENGER, CHAMPION, Registry
+from bmenet.runtime.errors import TrackingError, WeightsError
+from tests.release.gate.published import make_run, publish
 
 
-def test_fetch_model_copies_what_an_alias_stands_for(place, tmp_path, monkeypatch):
-    from mlflow.tracking import MlflowClient
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # mlflow sets it: monkeypatch takes that back
-    with pytest.raises(WeightsError, match="models:/bmenet@champion: expected a published model"):
-        fetch_model("models:/bmenet@champion", tmp_path)
-
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "bundle" / "model.json").write_text("{}")
-    client = MlflowClient(tracking_uri=place.uri, registry_uri=place.uri)
-    run = client.create_run(client.create_experiment("test", artifact_location=(tmp_path / "artifacts").as_uri()))
-    client.log_artifacts(run.info.run_id, str(tmp_path / "bundle"), "bundle")
-    client.create_registered_model("bmenet")
-    version = client.create_model_version("bmenet", f"runs:/{run.info.run_id}/bundle", run.info.run_id)
-    client.set_registered_model_alias("bmenet", "champion", version.version)
-    (tmp_path / "copy").mkdir()
-    copy = fetch_model("models:/bmenet@champion", tmp_path / "copy")
-    assert (copy / "model.json").read_text() == "{}"
-    assert copy.is_relative_to(tmp_path / "copy")
+def _settle(registry, candidate, champion, is_promoted=True, reason="better"):
+    return registry.settle(candidate, champion, is_promoted, (reason, "and so on"), "psnr")
 
 
-def test_fetch_model_without_a_store_makes_none(tmp_path, monkeypatch):
+def _champion(registry):
+    found = registry.champion()
+    return found and found.number
+
+
+def _three(registry):
+    return [publish(registry, name) for name in ("first", "second", "third")]
+
+
+def test_the_same_bundle_is_registered_once_and_another_one_is_the_next_version(registry):
+    first, second = publish(registry, "first"), publish(registry, "second")
+    assert (first.number, second.number) == (1, 2)
+    again = publish(registry, "first")
+    assert again.number == 1
+    assert [version.aliases for version in registry.versions()] == [(CHALLENGER,), ()]
+
+
+def test_figures_are_tags_of_the_version_and_metrics_of_its_model_and_run(registry):
+    run_id = make_run(registry)
+    version = publish(registry, "first", run_id)
+    registry.log_figures(version, run_id, {"validation.psnr": 30.25, "test.coarse.psnr": 29.5})
+    assert registry.versions()[0].tags["test.coarse.psnr"] == "29.5"
+    assert registry.client.get_run(run_id).data.metrics == {"validation.psnr": 30.25, "test.coarse.psnr": 29.5}
+    model = registry.client.get_logged_model(version.model_id)
+    assert {metric.key: metric.value for metric in model.metrics}["validation.psnr"] == 30.25
+
+
+def test_a_promotion_moves_the_alias_and_a_refusal_does_not(registry):
+    first = publish(registry, "first")
+    assert _settle(registry, first, None)
+    assert registry.champion().aliases == (CHALLENGER, CHAMPION)
+    second = publish(registry, "second")
+    assert _settle(registry, second, first, is_promoted=False, reason="worse")
+    assert [version.aliases for version in registry.versions()] == [(CHAMPION,), (CHALLENGER,)]
+    tags = registry.versions()[1].tags
+    assert (tags["gate.decision"], tags["gate.by"], tags["gate.metric"]) == ("kept", "gate", "psnr")
+    assert tags["gate.reasons"] == "worse; and so on"
+
+
+def test_a_decision_about_another_champion_than_the_present_one_changes_nothing(registry):
+    first, second, third = _three(registry)
+    _settle(registry, first, None)
+    _settle(registry, second, first)
+    assert not _settle(registry, third, first)
+    assert not _settle(registry, third, None)
+    assert _champion(registry) == 2
+    assert "gate.decision" not in registry.versions()[2].tags
+
+
+def test_of_two_publishes_at_once_one_has_to_decide_again(registry):
+    first, *candidates = _three(registry)
+    _settle(registry, first, None)
+    start, settled = threading.Barrier(2), {}
+
+    def decide(candidate):
+        own = Registry()
+        start.wait()
+        settled[candidate.number] = _settle(own, candidate, first)
+
+    threads = [threading.Thread(target=decide, args=(candidate,)) for candidate in candidates]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(settled.values()) == [False, True]
+    assert settled[_champion(registry)]
+    assert registry.rollback()[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("moves", "back"),
+    [
+        ([1, 2, 3], [2, 1, None]),
+        ([1, 2, "back", 3], [1, None]),  # not to the one that was taken back
+        ([1, 2, 1], [2, None]),
+        ([1], [None]),
+        ([], [None]),
+    ],
+)
+def test_rollback_goes_one_champion_back_each_time_until_there_is_none(registry, moves, back):
+    _three(registry)
+    for move in moves:
+        registry.rollback() if move == "back" else registry.promote(move)
+    for expected in back:
+        before = _champion(registry)
+        if expected is None:
+            with pytest.raises(WeightsError, match="expected a champion before the present one, to go back to"):
+                registry.rollback()
+            assert _champion(registry) == before
+        else:
+            assert registry.rollback("blurred") == (before, expected)
+            assert _champion(registry) == expected
+            tags = registry.versions()[before - 1].tags
+            assert tags["gate.decision"] == "rolled back"
+            assert f"back from version {before} to {expected}: blurred" in tags["gate.reasons"]
+
+
+def test_a_champion_set_or_deleted_elsewhere_is_taken_in(registry):
+    _three(registry)
+    registry.promote(1)
+    registry.promote(2)
+    registry.client.set_registered_model_alias("bmenet", CHAMPION, "3")
+    registry.client.delete_model_version("bmenet", "2")
+    assert registry.rollback() == (3, 1)
+    registry.client.set_registered_model_alias("bmenet", CHAMPION, "3")
+    registry.promote(1)
+    assert registry.rollback() == (1, 3)
+    registry.client.delete_registered_model_alias("bmenet", CHAMPION)
+    with pytest.raises(WeightsError, match="expected a champion before the present one"):
+        registry.rollback()
+
+
+def test_promote_by_hand_is_recorded_with_its_reason_and_refuses_what_is_not_there(registry):
+    with pytest.raises(WeightsError, match="expected a published model; the registry holds none"):
+        registry.promote(1)
+    publish(registry, "first")
+    publish(registry, "second")
+    with pytest.raises(WeightsError, match="expected one of the versions 1, 2; got 7"):
+        registry.promote(7)
+    assert registry.promote(1, "radiologists prefer it") is None
+    with pytest.raises(WeightsError, match="expected another version than the champion; got 1, which is"):
+        registry.promote(1)
+    tags = registry.versions()[0].tags
+    assert (tags["gate.by"], tags["gate.reasons"]) == ("hand", "radiologists prefer it")
+    assert registry.promote(2, "long " * 2000) == 1
+    description = registry.client.get_model_version("bmenet", "2").description
+    assert description.startswith("promoted by hand, 20")
+    assert len(description) == 5000  # PostgreSQL refuses more
+
+
+def test_without_a_store_none_is_made(workspace, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    message = f"no tracking store in {tmp_path / 'mlflow'}; run inside the workspace or set MLFLOW_TRACKING_URI"
-    with pytest.raises(WeightsError, match=message):
-        fetch_model("models:/bmenet@champion", tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(WeightsError, match=r"bmenet: no tracking store in .*; run inside the workspace"):
+        Registry()
+    assert not (workspace / "mlflow").exists()
 
 
-@pytest.mark.parametrize("variable", [None, "sqlite:///theirs.db"])
-@pytest.mark.parametrize("setting", [None, "sqlite:///ours.db"])
-def test_as_default_leaves_mlflow_as_it_was(place, monkeypatch, variable, setting):
-    import mlflow
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # what mlflow sets is taken back
-    mlflow.set_tracking_uri(setting)
-    if variable is None:
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    else:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
-    before = mlflow.get_tracking_uri()
-    for uri in (place.uri, before):
-        with as_default(Place(place.folder, uri)):
-            assert mlflow.get_tracking_uri() == os.environ["MLFLOW_TRACKING_URI"] == uri
-        assert mlflow.get_tracking_uri() == before
-        assert os.environ.get("MLFLOW_TRACKING_URI") == variable
-    if setting is None:  # and it goes on to heed the variable
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///later.db")
-        assert mlflow.get_tracking_uri() == "sqlite:///later.db"
-    mlflow.set_tracking_uri(None)
+def test_a_wait_for_another_process_ends(registry, monkeypatch):
+    monkeypatch.setattr("bmenet.release.registry.registry._LOCK_TIMEOUT_S", 0.1)
+    waiting = Registry()
+    with registry._lock(), pytest.raises(TrackingError, match="expected to be the only one who changes the registry"):
+        publish(waiting, "first")
+    assert registry.versions() == []

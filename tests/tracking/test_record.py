@@ -11,12 +11,10 @@ from typer.testing import CliRunner
 from bmenet.cli import app
 from bmenet.runtime.errors import TrackingError
 from bmenet.tracking import sync, track_stage
-from bmenet.tracking.sender import claim
-from bmenet.tracking.spool import Spool
+from bmenet.tracking.record import idle_records
 from bmenet.tracking.store import Store
-from tests.tracking.test_run import client, history, only_child
-
-NOWHERE = "http://127.0.0.1:9"
+from tests.tracking.conftest import NOWHERE, client, history, left
+from tests.tracking.test_run import only_child
 
 
 def train(config, steps, **options):
@@ -60,7 +58,7 @@ def test_next_stage_sends_what_the_last_one_could_not(place, config, runs, monke
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with track_stage(config, "evaluate"):
         pass
-    assert [run.info.run_name for run in runs()] == ["smoke pipeline", "train_coarse", "evaluate"]
+    assert sorted(run.info.run_name for run in runs()) == ["evaluate", "smoke pipeline", "train_coarse"]
     assert [run.info.status for run in runs()] == ["FINISHED"] * 3
 
 
@@ -71,17 +69,19 @@ def test_server_that_vanishes_half_way_gets_the_rest_later_and_nothing_twice(pla
         raise ConnectionError("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "log_artifact", vanish)
+        patch.setattr(MlflowClient, "log_artifacts", vanish)
         train(config, range(3))
-    (left,) = place.spool.glob("*/run.json")
     assert only_child(runs).info.status == "RUNNING"
-    spool = Spool(left.parent)
-    spool.mark_sent(Store(place).name, None, 0)  # as if the process had died before the mark was written
+    (record,) = idle_records(place.pending)
+    loss = client(place).get_metric_history(only_child(runs).info.run_id, "loss")
+    record.unsent += [["metric", "loss", one.value, one.timestamp, one.step] for one in loss]  # sent, and not noted
+    record.save()
     assert sync() == 1
     child = only_child(runs)
     assert child.info.status == "FINISHED"
     assert history(place, child, "loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
     assert client(place).list_artifacts(child.info.run_id, "notes") != []
+    assert left(place) == []
 
 
 def test_locked_database_does_not_stop_the_stage(place, config, runs, capsys):
@@ -103,24 +103,30 @@ def test_record_that_the_store_refuses_is_reported_and_the_rest_is_sent(place, c
     assert only_child(runs).data.params["seed"] == str(config.seed)
 
 
-def test_emptied_store_gets_a_running_training_again(place, config, runs, empty_store):
+def test_emptied_store_gets_the_rest_of_a_run_as_a_new_one(place, config, runs, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+    train(config, range(3))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (record,) = idle_records(place.pending)
     store = Store(place)
-    spool = claim(place, "train_coarse", "bmenet", None)
-    spool.append("start", execution="one", tags={"profile": "smoke"})
-    spool.append("metrics", values={"loss": 1.0}, step=0)
-    spool.mark_sent(store.name, "0" * 32, 1)
+    record.store, record.run_id = store.name, "0" * 32
+    store.opened.add(record.folder)
     with pytest.raises(Exception, match="not found"):
-        store.send(spool)
-    store.send(spool)
-    assert history(place, only_child(runs), "loss") == [(0, 1.0)]
+        store.send(record)
+    store.send(record)
+    assert history(place, only_child(runs), "loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
 
 
-def kill_in_training(start_python, resume_key):
+def kill_in_training(start_python, resume_key, **variables):
     process = start_python(
+        "import time, bmenet.tracking.logger\n"
+        "bmenet.tracking.logger._INTERVAL_S = 0.1\n"
         f"with track_stage(config, 'train_coarse', resume_key={resume_key!r}) as run:\n"
         "    for step in range(4): run.log_metrics({'loss': float(step)}, step)\n"
+        "    time.sleep(5)\n"
         "    print('training', flush=True)\n"
-        "    import time; time.sleep(60)\n"
+        "    time.sleep(60)\n",
+        **variables,
     )
     assert process.stdout.readline() == "training\n"
     process.send_signal(signal.SIGKILL)
@@ -138,7 +144,7 @@ def test_killed_run_is_marked_when_the_next_stage_starts(place, config, runs, st
         ("smoke pipeline", "FINISHED"),
         ("train_coarse", "FINISHED"),
     ]
-    assert list(place.spool.glob("*/")) == []
+    assert left(place) == []
 
 
 def test_killed_training_goes_on_in_the_same_run(place, config, runs, start_python):
@@ -152,7 +158,15 @@ def test_killed_training_goes_on_in_the_same_run(place, config, runs, start_pyth
     assert history(place, child, "loss") == [(step, float(step)) for step in range(6)]
     parent = client(place).get_run(child.data.tags["mlflow.parentRunId"])
     assert parent.info.status == "FINISHED"
-    assert list(place.spool.glob("*/")) == []
+    assert left(place) == []
+
+
+def test_training_killed_while_the_server_was_down_is_sent_with_its_end(place, config, runs, start_python):
+    kill_in_training(start_python, "key", MLFLOW_TRACKING_URI=NOWHERE)
+    train(config, range(2, 6), resume_key="key")
+    (child,) = [run for run in runs() if run.info.run_name == "train_coarse"]
+    assert child.info.status == "FINISHED"
+    assert history(place, child, "loss") == [(step, float(step)) for step in range(6)]
 
 
 def test_training_with_another_key_is_another_run(place, config, runs):

@@ -1,0 +1,79 @@
+"""A published model is found by its alias or number; without one the error says so."""
+
+import pytest
+
+from bmenet.release.registry import Registry, fetch_bundle, fetch_model
+from bmenet.restoration.bundle import open_bundle
+from bmenet.runtime.errors import TrackingError, WeightsError
+from tests.release.gate.published import make_bundle, make_run, publish
+
+
+@pytest.mark.parametrize("uri", ["models:/bmenet@challenger", "models:/bmenet/1"])
+def test_fetch_model_copies_a_registered_bundle_whole(registry, workspace, tmp_path, uri):
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    publish(registry, "first")
+    found = fetch_model(uri, tmp_path)
+    assert found.is_relative_to(tmp_path)
+    assert open_bundle(found / "artifacts" / "bundle").digest == open_bundle("bundles/first/bundle").digest
+    assert mlflow.get_tracking_uri() == before  # the caller's own
+
+
+def test_fetch_bundle_leaves_nothing(registry):
+    version = publish(registry, "first")
+    with fetch_bundle(1) as bundle:
+        assert bundle.digest == version.digest
+        folder = bundle.folder
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("models:/bmenet@champion", "expected a published model; the registry answered"),
+        ("models:/bmenet/7", "expected a published model; the registry answered"),
+        ("models:/bmenet", "expected models:/NAME@ALIAS or models:/NAME/VERSION"),
+    ],
+)
+def test_fetch_model_refuses_what_is_not_there(registry, tmp_path, uri, message):
+    with pytest.raises(WeightsError, match=f"{uri}: {message}"):
+        fetch_model(uri, tmp_path)
+
+
+def test_fetch_model_without_a_store_makes_none(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    message = f"no tracking store in {tmp_path / 'mlflow'}; run inside the workspace or set MLFLOW_TRACKING_URI"
+    with pytest.raises(WeightsError, match=message):
+        fetch_model("models:/bmenet@champion", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_without_a_bundle_says_so(registry, workspace):
+    run_id = make_run(registry)
+    (workspace / "old").mkdir()
+    (workspace / "old" / "model.json").write_text("{}")
+    registry.client.log_artifacts(run_id, "old", "old")
+    registry.client.create_registered_model("bmenet")
+    registry.client.create_model_version("bmenet", f"runs:/{run_id}/old", run_id)
+    with pytest.raises(WeightsError, match=r"models:/bmenet/1: expected a bundle with bundle\.json"), fetch_bundle(1):
+        pass
+    with pytest.raises(TrackingError, match="models:/bmenet/7"), fetch_bundle(7):
+        pass
+
+
+def test_a_registry_that_cannot_be_reached_is_told_in_one_line_without_the_password(workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://jane:secret@127.0.0.1:9")
+    registry, bundle = Registry(), make_bundle(workspace / "bundle")
+    for ask in (
+        registry.versions,
+        registry.rollback,
+        lambda: registry.promote(1),
+        lambda: registry.register(bundle, "model.py", "run", {}),
+        lambda: fetch_bundle(1).__enter__(),
+    ):
+        with pytest.raises(TrackingError, match="registry") as caught:
+            ask()
+        assert "secret" not in str(caught.value)
+        assert "\n" not in str(caught.value)

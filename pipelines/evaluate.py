@@ -5,7 +5,7 @@ from dataclasses import replace
 from bmenet.cli.stage import run_stage
 from bmenet.config import Config, EvaluateConfig, flatten, load_config
 from bmenet.data.layout import Layout
-from bmenet.evaluation.baselines.bm4d import require_package
+from bmenet.evaluation.baselines import require_package
 from bmenet.evaluation.case import evaluate_case
 from bmenet.evaluation.methods import ABLATIONS, method_names
 from bmenet.evaluation.pages.lineage import flat

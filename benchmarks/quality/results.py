@@ -10,8 +10,7 @@ from pathlib import Path
 from bmenet.config import SamplingConfig
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.data.layout import Layout
-from bmenet.evaluation.baselines.bm4d import filter_noise
-from bmenet.evaluation.baselines.nlm import denoise
+from bmenet.evaluation.baselines import denoise, filter_noise
 from bmenet.evaluation.case import evaluate_case, join_keys
 from bmenet.evaluation.methods import COARSE, FINE, INPUT, method_fingerprint
 from bmenet.evaluation.metrics.measure import measure

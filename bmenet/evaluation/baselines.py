@@ -44,10 +44,10 @@ def find_foreground(degraded: Volume) -> np.ndarray:
 def correct_bias(degraded: Volume) -> Volume:
     """Divide the foreground by N4's estimate of the field, normalised to a mean of 1 there.
 
-    Tustison et al., by ANTsPy, estimated on a 4 mm copy at three levels. Three served N4 best: with motion and noise about, two or
-    four lost 0.1 to 1.8 dB inside the brain; 50 iterations at each level took twice the time and gained nothing.
-    N4 leaves the global scale open; the mean of 1 comes within 0.1 dB of the best scale there is. The background stays
-    as it is, for the field means nothing there.
+    Tustison et al., by ANTsPy, estimated on a 4 mm copy at three levels. Three served N4 best: with motion and noise
+    about, two or four lost 0.1 to 1.8 dB inside the brain; 50 iterations at each level took twice the time and gained
+    nothing. N4 leaves the global scale open; the mean of 1 comes within 0.1 dB of the best scale there is. The
+    background stays as it is, for the field means nothing there.
 
     References
     ----------

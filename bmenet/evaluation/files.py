@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmenet.evaluation.metrics.dice import label_dice, label_sizes, mean_label_dice, region_dice
+from bmenet.evaluation.metrics.dice import label_dice, label_sizes, region_dice
 from bmenet.evaluation.metrics.measure import measure
 from bmenet.evaluation.segmentation.freesurfer import freesurfer_names, freesurfer_regions
 from bmenet.evaluation.segmentation.label_volume import LabelVolume, load_labels
@@ -144,15 +144,13 @@ def compare_label_files(path: Path, reference_path: Path, labelling: Labelling =
     is_freesurfer, reason = _is_freesurfer(reference_sizes, labelling)
     notes += [f"{reference_path}: {reason}"] if reason else []
     voxel_ml = abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000
+    overlaps = label_dice(moving.labels, reference.labels)
+    names = {label: name for label, name in freesurfer_names().items() if is_freesurfer and label in reference_sizes}
     return LabelOverlap(
-        mean_label_dice(moving.labels, reference.labels),
+        float(np.mean(list(overlaps.values()))),
         region_dice(moving.labels, reference.labels, freesurfer_regions()) if is_freesurfer else {},
-        label_dice(moving.labels, reference.labels),
-        {
-            label: freesurfer_names()[label]
-            for label in reference_sizes
-            if is_freesurfer and label in freesurfer_names()
-        },
+        overlaps,
+        names,
         {label: (sizes.get(label, 0) * voxel_ml, size * voxel_ml) for label, size in reference_sizes.items()},
         tuple(sorted(sizes.keys() - reference_sizes.keys())),
         tuple(notes),

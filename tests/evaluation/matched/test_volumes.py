@@ -40,23 +40,11 @@ def brain_psnr(volume, still):
     return psnr(gain * volume.data, still.volume.data, still.brain_mask)
 
 
-def test_a_still_scan_becomes_a_clean_volume(still):
-    assert still.volume.grid.same_as(PREPARATION.grid)
-    assert still.volume.data.min() == 0
-    assert still.volume.data.max() == 1
-    assert not still.volume.data[~still.support].any()
-
-
 def test_two_scans_that_differ_in_pose_and_gain_alone_agree_once_aligned_and_motion_remains(still):
     aligned = brain_psnr(prepare_moved(turned_head(), still, PREPARATION), still)
     assert aligned > 35
     assert brain_psnr(resample(turned_head().volume, PREPARATION.grid), still) < 16, "as they lay in the scanner"
     assert brain_psnr(prepare_moved(moving_head(), still, PREPARATION), still) < aligned - 5
-
-
-def test_the_moved_volume_has_the_receiver_gain_taken_out(still):
-    once, thrice = (prepare_moved(turned_head(gain=gain), still, PREPARATION) for gain in (2, 6))
-    np.testing.assert_allclose(thrice.data, once.data, atol=0.02)
 
 
 def test_the_moved_volume_is_empty_where_the_still_one_was_cut(still):
@@ -155,11 +143,6 @@ def test_matched_gain_is_the_best_factor_there_is(phantom, generator):
         return np.sum((factor * noisy - still)[brain_mask] ** 2)
 
     assert error(gain) < min(error(gain * 1.01), error(gain * 0.99))
-
-
-def test_matched_gain_looks_inside_the_brain_alone(phantom):
-    brain_mask = phantom.data > 0
-    assert matched_gain(np.where(brain_mask, phantom.data, 9), phantom.data, brain_mask) == pytest.approx(1)
 
 
 def test_matched_gain_refuses_an_empty_restoration(phantom):

@@ -54,11 +54,6 @@ def test_measure_quality_does_not_depend_on_the_intensity_scale(head, noisy, val
     assert scaled == pytest.approx(values, rel=1e-4)
 
 
-def test_measure_quality_takes_what_is_below_0_for_0(head, noisy, values):
-    sunk = np.where(noisy.data < 1, -5, noisy.data)
-    assert measure_quality(noisy.with_data(sunk), head.brain, head.tissues).values == pytest.approx(values, rel=1e-2)
-
-
 @pytest.mark.parametrize("background", [0.0, 20.0])
 def test_a_stripped_scan_has_no_measure_that_needs_air(head, noisy, values, background, rician):
     brain = Brain(head.brain.brain_mask, True, "background")
@@ -82,15 +77,6 @@ def test_padding_changes_nothing(head, noisy, values):
     padded = Volume(np.pad(noisy.data, 20), noisy.affine)
     brain = Brain(np.pad(head.brain.brain_mask, 20), False, "deepbet")
     assert measure_quality(padded, brain, np.pad(head.tissues, 20)).values == pytest.approx(values, rel=1e-3)
-
-
-def test_a_removed_face_changes_little(head, noisy, values):
-    data = noisy.data.copy()
-    data[:, 60:, :30] = 0
-    quality = measure_quality(noisy.with_data(data), head.brain, head.tissues)
-    assert quality.reasons == {}
-    assert quality.values.pop("efc") == pytest.approx(values["efc"], rel=0.05)  # there is less air
-    assert quality.values == pytest.approx({name: values[name] for name in quality.values}, rel=0.02)
 
 
 def test_a_head_that_fills_the_field_of_view_has_no_air(head, noisy):

@@ -5,10 +5,10 @@ from dataclasses import replace
 from bmenet.cli.stage import run_stage
 from bmenet.config import Config, EvaluateConfig, flatten, load_config
 from bmenet.data.layout import Layout
-from bmenet.evaluation.baselines.bm4d import require_package
-from bmenet.evaluation.case import evaluate_case
+from bmenet.evaluation.baselines import require_package
+from bmenet.evaluation.comparison import evaluate_case
 from bmenet.evaluation.methods import ABLATIONS, method_names
-from bmenet.evaluation.pages.lineage import flat
+from bmenet.evaluation.pages.origin import as_texts
 from bmenet.evaluation.report import RESULTS_FILE, write_report
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.segmentation import SEGMENTERS
@@ -38,7 +38,7 @@ def main() -> None:
             replace(result, metrics=result.metrics | tissues.get((result.subject, result.code, result.method), {}))
             for result in results
         ]
-        facts = (flat(without_places_and_people(flatten(config))), code_tags() | input_hashes(inputs))
+        facts = (as_texts(without_places_and_people(flatten(config))), code_tags() | input_hashes(inputs))
         run.log_metrics(write_report(complete, config, facts, layout))
         run.log_artifact(layout.report("evaluate"))
         run.log_artifact(layout.reports / RESULTS_FILE, "evaluate")
@@ -52,7 +52,7 @@ def _restore(subjects: list[str], config: Config, layout: Layout) -> list[Result
         (
             f"{subject} {code}",
             (
-                *(subject, code, _methods(evaluate, code), layout, config.sampling, config.seed),
+                *(subject, code, _methods(evaluate, code), layout, layout.weights_folder, config.sampling, config.seed),
                 code in evaluate.segmented_codes,
             ),
         )

@@ -10,18 +10,18 @@ from pathlib import Path
 from bmenet.config import SamplingConfig
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.data.layout import Layout
-from bmenet.evaluation.baselines.bm4d import filter_noise
-from bmenet.evaluation.baselines.nlm import denoise
-from bmenet.evaluation.case import evaluate_case, join_keys
-from bmenet.evaluation.methods import COARSE, FINE, INPUT, method_fingerprint
+from bmenet.evaluation.baselines import denoise, filter_noise
+from bmenet.evaluation.comparison import evaluate_case
+from bmenet.evaluation.methods import COARSE, FINE, method_fingerprint
 from bmenet.evaluation.metrics.measure import measure
-from bmenet.evaluation.result import Result, load_result, save_result
+from bmenet.evaluation.result import INPUT, Result, kept_or_made, load_result, save_result
 from bmenet.evaluation.tissue import compare_all_tissues
 from bmenet.imaging.figures import shown_slices
 from bmenet.imaging.volume import Volume, load_unit_volume
 from bmenet.networks.weights import SPEC_FILE
 from bmenet.restoration import Enhancer
 from bmenet.restoration.fine import DEFAULT_SAMPLING
+from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.files import sha256
 from bmenet.runtime.parallel import require_all, run_parallel
@@ -119,7 +119,9 @@ def _case(
 ) -> list[Result]:
     """Return the results of a case in the order of its methods."""
     together = [method for method in methods if method not in (*ALONE, KEPT_FIELD)]
-    of_all = evaluate_case(subject, code, together, layout, sampling, seed, is_kept=code == CLEAN_CODE)
+    of_all = evaluate_case(
+        subject, code, together, layout, layout.weights_folder, sampling, seed, is_kept=code == CLEAN_CODE
+    )
     results = {result.method: result for result in of_all}
     results |= {method: _denoised(subject, code, method, layout) for method in methods if method in ALONE}
     if KEPT_FIELD in methods:
@@ -148,17 +150,17 @@ def _kept_or_made(
 ) -> Result:
     """Return the result of `restore`: read, where it was kept by the same code and weights, or else made."""
     paths = layout.clean(subject), layout.case_input(subject, code)
-    key = join_keys(*map(sha256, paths), method, origin, code_hash("benchmarks.quality.results"))
+
+    def make() -> Result:
+        clean, degraded = map(load_unit_volume, paths)
+        start = time.process_time()
+        restored = restore(degraded)
+        seconds = time.process_time() - start
+        return Result(subject, code, method, measure(restored, clean), seconds, shown_slices(restored.data))
+
+    key = join_key([sha256(path) for path in paths], method, origin, code_hash("benchmarks.quality.results"))
     path = layout.evaluated(subject, code, method)
-    if (kept := load_result(path, key)) is not None:
-        return kept
-    clean, degraded = map(load_unit_volume, paths)
-    start = time.process_time()
-    restored = restore(degraded)
-    seconds = time.process_time() - start
-    result = Result(subject, code, method, measure(restored, clean), seconds, shown_slices(restored.data))
-    save_result(path, result, key)
-    return result
+    return kept_or_made(CaseIndex(layout.index("evaluated")), path, key, make, save_result, load_result)
 
 
 def _tissues(plan: Plan, layout: ModelLayout) -> dict[tuple[str, str, str], dict[str, float]]:

@@ -13,15 +13,14 @@ from benchmarks.quality.published import COUNTERPARTS, PUBLISHED
 from benchmarks.quality.results import ALONE, KEPT_FIELD
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
-from bmenet.evaluation.labels import METHOD_LABELS, metric_format, metric_label, volume_metric
-from bmenet.evaluation.methods import INPUT
-from bmenet.evaluation.result import Result
+from bmenet.evaluation.labels import METHOD_LABELS, VOLUME, metric_format, metric_label, region_metric
+from bmenet.evaluation.result import INPUT, Result
 from bmenet.evaluation.segmentation.atropos import TISSUES
 from bmenet.runtime.seeding import generator
 
 ALL_CODE = "111"
 FIDELITY = ("psnr", "ssim", "psnr_brain", "ssim_brain")
-VOLUMES = tuple(volume_metric(tissue) for tissue in TISSUES.values())
+VOLUMES = tuple(region_metric(VOLUME, tissue) for tissue in TISSUES.values())
 SECONDS = "seconds"
 _LABELS = METHOD_LABELS | {"nlm": "non-local means", "bm4d": "BM4D", KEPT_FIELD: "BMENet, coarse, field kept"}
 _CODES = {"100": "motion", "010": "noise", "001": "bias", ALL_CODE: "all three", CLEAN_CODE: "clean"}

@@ -1,6 +1,5 @@
 """One case on one subject: degrade, restore, measure; what is done is kept."""
 
-import json
 import time
 from dataclasses import replace
 from functools import lru_cache
@@ -13,8 +12,8 @@ from benchmarks.robustness.cases import CASES
 from benchmarks.robustness.degradations import DEGRADATIONS, own_preset
 from benchmarks.robustness.subjects import Subject, load_subject, source_path
 from bmenet.data.layout import Layout
-from bmenet.evaluation.case import join_keys
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
+from bmenet.evaluation.result import kept_or_made
 from bmenet.imaging.box import bounding_box
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
@@ -23,6 +22,7 @@ from bmenet.networks.weights import SPEC_FILE
 from bmenet.release.models import find_model
 from bmenet.restoration import Enhancer
 from bmenet.restoration.bundle.manifest import MANIFEST_FILE
+from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.files import read_json, sha256, write_json
 from bmenet.runtime.seeding import generator
@@ -57,16 +57,19 @@ def measure_case(subject: str, name: str, model: str, stages: tuple[str, ...], l
         leaves out an error of the overall brightness. Stages have wall ``seconds``, too.
     """
     path = source_path(subject, CASES[name].scan, layout)
-    preset = own_preset().model_dump_json()
-    key = join_keys(
-        sha256(path), _fingerprint(model, stages), str(seed), preset, code_hash("benchmarks.robustness.measure")
+    key = join_key(
+        sha256(path),
+        _fingerprint(model, stages),
+        seed,
+        own_preset().model_dump(mode="json"),
+        code_hash("benchmarks.robustness.measure"),
     )
-    kept_path = layout.evaluated(_label(subject), f"robust-{name}", "-".join(stages)).with_suffix(".json")
-    if (kept := _load(kept_path, key)) is not None:
-        return kept
-    scores = _measure(load_subject(path, CASES[name].scan), subject, name, model, stages, seed)
-    write_json(kept_path, {"key": key, "scores": scores})
-    return scores
+    kept = layout.evaluated(_label(subject), f"robust-{name}", "-".join(stages)).with_suffix(".json")
+
+    def make() -> Scores:
+        return _measure(load_subject(path, CASES[name].scan), subject, name, model, stages, seed)
+
+    return kept_or_made(CaseIndex(layout.index("evaluated")), kept, key, make, write_json, read_json)
 
 
 def _measure(subject: Subject, label: str, name: str, model: str, stages: tuple[str, ...], seed: int) -> Scores:
@@ -129,18 +132,9 @@ def _fingerprint(model: str, stages: tuple[str, ...]) -> str:
         files = [folder / SPEC_FILE for folder in folders]
         if found.bundle is not None:
             files.append(found.bundle.folder / MANIFEST_FILE)
-        return join_keys(*map(sha256, files))
+        return join_key([sha256(path) for path in files])
 
 
 def _label(subject: str) -> str:
     """Return the subject's name, of a head its file's."""
     return Path(subject).name.split(".")[0]
-
-
-def _load(path: Path, key: str) -> Scores | None:
-    """Return the scores that were kept with this key; None if there are none."""
-    try:
-        kept = read_json(path)
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return kept["scores"] if kept["key"] == key else None

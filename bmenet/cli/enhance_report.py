@@ -17,10 +17,10 @@ def report_path(out: Path) -> Path:
 
 def loaded_lineage(folder: Path, stage: str) -> dict[str, str]:
     """Return what the weights that were loaded tell of themselves."""
-    from bmenet.evaluation.pages.lineage import weights_lineage
+    from bmenet.evaluation.pages.origin import weights_origin
     from bmenet.networks.fine_weights import KINDS
 
-    return weights_lineage([folder, *(folder.parent / kind for kind in KINDS if stage == "fine")])
+    return weights_origin([folder, *(folder.parent / kind for kind in KINDS if stage == "fine")])
 
 
 def report_page(
@@ -30,18 +30,19 @@ def report_page(
     enhanced: "Enhanced",
     enhancer: "Enhancer",
     settings: dict[str, str],
-    lineage: dict[str, str],
+    origin: dict[str, str],
 ) -> "Page":
     """Return the report's page: on the grid of OUT, and without a name or a path."""
-    from bmenet.evaluation.pages.lineage import flat, software_versions
-    from bmenet.evaluation.pages.scan_report import Course, scan_page
+    from bmenet.config import flatten
+    from bmenet.evaluation.pages.origin import as_texts, software_versions
+    from bmenet.evaluation.pages.scan_page import scan_page
     from bmenet.imaging.resample import resample
     from bmenet.imaging.scan.checksum import scan_sha256
     from bmenet.runtime.errors import VolumeError
 
-    before, after = degraded.volume, enhanced.scan.volume
+    before = degraded.volume
     if settings["space"] == "template":
-        before = resample(before, after.grid, enhanced.registration.moving2fixed)
+        before = resample(before, enhanced.scan.volume.grid, enhanced.registration.moving2fixed)
     tables: list[Table] = []
     notes = degraded.notes
     try:
@@ -57,29 +58,15 @@ def report_page(
         "intensity inhomogeneity": "left as it is" if enhancer.keeps_field else "taken out",
     }
     if enhancer.fine is not None:
-        settings |= {"seed": str(enhancer.seed)} | flat(enhancer.sampling.model_dump(mode="json"), "sampling.")
-    return scan_page(
-        before,
-        after,
-        None if enhanced.std is None else enhanced.std.volume,
-        Course(
-            enhanced.registration.similarity,
-            enhanced.registration.backend,
-            enhanced.is_skull_stripped,
-            enhanced.is_in_standard_space,
-            enhanced.timings,
-        ),
-        settings,
-        lineage | {"input: SHA-256": scan_sha256(scan)} | software_versions(),
-        tables,
-        notes,
-    )
+        settings |= {"seed": str(enhancer.seed)} | as_texts(flatten(enhancer.sampling, "sampling"))
+    origin = origin | {"input: SHA-256": scan_sha256(scan)} | software_versions()
+    return scan_page(before, enhanced, settings, origin, tables, notes)
 
 
 def _quality(scan: Path, out: Path, device: str) -> "Table":
     """Measure both files as `bmenet qc` does."""
-    from bmenet.evaluation.pages.quality_table import quality_table
-    from bmenet.evaluation.quality.scans import STEPS, compare, measure_scan
+    from bmenet.evaluation.pages.scan_page import quality_table
+    from bmenet.evaluation.quality.scans import STEPS, measure_scan
     from bmenet.runtime.progress import progress_bar
 
     with progress_bar() as bar:
@@ -90,6 +77,4 @@ def _quality(scan: Path, out: Path, device: str) -> "Table":
 
         before, after = (measure_scan(path, device, show) for path in (scan, out))
         bar.update(task, advance=1, note="")
-    changes, notes = compare(before, after)
-    reasons = before.quality.reasons | after.quality.reasons
-    return quality_table(before.quality.values, after.quality.values, changes, reasons, notes)
+    return quality_table(before, after)

@@ -27,7 +27,7 @@ def evaluate(
 
     A clean scan beyond [0, 1] sets the scale: both are divided by the 99.5th percentile of its foreground.
     """
-    from bmenet.evaluation.scans import measure_scans  # Late: --help answers at once.
+    from bmenet.evaluation.files import measure_scans  # Late: --help answers at once.
 
     with exit_on_error():
         result = measure_scans(enhanced, clean, brain_mask)

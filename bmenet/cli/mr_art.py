@@ -57,9 +57,9 @@ def mr_art(
     compared = _parse(baselines)
     with exit_on_error():
         from bmenet.data.mr_art import MrArt
-        from bmenet.evaluation.baselines.bm4d import require_package
+        from bmenet.evaluation.baselines import require_package
         from bmenet.evaluation.matched.person import MatchedEvaluation
-        from bmenet.evaluation.matched.run import evaluate_people
+        from bmenet.evaluation.matched.report import evaluate_people
         from bmenet.evaluation.methods import method_names
         from bmenet.release.models import find_model
         from bmenet.runtime.errors import BMENetError

@@ -18,44 +18,21 @@ METHOD_LABELS = {
 SHOWN_CODE = "111"
 """Everything at once: what reports show first, where it was evaluated."""
 
+DICE, VOLUME, VOLUME_ERROR = "dice.", "volume_change.", "volume_error."
+"""What metrics of a region's overlap, change of volume (%) and size of that change, whatever its sign, begin with."""
+
 _REGIONS = {"csf": "CSF"}
 _STEMS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "ncc": "NCC", "hfen": "HFEN"}
-_DICE, _VOLUME, _VOLUME_ERROR = "dice.", "volume_change.", "volume_error."
 
 
-def dice_metric(region: str) -> str:
-    """Return the metric's name for the Dice overlap of a region, such as ``dice.grey_matter``."""
-    return _DICE + region.replace(" ", "_")
-
-
-def volume_metric(region: str) -> str:
-    """Return the metric's name for a region's change of volume in per cent."""
-    return _VOLUME + region.replace(" ", "_")
-
-
-def volume_error_metric(region: str) -> str:
-    """Return the metric's name for the size of that change, whatever its sign."""
-    return _VOLUME_ERROR + region.replace(" ", "_")
-
-
-def is_dice(metric: str) -> bool:
-    """Tell whether a metric is the Dice overlap of a region."""
-    return metric.startswith(_DICE)
-
-
-def is_volume_change(metric: str) -> bool:
-    """Tell whether a metric is a region's change of volume."""
-    return metric.startswith(_VOLUME)
-
-
-def is_volume_error(metric: str) -> bool:
-    """Tell whether a metric is the size of a region's change of volume."""
-    return metric.startswith(_VOLUME_ERROR)
+def region_metric(kind: str, region: str) -> str:
+    """Return the name of a metric of `DICE`, `VOLUME` or `VOLUME_ERROR`, such as ``dice.grey_matter``."""
+    return kind + region.replace(" ", "_")
 
 
 def metric_label(metric: str) -> str:
     """Return a metric's name for readers, such as ``brain SSIM`` or ``grey matter``."""
-    if is_dice(metric) or is_volume_change(metric) or is_volume_error(metric):
+    if metric.startswith((DICE, VOLUME, VOLUME_ERROR)):
         region = metric.split(".", 1)[1].replace("_", " ")
         return _REGIONS.get(region, region)
     stem = metric.removesuffix("_brain")
@@ -65,9 +42,9 @@ def metric_label(metric: str) -> str:
 
 def metric_arrow(metric: str) -> str:
     """Return an arrow that points to where a metric is better; nothing where the best value is zero."""
-    if is_volume_change(metric):
+    if metric.startswith(VOLUME):
         return ""
-    is_lower_better = is_volume_error(metric) or (metric in METRICS and METRICS[metric].lower_is_better)
+    is_lower_better = metric.startswith(VOLUME_ERROR) or (metric in METRICS and METRICS[metric].lower_is_better)
     return "↓" if is_lower_better else "↑"
 
 
@@ -75,7 +52,7 @@ def metric_format(metric: str) -> str:
     """Return the format of a metric's numbers."""
     if metric.startswith("psnr"):
         return ".2f"
-    return ".1f" if is_volume_change(metric) or is_volume_error(metric) else ".3f"
+    return ".1f" if metric.startswith((VOLUME, VOLUME_ERROR)) else ".3f"
 
 
 def code_label(code: str) -> str:

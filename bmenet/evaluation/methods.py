@@ -1,6 +1,5 @@
 """The restorations that are compared, by name, and what decides their results."""
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,16 +8,15 @@ from pathlib import Path
 
 from bmenet.config import SamplingConfig
 from bmenet.evaluation.baselines import BASELINES
+from bmenet.evaluation.result import INPUT
 from bmenet.imaging.volume import Volume
 from bmenet.networks.fine_weights import KINDS
 from bmenet.networks.weights import SPEC_FILE
 from bmenet.restoration import Enhancer
 from bmenet.restoration.fine import FineNet
+from bmenet.runtime.cache import join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.files import sha256
-
-INPUT = "degraded"
-"""The degraded volume as it is: what every restoration has to beat."""
 
 COARSE = "coarse"
 FINE = "fine"
@@ -89,18 +87,17 @@ class Restorations:
 
 def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, seed: int) -> str:
     """Hash what, besides the volumes, decides the metrics of a method: its code, the metrics' code, its weights."""
-    parts = [method]
     modules = ["bmenet.evaluation.metrics.measure", "bmenet.imaging.volume"]
+    parts: list[object] = [method]
     if method in BASELINES:
         modules.append("bmenet.evaluation.baselines")
-    elif method == COARSE:
+    elif method != INPUT:
         modules.append("bmenet.restoration.slices")
         parts.append(sha256(weights / COARSE / SPEC_FILE))
-    elif method != INPUT:
-        modules += ["bmenet.restoration.slices", "bmenet.restoration.torch_networks"]
-        parts += [sha256(weights / COARSE / SPEC_FILE), _fine_digest(weights), sampling.model_dump_json(), str(seed)]
-    parts.append(code_hash(*modules))
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+    if method in FINE_VARIANTS:
+        modules.append("bmenet.restoration.torch_networks")
+        parts += [_fine_digest(weights), sampling.model_dump(mode="json"), seed]
+    return join_key(parts, code_hash(*modules))
 
 
 def _timed(restore: Callable[[], Volume]) -> tuple[Volume, float]:

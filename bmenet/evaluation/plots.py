@@ -1,6 +1,6 @@
-"""The evaluation as plots: a metric by degradation, Dice bars by region, subjects as paired lines."""
+"""The evaluation as pictures and plots: restored volumes side by side, metrics by degradation, region and subject."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,16 +9,69 @@ from matplotlib.figure import Figure
 
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval
-from bmenet.evaluation.figures import without_ablations
-from bmenet.evaluation.labels import METHOD_LABELS, is_dice, metric_arrow, metric_label
-from bmenet.evaluation.methods import INPUT
+from bmenet.evaluation.labels import DICE, METHOD_LABELS, metric_arrow, metric_label
+from bmenet.evaluation.methods import ABLATIONS, INPUT
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.summary import Summary
+from bmenet.imaging.figures import PLANES, Tile, draw_tiles
+
+MONTAGE_SUBJECTS = 8
 
 _GROUP_WIDTH = 0.7
 """Of what stands side by side, in units of the distance from group to group."""
 
 _BAR_GROUP_WIDTH = 0.82
+
+
+def montage(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequence[Result], code: str) -> Figure:
+    """Show the axial slice of the first eight subjects: clean, every method, and every method's absolute error.
+
+    Parameters
+    ----------
+    clean : mapping
+        Subject to `shown_slices` of the clean volume.
+    results : sequence of Result
+    code : str
+        The case that is shown.
+    """
+    chosen = {(result.subject, result.method): result for result in results if result.code == code}
+    methods = list(dict.fromkeys(method for _, method in chosen))
+    rows = []
+    for subject in sorted({subject for subject, _ in chosen})[:MONTAGE_SUBJECTS]:
+        of_subject = [chosen[subject, method] for method in methods]
+        reference = clean[subject]["axial"]
+        rows.append(
+            [Tile(reference, subject)]
+            + [Tile(result.shown_slices["axial"], _caption(result)) for result in of_subject]
+            + [Tile(np.abs(result.shown_slices["axial"] - reference), "", True) for result in of_subject]
+        )
+    labels = [METHOD_LABELS[method] for method in methods]
+    columns = ["clean", *labels, *(f"error of\n{label}" for label in labels)]
+    return draw_tiles(rows, columns, f"Unseen test subjects, code {code}")
+
+
+def before_after(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequence[Result], code: str) -> Figure:
+    """Show the methods in three planes on the subject of `median_subject`. Of the second stage no ablations."""
+    subject = median_subject(results, code)
+    shown = [result for result in without_ablations(results, code) if result.subject == subject]
+    rows = [
+        [Tile(result.shown_slices[plane], _caption(result) if plane == list(PLANES)[-1] else "") for result in shown]
+        + [Tile(clean[subject][plane])]
+        for plane in PLANES
+    ]
+    return draw_tiles(rows, [*(METHOD_LABELS[result.method] for result in shown), "clean"])
+
+
+def median_subject(results: Sequence[Result], code: str) -> str:
+    """Return the subject on which the last method's PSNR is the median: no lucky pick."""
+    shown = without_ablations(results, code)
+    ranked = sorted((r for r in shown if r.method == shown[-1].method), key=lambda result: result.metrics["psnr"])
+    return ranked[(len(ranked) - 1) // 2].subject
+
+
+def without_ablations(results: Sequence[Result], code: str) -> list[Result]:
+    """Return the results under a code; of the second stage only as it is sampled."""
+    return [result for result in results if result.code == code and result.method not in ABLATIONS]
 
 
 def metric_by_code(summary: Summary, metric: str) -> Figure:
@@ -52,9 +105,9 @@ def dice_bars(summary: Summary, code: str) -> Figure:
     code : str
     """
     shown = {
-        method: {name: interval for name, interval in by_code[code].items() if is_dice(name)}
+        method: overlaps
         for method, by_code in summary.items()
-        if code in by_code and any(map(is_dice, by_code[code]))
+        if (overlaps := {name: found for name, found in by_code.get(code, {}).items() if name.startswith(DICE)})
     }
     regions = list(dict.fromkeys(name for by_region in shown.values() for name in by_region))
     figure, axes = _axes(max(6, 1.4 * len(regions)), 3.8)
@@ -120,3 +173,8 @@ def _offsets(count: int, width: float) -> np.ndarray:
 def _reach(intervals: Sequence[Interval]) -> np.ndarray:
     """Return how far intervals reach below and above their means, shape (2, N)."""
     return np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]]).clip(0)
+
+
+def _caption(result: Result) -> str:
+    """Return what stands below a restored volume."""
+    return f"{result.metrics['psnr']:.2f} dB, SSIM {result.metrics['ssim']:.3f}"

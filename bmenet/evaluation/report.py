@@ -1,33 +1,45 @@
 """Write everything the stage `evaluate` reports."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bmenet.config import Config
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.data.layout import Layout
-from bmenet.evaluation.figures import before_after, montage
-from bmenet.evaluation.labels import SHOWN_CODE, is_dice, metric_label
+from bmenet.evaluation.bootstrap import Interval
+from bmenet.evaluation.labels import DICE, METHOD_LABELS, SHOWN_CODE, metric_label
 from bmenet.evaluation.markdown import REPORTED_METRICS, results_text, tables
-from bmenet.evaluation.methods import COARSE, FINE
-from bmenet.evaluation.page import evaluation_page
-from bmenet.evaluation.pages.page import write_page
-from bmenet.evaluation.plots import dice_bars, metric_by_code, subject_lines
-from bmenet.evaluation.result import Result
+from bmenet.evaluation.methods import COARSE, FINE, INPUT
+from bmenet.evaluation.pages.page import Layer, Page, Picture, Table, write_page
+from bmenet.evaluation.plots import (
+    before_after,
+    dice_bars,
+    median_subject,
+    metric_by_code,
+    montage,
+    subject_lines,
+    without_ablations,
+)
+from bmenet.evaluation.result import Result, load_restored, results_table, volumes_csv
 from bmenet.evaluation.summary import ALL_CODES, Summary, as_numbers, summarise, summarise_gains
-from bmenet.evaluation.table import dice_csv, psnr_csv, volumes_csv
-from bmenet.imaging.figures import save_figure, shown_slices
-from bmenet.imaging.volume import load_unit_volume
+from bmenet.imaging.box import bounding_box
+from bmenet.imaging.figures import png_bytes, save_figure, shown_slices
+from bmenet.imaging.volume import Volume, load_unit_volume
 from bmenet.runtime.files import write_json, write_text
 
 RESULTS_FILE = "results.md"
 _PLOTTED = ("psnr", "psnr_brain", "ssim", "ssim_brain")
+_MARGIN_VOXELS = 4
+_UNIT = "of the clean scan's [0, 1]"
+
+Facts = tuple[Mapping[str, str], Mapping[str, str]]
+"""Settings of a run, and where its data and weights come from."""
 
 
-def write_report(
-    results: list[Result], config: Config, facts: tuple[Mapping[str, str], Mapping[str, str]], layout: Layout
-) -> dict[str, float]:
+def write_report(results: list[Result], config: Config, facts: Facts, layout: Layout) -> dict[str, float]:
     """Write tables, figures and the page; return the means under flat names, for tracking.
 
     ``reports/results.md`` is the text for readers. In ``reports/evaluate``: ``summary.json`` is method to code (or
@@ -41,38 +53,32 @@ def write_report(
     results : list of Result
     config : Config
     facts : tuple of two mappings
-        Settings and lineage, for the page.
+        Settings and origin, for the page.
     layout : Layout
     """
     folder = layout.report("evaluate")
+    table = results_table(results)
     resamples, seed = config.evaluate.bootstrap, config.seed
-    summary = summarise(results, resamples, seed)
-    methods = {result.method for result in results}
-    gains = {
-        method: summarise_gains(results, resamples, seed, method) for method in (COARSE, FINE) if method in methods
-    }
+    summary = summarise(table, resamples, seed)
+    gains = {method: summarise_gains(table, resamples, seed, method) for method in (COARSE, FINE) if method in summary}
     degraded = [code for code in config.evaluate.segmented_codes if code != CLEAN_CODE]
     code = SHOWN_CODE if SHOWN_CODE in degraded else degraded[-1]
+    found = tables(summary, gains, table)
     write_json(folder / "summary.json", as_numbers(summary))
     write_json(folder / "gains.json", {method: as_numbers(over_others) for method, over_others in gains.items()})
     write_json(folder / "metrics.json", _means(summary, code))
-    write_text(folder / "volumes.csv", volumes_csv(results))
-    write_text(folder / "psnr_by_code.csv", psnr_csv(summary))
-    write_text(folder / "dice.csv", dice_csv(summary, code))
-    write_text(layout.reports / RESULTS_FILE, results_text(_describe(config), summary, gains, results))
+    write_text(folder / "volumes.csv", volumes_csv(table))
+    write_text(folder / "psnr_by_code.csv", _psnr_csv(summary))
+    write_text(folder / "dice.csv", _dice_csv(summary, code))
+    write_text(layout.reports / RESULTS_FILE, results_text(_describe(config), table["subject"].nunique(), found))
 
-    subjects = {result.subject for result in results}
-    clean = {subject: shown_slices(load_unit_volume(layout.clean(subject)).data) for subject in subjects}
-    for name, figure in {
-        "montage": montage(clean, results, code),
-        "before_after": before_after(clean, results, code),
-    }.items():
-        save_figure(folder / f"{name}.png", figure)
+    clean = {subject: shown_slices(load_unit_volume(layout.clean(subject)).data) for subject in set(table["subject"])}
+    save_figure(folder / "montage.png", montage(clean, results, code))
+    save_figure(folder / "before_after.png", before_after(clean, results, code))
     plots = _plots(results, summary, code)
     for name, (_, figure) in plots.items():
         save_figure(folder / f"{name}.png", figure)
-    page = evaluation_page(results, code, tables(summary, gains, results), dict(plots.values()), facts, layout)
-    write_page(folder / "report.html", page)
+    write_page(folder / "report.html", evaluation_page(results, code, found, dict(plots.values()), facts, layout))
     return {
         f"test.{method}.{code}.{name}": interval.mean
         for method, by_code in summary.items()
@@ -80,6 +86,62 @@ def write_report(
         for name, interval in intervals.items()
         if code in (SHOWN_CODE, ALL_CODES)
     }
+
+
+def evaluation_page(
+    results: Sequence[Result],
+    code: str,
+    found: Sequence[Table],
+    figures: Mapping[str, Figure],
+    facts: Facts,
+    layout: Layout,
+) -> Page:
+    """Return the page of an evaluation: one test subject to look at, every table and every plot.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    code : str
+        Of the case that can be looked at: the subject of `median_subject`. Its volumes must have been kept.
+    found : sequence of Table
+    figures : mapping
+        Title to plot.
+    facts : tuple of two mappings
+    layout : Layout
+    """
+    subject = median_subject(results, code)
+    count = len({result.subject for result in results})
+    return Page(
+        title="Evaluation on test subjects",
+        subtitle=f"{count} subjects that no training saw. To look at: {subject}, code {code} (motion, noise, bias),"
+        " where the last method's PSNR is the median.",
+        layers=_layers(subject, code, without_ablations(results, code), layout),
+        tables=found,
+        pictures=[Picture(title, png_bytes(figure)) for title, figure in figures.items()],
+        settings=facts[0],
+        origin=facts[1],
+    )
+
+
+def _layers(subject: str, code: str, results: Sequence[Result], layout: Layout) -> list[Layer]:
+    """Return the input and the last method first, then the clean scan, the other methods, and every method's error.
+
+    All are cut to the box of the clean brain with a margin: noise beyond it would fill the page.
+    """
+    clean = load_unit_volume(layout.clean(subject))
+    methods = list(dict.fromkeys(result.method for result in results))
+    order = [INPUT, methods[-1], *(method for method in methods if method not in (INPUT, methods[-1]))]
+    volumes = {METHOD_LABELS[method]: load_restored(subject, code, method, layout).data for method in order}
+    box = bounding_box(clean.data > 0, _MARGIN_VOXELS)
+    affine = clean.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+
+    def shown(data: np.ndarray) -> Volume:
+        return Volume(np.ascontiguousarray(data[box]), affine)
+
+    images = [Layer(name, shown(data), "image", _UNIT) for name, data in volumes.items()]
+    errors = [Layer(f"{name} - clean", shown(data - clean.data), "difference", _UNIT) for name, data in volumes.items()]
+    return [*images[:2], Layer("clean", shown(clean.data), "image", _UNIT), *images[2:], *errors]
 
 
 def _plots(results: list[Result], summary: Summary, code: str) -> dict[str, tuple[str, Figure]]:
@@ -106,7 +168,45 @@ def _describe(config: Config) -> str:
 def _means(summary: Summary, code: str) -> dict[str, dict[str, float]]:
     """Return method to metric to mean under one code: few enough numbers for `dvc metrics show`."""
     return {
-        method: {name: by_code[code][name].mean for name in by_code[code] if name in REPORTED_METRICS or is_dice(name)}
+        method: {
+            name: interval.mean
+            for name, interval in by_code[code].items()
+            if name in REPORTED_METRICS or name.startswith(DICE)
+        }
         for method, by_code in summary.items()
         if code in by_code
     }
+
+
+def _psnr_csv(summary: Summary) -> str:
+    """Return the brain PSNR by code, a column a method, as DVC plots it; the clean volume itself has none."""
+    codes = [code for code in next(iter(summary.values())) if code != ALL_CODES]
+    by_method = {
+        method: {
+            code: intervals["psnr_brain"]
+            for code, intervals in by_code.items()
+            if (method, code) != (INPUT, CLEAN_CODE)
+        }
+        for method, by_code in summary.items()
+    }
+    return _means_csv("code", codes, by_method)
+
+
+def _dice_csv(summary: Summary, code: str) -> str:
+    """Return the Dice overlap by region under a code, a column a method, as DVC plots it."""
+    overlaps = {
+        method: {metric_label(name): interval for name, interval in by_code[code].items() if name.startswith(DICE)}
+        for method, by_code in summary.items()
+        if code in by_code
+    }
+    overlaps = {method: by_region for method, by_region in overlaps.items() if by_region}
+    return _means_csv("region", dict.fromkeys(region for found in overlaps.values() for region in found), overlaps)
+
+
+def _means_csv(corner: str, rows: Iterable[str], columns: Mapping[str, Mapping[str, Interval]]) -> str:
+    """Return means as CSV with four digits; empty where there is none."""
+    means = {
+        method: {name: f"{interval.mean:.4f}" for name, interval in intervals.items()}
+        for method, intervals in columns.items()
+    }
+    return pd.DataFrame(means).reindex(list(rows)).to_csv(index_label=corner, lineterminator="\n")

@@ -1,13 +1,25 @@
-"""The result of one method on one case, and its file."""
+"""The result of one method on one case, its file, and many of them as a table."""
 
 import json
-import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 
+from bmenet.data.layout import Layout
+from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.runtime.cache import CaseIndex
 from bmenet.runtime.files import atomic_path
+
+INPUT = "degraded"
+"""The degraded volume as it is: what every restoration has to beat."""
+
+_RECORD = ("subject", "code", "method", "metrics", "seconds")
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -18,7 +30,7 @@ class Result:
     ----------
     subject, code, method : str
     metrics : dict
-        Every metric in `METRICS`.
+        Every metric in `METRICS`, and what was measured of tissues where they were segmented.
     seconds : float
         CPU time of the restoration: what one thread of an idle machine takes.
     shown_slices : dict
@@ -33,21 +45,59 @@ class Result:
     shown_slices: dict[str, np.ndarray]
 
 
-def save_result(path: Path, result: Result, key: str) -> None:
-    """Write a result with the key that says what it was made from, atomically."""
-    record = {name: getattr(result, name) for name in ("subject", "code", "method", "metrics", "seconds")}
+def save_result(path: Path, result: Result) -> None:
+    """Write a result, atomically."""
+    record = json.dumps({name: getattr(result, name) for name in _RECORD})
     with atomic_path(path) as temporary:
-        np.savez_compressed(
-            temporary, allow_pickle=False, record=json.dumps(record | {"key": key}), **result.shown_slices
-        )
+        np.savez_compressed(temporary, allow_pickle=False, record=record, **result.shown_slices)
 
 
-def load_result(path: Path, key: str) -> Result | None:
-    """Read a result that was made from what `key` says; None if there is none."""
-    try:
-        with np.load(path) as file:
-            arrays = dict(file)
-    except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError):
-        return None
-    record = json.loads(str(arrays.pop("record")))
-    return Result(**record, shown_slices=arrays) if record.pop("key") == key else None
+def load_result(path: Path) -> Result:
+    """Read a result."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    return Result(**json.loads(str(arrays.pop("record"))), shown_slices=arrays)
+
+
+def load_restored(subject: str, code: str, method: str, layout: Layout) -> Volume:
+    """Return the kept volume of a method; of the degraded input, that input."""
+    return load_unit_volume(restored_path(subject, code, method, layout))
+
+
+def restored_path(subject: str, code: str, method: str, layout: Layout) -> Path:
+    """Return where the volume of a method lies; of the degraded input, that input."""
+    return layout.case_input(subject, code) if method == INPUT else layout.restored(subject, code, method)
+
+
+def kept_or_made(
+    index: CaseIndex,
+    path: Path,
+    key: str,
+    make: Callable[[], Made],
+    save: Callable[[Path, Made], None],
+    load: Callable[[Path], Made],
+) -> Made:
+    """Return what `path` keeps if it was made from what `key` says, or else make it and keep it there."""
+    if index.holds(path.stem, key, path):
+        return load(path)
+    made = make()
+    save(path, made)
+    index.record(path.stem, key, path)
+    return made
+
+
+def results_table(results: Sequence[Result]) -> pd.DataFrame:
+    """Return a row a result: subject, code, method, each metric (NaN where it was not taken), seconds."""
+    table = pd.DataFrame(
+        [
+            {"subject": r.subject, "code": r.code, "method": r.method} | r.metrics | {"seconds": r.seconds}
+            for r in results
+        ]
+    )
+    return table[[name for name in table if name != "seconds"] + ["seconds"]]
+
+
+def volumes_csv(table: pd.DataFrame) -> str:
+    """Return `results_table` as CSV, with six digits; what was not measured is empty."""
+    seconds = table["seconds"].map("{:.3f}".format)
+    return table.assign(seconds=seconds).to_csv(index=False, float_format="%.6g", lineterminator="\n")

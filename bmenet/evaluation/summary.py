@@ -1,11 +1,11 @@
 """From one result a volume to means over subjects."""
 
 import numpy as np
+import pandas as pd
 
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
 from bmenet.evaluation.methods import COARSE, INPUT
-from bmenet.evaluation.result import Result
 from bmenet.runtime.seeding import generator
 
 ALL_CODES = "all"
@@ -15,36 +15,37 @@ Summary = dict[str, dict[str, dict[str, Interval]]]
 """Method to code (or `ALL_CODES`) to metric to interval."""
 
 
-def summarise(results: list[Result], resamples: int, seed: int) -> Summary:
-    """Return the mean over subjects of every metric, for each method and code and over all degraded codes."""
+def summarise(results: pd.DataFrame, resamples: int, seed: int) -> Summary:
+    """Return the mean over subjects of every metric, for each method and code and over all degraded codes.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As `results_table` returns it.
+    resamples, seed : int
+        Of the bootstrap.
+    """
     return {
-        method: {
-            code: {name: _interval(values, resamples, seed) for name, values in by_metric.items()}
-            for code, by_metric in by_code.items()
-        }
-        for method, by_code in _tabulate(results).items()
+        method: {code: _intervals(values, resamples, seed) for code, values in by_code.items()}
+        for method, by_code in _by_method_and_code(results).items()
     }
 
 
-def summarise_gains(results: list[Result], resamples: int, seed: int, method: str = COARSE) -> Summary:
+def summarise_gains(results: pd.DataFrame, resamples: int, seed: int, method: str = COARSE) -> Summary:
     """Return the paired difference `method` minus every other method, subject by subject, in the same form.
 
-    Only codes under which both were run are in it.
+    Only codes under which both were run are in it, and metrics that both have.
     """
-    table = _tabulate(results)
+    found = _by_method_and_code(results)
+    own = found.pop(method)
     return {
         other: {
-            code: {
-                name: _interval(table[method][code][name] - values, resamples, seed)
-                for name, values in by_code[code].items()
-                if name in table[method][code]
-            }
-            for code in by_code
+            code: _intervals((own[code] - values)[[name for name in values if name in own[code]]], resamples, seed)
+            for code, values in by_code.items()
             # Nothing can gain on the clean volume itself: its PSNR is a cap, not a measurement.
-            if code in table[method] and (other, code) != (INPUT, CLEAN_CODE)
+            if code in own and (other, code) != (INPUT, CLEAN_CODE)
         }
-        for other, by_code in table.items()
-        if other != method
+        for other, by_code in found.items()
     }
 
 
@@ -59,40 +60,34 @@ def as_numbers(summary: Summary) -> dict:
     }
 
 
-def _interval(values: np.ndarray, resamples: int, seed: int) -> Interval:
-    """Bootstrap with the same draws of subjects for every number of the report."""
-    return bootstrap_mean(values, resamples, generator(seed, "bootstrap"))
+def _intervals(values: pd.DataFrame, resamples: int, seed: int) -> dict[str, Interval]:
+    """Bootstrap every metric with the same draws of subjects, which are the same for every number of the report."""
+    return {
+        name: bootstrap_mean(column.to_numpy(), resamples, generator(seed, "bootstrap"))
+        for name, column in values.items()
+    }
 
 
-def _tabulate(results: list[Result]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Return method to code to metric to one value a subject, subjects in one order throughout.
+def _by_method_and_code(results: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return method to code to a row a subject and a column a metric, subjects in one order throughout.
 
     A method that was not run under every code has fewer codes, and no mean over all; of one code there is none either.
     A metric that not every subject has, or that was not taken under every code, is left out there: such a mean would
     compare different people.
     """
-    subjects = sorted({result.subject for result in results})
-    codes = list(dict.fromkeys(result.code for result in results))
+    codes = list(results["code"].unique())
     degraded_codes = [code for code in codes if code != CLEAN_CODE]
-    found = {(result.method, result.code, result.subject): result.metrics for result in results}
-    table: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for method in dict.fromkeys(result.method for result in results):
+    table: dict[str, dict[str, pd.DataFrame]] = {}
+    for method, of_method in results.drop(columns="seconds").groupby("method", sort=False):
         by_code = {
-            code: _gather([found[method, code, subject] for subject in subjects])
+            code: of_code.set_index("subject").sort_index().drop(columns=["method", "code"]).dropna(axis="columns")
             for code in codes
-            if (method, code, subjects[0]) in found
+            if len(of_code := of_method[of_method["code"] == code])
         }
         if len(degraded_codes) > 1 and set(degraded_codes) <= set(by_code):
-            by_code[ALL_CODES] = {
-                name: np.mean([by_code[code][name] for code in degraded_codes], axis=0)
-                for name in by_code[degraded_codes[0]]
-                if all(name in by_code[code] for code in degraded_codes)
-            }
-        table[method] = by_code
+            degraded = [by_code[code] for code in degraded_codes]
+            names = [name for name in degraded[0] if all(name in values for values in degraded)]
+            mean = np.mean([values[names].to_numpy() for values in degraded], axis=0)
+            by_code[ALL_CODES] = pd.DataFrame(mean, degraded[0].index, names)
+        table[str(method)] = by_code
     return table
-
-
-def _gather(metrics: list[dict[str, float]]) -> dict[str, np.ndarray]:
-    """Turn one dict a subject into one array a metric that all of them have."""
-    names = [name for name in metrics[0] if all(name in of_subject for of_subject in metrics)]
-    return {name: np.array([of_subject[name] for of_subject in metrics]) for name in names}

@@ -1,19 +1,19 @@
 """What a restoration does to the tissues: Dice overlap with the clean scan's segmentation, and change of volume."""
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from bmenet.data.layout import Layout
-from bmenet.evaluation.case import join_keys, restored_path
-from bmenet.evaluation.labels import dice_metric, volume_error_metric, volume_metric
+from bmenet.evaluation.labels import DICE, VOLUME, VOLUME_ERROR, region_metric
 from bmenet.evaluation.metrics.dice import label_sizes, region_dice
+from bmenet.evaluation.result import kept_or_made, restored_path
 from bmenet.evaluation.segmentation import SEGMENTERS, Segmentation, Segmenter
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.files import read_json, sha256, write_json
 from bmenet.runtime.parallel import require_all, run_parallel
@@ -73,17 +73,13 @@ def compare_tissues(
         (``volume_error.*``): over subjects, gains and losses cancel in the first and add up in the second.
     """
     clean = _Clean(layout.clean(subject), SEGMENTERS[segmenter](layout.segmentations))
+    index, code_key = CaseIndex(layout.index("segmented")), code_hash(__name__)
     found = {}
     for code, method in cases:
         source = restored_path(subject, code, method, layout)
+        key = join_key(sha256(clean.path), sha256(source), clean.segmenter.fingerprint(), code_key)
         path = layout.segmented(subject, code, method, segmenter)
-        is_clean = source == clean.path
-        key = join_keys(sha256(clean.path), sha256(source), clean.segmenter.fingerprint(), code_hash(__name__))
-        metrics = _load(path, key)
-        if metrics is None:
-            metrics = clean.compare(None if is_clean else load_unit_volume(source))
-            write_json(path, {"key": key, "metrics": metrics})
-        found[code, method] = metrics
+        found[code, method] = kept_or_made(index, path, key, partial(clean.compare, source), write_json, read_json)
     return found
 
 
@@ -105,27 +101,18 @@ class _Clean:
     def _segmentation(self) -> Segmentation:
         return self.segmenter.segment(self._volume, self._brain_mask)
 
-    def compare(self, restored: Volume | None) -> dict[str, float]:
-        """Return the metrics of a restored volume; None stands for the clean volume itself."""
+    def compare(self, path: Path) -> dict[str, float]:
+        """Return the metrics of a restored volume, or of the clean volume itself."""
         reference = self._segmentation
-        found = reference if restored is None else self.segmenter.segment(restored, self._brain_mask)
+        found = reference if path == self.path else self.segmenter.segment(load_unit_volume(path), self._brain_mask)
         overlaps = region_dice(found.labels, reference.labels, reference.regions)
         sizes, found_sizes = label_sizes(reference.labels), label_sizes(found.labels)
-        metrics = {dice_metric(region): overlap for region, overlap in overlaps.items()}
-        metrics[dice_metric("mean")] = float(np.mean(list(overlaps.values())))
+        metrics = {region_metric(DICE, region): overlap for region, overlap in overlaps.items()}
+        metrics[region_metric(DICE, "mean")] = float(np.mean(list(overlaps.values())))
         for region in overlaps:
             before, after = (
                 sum(of_label.get(label, 0) for label in reference.regions[region]) for of_label in (sizes, found_sizes)
             )
             change = 100 * (after - before) / before
-            metrics |= {volume_metric(region): change, volume_error_metric(region): abs(change)}
+            metrics |= {region_metric(VOLUME, region): change, region_metric(VOLUME_ERROR, region): abs(change)}
         return metrics
-
-
-def _load(path: Path, key: str) -> dict[str, float] | None:
-    """Return the metrics that were kept with this key; None if there are none."""
-    try:
-        kept = read_json(path)
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return kept["metrics"] if kept["key"] == key else None

@@ -17,7 +17,7 @@ app.command()(evaluate)
 @pytest.fixture(autouse=True)
 def lone_brain(monkeypatch):
     """Spare the brain extraction: all that is bright is brain."""
-    monkeypatch.setattr("bmenet.evaluation.scans.find_brain", lambda volume: Brain(volume.data > 0, True, "background"))
+    monkeypatch.setattr("bmenet.evaluation.files.find_brain", lambda volume: Brain(volume.data > 0, True, "background"))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_evaluate_of_a_missing_file_exits_with_one_line(scans, tmp_path):
 
 
 def test_evaluate_says_on_stderr_that_it_looked_for_the_brain_of_a_head(scans, monkeypatch):
-    monkeypatch.setattr("bmenet.evaluation.scans.find_brain", lambda volume: Brain(volume.data > 0, False, "deepbet"))
+    monkeypatch.setattr("bmenet.evaluation.files.find_brain", lambda volume: Brain(volume.data > 0, False, "deepbet"))
     answer = CliRunner().invoke(app, [*scans, "--json"])
     assert "a whole head: the _brain metrics cover the brain that was found in it" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1

@@ -1,8 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from bmenet.evaluation.metrics import METRICS
-from bmenet.evaluation.result import Result
+from bmenet.evaluation.result import Result, results_table
 
 PSNR = {("degraded", "111"): 20.0, ("n4", "111"): 21.0, ("coarse", "111"): 26.0}
 PSNR |= {("degraded", "010"): 30.0, ("n4", "010"): 31.0, ("coarse", "010"): 32.0}
@@ -18,3 +19,9 @@ def results() -> list[Result]:
         for better, subject in enumerate(("sub-01", "sub-02", "sub-03"))
         for (method, code), psnr in PSNR.items()
     ]
+
+
+@pytest.fixture
+def table(results) -> pd.DataFrame:
+    """The same, a row a result."""
+    return results_table(results)

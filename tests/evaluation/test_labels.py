@@ -1,29 +1,26 @@
+import pytest
+
 from bmenet.evaluation.labels import (
-    dice_metric,
-    is_dice,
+    DICE,
+    VOLUME,
+    VOLUME_ERROR,
     metric_arrow,
+    metric_format,
     metric_label,
-    volume_error_metric,
-    volume_metric,
+    region_metric,
 )
 
 
-def test_metric_label_names_the_brain():
-    assert metric_label("ssim_brain") == "brain SSIM"
-    assert metric_label("hfen") == "HFEN"
-
-
-def test_metric_label_of_a_tissue_is_the_region():
-    assert metric_label(dice_metric("brain stem")) == metric_label(volume_metric("brain stem")) == "brain stem"
-
-
-def test_dice_and_change_of_volume_are_told_apart():
-    assert is_dice(dice_metric("csf"))
-    assert not is_dice(volume_metric("csf"))
-
-
-def test_metric_arrow_points_to_where_it_is_better():
-    assert metric_arrow("hfen_brain") == "↓"
-    assert metric_arrow("psnr") == metric_arrow(dice_metric("csf")) == "↑"
-    assert metric_arrow(volume_metric("csf")) == ""
-    assert metric_arrow(volume_error_metric("csf")) == "↓"
+@pytest.mark.parametrize(
+    ("metric", "label", "arrow", "number"),
+    [
+        ("psnr", "PSNR (dB)", "↑", "1.00"),
+        ("ssim_brain", "brain SSIM", "↑", "1.000"),
+        ("hfen_brain", "brain HFEN", "↓", "1.000"),
+        (region_metric(DICE, "csf"), "CSF", "↑", "1.000"),
+        (region_metric(VOLUME, "brain stem"), "brain stem", "", "1.0"),
+        (region_metric(VOLUME_ERROR, "brain stem"), "brain stem", "↓", "1.0"),
+    ],
+)
+def test_a_metric_is_named_pointed_and_rounded(metric, label, arrow, number):
+    assert (metric_label(metric), metric_arrow(metric), f"{1:{metric_format(metric)}}") == (label, arrow, number)

@@ -1,32 +1,35 @@
-import numpy as np
-import pytest
+import csv
+import io
 
-from bmenet.evaluation.result import load_result, save_result
-
-
-def test_load_result_returns_what_was_saved_under_the_same_key(results, tmp_path):
-    path = tmp_path / "sub-01_code-111_method-n4.npz"
-    save_result(path, results[0], "key")
-    loaded = load_result(path, "key")
-    assert loaded is not None
-    assert (loaded.subject, loaded.code, loaded.method) == ("sub-01", "111", "degraded")
-    assert loaded.metrics == results[0].metrics
-    assert np.array_equal(loaded.shown_slices["axial"], results[0].shown_slices["axial"])
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+from bmenet.evaluation.metrics import METRICS
+from bmenet.evaluation.result import kept_or_made, results_table, volumes_csv
+from bmenet.runtime.cache import CaseIndex
+from bmenet.runtime.files import read_json, write_json
 
 
-def test_load_result_made_from_something_else_is_none(results, tmp_path):
-    save_result(tmp_path / "a.npz", results[0], "key")
-    assert load_result(tmp_path / "a.npz", "another key") is None
+def test_kept_or_made_makes_again_what_is_damaged_or_from_something_else(tmp_path):
+    made = []
+
+    def ask(key):
+        return kept_or_made(
+            CaseIndex(tmp_path / "index"),
+            tmp_path / "case.json",
+            key,
+            lambda: made.append(key) or {"value": len(made)},
+            write_json,
+            read_json,
+        )
+
+    assert [ask("a"), ask("a"), ask("b")] == [{"value": 1}, {"value": 1}, {"value": 2}]
+    (tmp_path / "case.json").write_text("")
+    assert ask("b") == {"value": 3}
+    assert made == ["a", "b", "b"]
 
 
-@pytest.mark.parametrize("kept", [0, 10, 300])
-def test_load_result_of_a_cut_file_is_none(results, tmp_path, kept):
-    path = tmp_path / "a.npz"
-    save_result(path, results[0], "key")
-    path.write_bytes(path.read_bytes()[:kept])
-    assert load_result(path, "key") is None
-
-
-def test_load_result_of_no_file_is_none(tmp_path):
-    assert load_result(tmp_path / "none.npz", "key") is None
+def test_volumes_csv_has_a_row_a_volume_and_nothing_where_nothing_was_measured(results):
+    results[0].metrics["dice.csf"] = 0.75
+    rows = list(csv.DictReader(io.StringIO(volumes_csv(results_table(results)))))
+    assert list(rows[0]) == ["subject", "code", "method", *METRICS, "dice.csf", "seconds"]
+    assert len(rows) == len(results)
+    assert (rows[0]["psnr"], rows[0]["seconds"]) == ("20", "2.000")
+    assert [row["dice.csf"] for row in rows[:2]] == ["0.75", ""]

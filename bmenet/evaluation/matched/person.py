@@ -2,26 +2,31 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
-
-import numpy as np
 
 from bmenet.config import SamplingConfig
 from bmenet.data.layout import Layout
 from bmenet.data.mr_art import STILL, MatchedPair, MrArt
-from bmenet.evaluation.case import join_keys
-from bmenet.evaluation.matched.cache import moved_at, still_at
-from bmenet.evaluation.matched.volumes import Preparation, StillVolume, prepare_moved, prepare_still
+from bmenet.evaluation.files import SCALE_PERCENTILE
+from bmenet.evaluation.matched.volumes import (
+    Preparation,
+    StillVolume,
+    load_moved,
+    matched_gain,
+    prepare_moved,
+    prepare_still,
+    save_moved,
+)
 from bmenet.evaluation.methods import COARSE, FINE_VARIANTS, Restorations, method_fingerprint
 from bmenet.evaluation.metrics.measure import measure
-from bmenet.evaluation.result import Result, load_result, save_result
-from bmenet.evaluation.scans import SCALE_PERCENTILE
+from bmenet.evaluation.result import Result, kept_or_made, load_result, save_result
 from bmenet.imaging.figures import shown_slices
 from bmenet.imaging.volume import Volume
 from bmenet.restoration import Enhancer
+from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
-from bmenet.runtime.errors import BMENetError, VolumeError, WeightsError
+from bmenet.runtime.errors import BMENetError, WeightsError
 
 
 @dataclass(frozen=True)
@@ -112,38 +117,12 @@ def evaluate_person(subject: str, evaluation: MatchedEvaluation) -> PersonOutcom
     results = person.evaluate(STILL, person.still_key, lambda: person.still.volume)
     failures = {}
     for pair in found.pairs:
-        key = person.moved_key(pair)
         try:
-            results += person.evaluate(pair.acquisition, key, partial(person.moved, pair, key))
+            results += person.evaluate(pair.acquisition, person.moved_key(pair), partial(person.moved, pair))
         except BMENetError as error:
             failures[pair.acquisition] = str(error)
     scores = {pair.acquisition: pair.score for pair in found.pairs if pair.score is not None}
     return PersonOutcome(results, found.missing, scores, failures)
-
-
-def matched_gain(restored: np.ndarray, still: np.ndarray, brain_mask: np.ndarray) -> float:
-    """Return the gain g that minimises ``|g r - s|^2`` inside the brain, ``<r, s> / <r, r>``: restored r, still s.
-
-    Two acquisitions have different receiver gains, so a restoration cannot know how bright the still scan is. The same
-    rule for every method, the input included, takes the difference out. It hides any error in overall brightness, and
-    gives each method the best PSNR that a single factor can. It does not hide a difference that varies in space: the
-    coil's sensitivity at another place of the head counts as error of every method alike.
-
-    Parameters
-    ----------
-    restored, still : ndarray, shape (X, Y, Z)
-    brain_mask : ndarray of bool, shape (X, Y, Z)
-
-    Raises
-    ------
-    VolumeError
-        If `restored` has no signal inside the brain, or the opposite one.
-    """
-    inside = restored[brain_mask].astype(np.float64)
-    agreement = float(inside @ still[brain_mask])
-    if not agreement > 0:
-        raise VolumeError("expected a restored volume with signal inside the brain; got one without")
-    return agreement / float(inside @ inside)
 
 
 class _Person:
@@ -152,55 +131,58 @@ class _Person:
     def __init__(self, pair: MatchedPair, evaluation: MatchedEvaluation) -> None:
         self.subject, self.location, self.evaluation = pair.subject, pair.still, evaluation
         preparation = evaluation.preparation
-        settings = f"{preparation.spacing_mm} {preparation.percentile} {preparation.registration.model_dump_json()}"
-        self.still_key = join_keys(
-            evaluation.source.fingerprint(pair.still), settings, code_hash("bmenet.evaluation.matched.volumes")
+        self.volumes, self.results = (CaseIndex(evaluation.layout.index(name)) for name in ("matched", "evaluated"))
+        self.still_key = join_key(
+            evaluation.source.fingerprint(pair.still),
+            [preparation.spacing_mm, preparation.percentile, preparation.registration.model_dump(mode="json")],
+            code_hash("bmenet.evaluation.matched.volumes"),
         )
 
     def moved_key(self, pair: MatchedPair) -> str:
         """Return what a moved scan's volume depends on, as one hash."""
-        return join_keys(self.still_key, self.evaluation.source.fingerprint(pair.moved))
+        return join_key(self.still_key, self.evaluation.source.fingerprint(pair.moved))
 
     @cached_property
     def still(self) -> StillVolume:
         """The clean volume."""
+        done = self.evaluation
+        path = done.layout.matched(self.subject, STILL)
 
         def prepare() -> StillVolume:
-            scan = self.evaluation.source.read(self.location, _say_nothing)
-            return prepare_still(scan, self.evaluation.preparation)
+            return prepare_still(done.source.read(self.location, _say_nothing), done.preparation)
 
-        path = self.evaluation.layout.matched(self.subject, STILL)
-        return still_at(path, self.still_key, prepare)
+        return kept_or_made(
+            self.volumes, path, self.still_key, prepare, lambda path, still: still.save(path), StillVolume.load
+        )
 
-    def moved(self, pair: MatchedPair, key: str) -> Volume:
+    def moved(self, pair: MatchedPair) -> Volume:
         """Return the volume with motion."""
-        source, preparation = self.evaluation.source, self.evaluation.preparation
-        path = self.evaluation.layout.matched(self.subject, pair.acquisition)
-        return moved_at(
-            path, key, lambda: prepare_moved(source.read(pair.moved, _say_nothing), self.still, preparation)
-        ).volume
+        done = self.evaluation
+        path = done.layout.matched(self.subject, pair.acquisition)
+
+        def prepare() -> Volume:
+            return prepare_moved(done.source.read(pair.moved, _say_nothing), self.still, done.preparation)
+
+        return kept_or_made(self.volumes, path, self.moved_key(pair), prepare, save_moved, load_moved)
 
     def evaluate(self, code: str, volume_key: str, degraded: Callable[[], Volume]) -> list[Result]:
         """Return the result of every method under a code, kept or new."""
         done = self.evaluation
-        restorations: Restorations | None = None
+        restorations = cache(lambda: Restorations(degraded(), done.weights, done.sampling, done.seed))
         results = []
         for method in done.methods:
             path = done.layout.evaluated(self.subject, code, method)
-            by_what = method_fingerprint(method, done.weights, done.sampling, done.seed)
-            key = join_keys(volume_key, by_what, code_hash(__name__))
-            result = load_result(path, key)
-            if result is None:
-                restorations = restorations or Restorations(degraded(), done.weights, done.sampling, done.seed)
-                result = self._measure(code, method, *restorations(method))
-                save_result(path, result, key)
-            results.append(result)
+            key = join_key(volume_key, method_fingerprint(method, done.weights, done.sampling, done.seed))
+
+            def make(method: str = method) -> Result:
+                return self._measure(code, method, *restorations()(method))
+
+            results.append(kept_or_made(self.results, path, key, make, save_result, load_result))
         return results
 
     def _measure(self, code: str, method: str, restored: Volume, seconds: float) -> Result:
         still, brain_mask = self.still.volume, self.still.brain_mask
-        gain = matched_gain(restored.data, still.data, brain_mask)
-        matched = restored.with_data(restored.data * gain)
+        matched = restored.with_data(restored.data * matched_gain(restored.data, still.data, brain_mask))
         metrics = measure(matched, still, brain_mask)
         return Result(self.subject, code, method, metrics, seconds, shown_slices(matched.data))
 

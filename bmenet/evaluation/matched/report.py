@@ -1,38 +1,40 @@
-"""Write what the evaluation on matched pairs found: tables, numbers, and a before and after."""
+"""Evaluate many people on matched pairs in parallel, and write tables, numbers, and a before and after."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bmenet.data.mr_art import MOVED, STILL
-from bmenet.evaluation.figures import before_after
 from bmenet.evaluation.labels import METHOD_LABELS
-from bmenet.evaluation.markdown import cell, column, markdown_table
-from bmenet.evaluation.matched.person import PersonOutcome
-from bmenet.evaluation.matched.summary import (
-    MOVED_CODE,
-    SCORES,
-    by_severity,
-    score_code,
-    summarise_matched,
-    summarise_matched_gains,
-)
-from bmenet.evaluation.methods import COARSE, FINE, INPUT
-from bmenet.evaluation.result import Result
-from bmenet.evaluation.summary import Summary, as_numbers
-from bmenet.evaluation.table import volumes_csv
+from bmenet.evaluation.markdown import as_markdown, metrics_table
+from bmenet.evaluation.matched.person import MatchedEvaluation, PersonOutcome, evaluate_person
+from bmenet.evaluation.methods import COARSE, FINE
+from bmenet.evaluation.plots import before_after
+from bmenet.evaluation.result import INPUT, results_table, volumes_csv
+from bmenet.evaluation.summary import Summary, as_numbers, summarise, summarise_gains
 from bmenet.imaging.figures import save_figure
+from bmenet.runtime.errors import BMENetError
 from bmenet.runtime.files import write_json, write_text
+from bmenet.runtime.parallel import run_parallel
+from bmenet.runtime.progress import console
 
 RESAMPLES = 2000
+MOVED_CODE = "moved"
+"""The mean over a person's moved scans, one or two; then over people."""
+
+_SCORES = {1: "good", 2: "medium", 3: "bad"}
+"""The neuroradiologists' score of a scan to what it says about clinical use."""
+
 _COLUMNS = ("psnr_brain", "ssim_brain", "ncc_brain", "hfen_brain", "psnr", "ssim")
 _TITLES = {
     "headmotion1": "slight motion (headmotion1)",
     "headmotion2": "stronger motion (headmotion2)",
     MOVED_CODE: "all moved scans, a person's mean of one or two",
     **{
-        score_code(score): f"moved scans that radiologists called {name} (score {score})"
-        for score, name in SCORES.items()
+        f"score-{score}": f"moved scans that radiologists called {name} (score {score})"
+        for score, name in _SCORES.items()
     },
     STILL: "the still scan itself: do no harm",
 }
@@ -44,6 +46,36 @@ _RULES = (
     "is left of a misalignment: both count as error of every method alike. Nor is the still scan the truth: its own "
     "noise bounds what any method can reach."
 )
+
+
+def evaluate_people(subjects: list[str], evaluation: MatchedEvaluation, folder: Path) -> dict[str, Any]:
+    """Evaluate every person and write the report to `folder`; one failure does not stop the others.
+
+    Whom the data set lacks a scan of is told on stderr, and in the report.
+
+    Returns
+    -------
+    dict
+        What metrics.json holds; its ``failures`` say who is not in the report and why.
+
+    Raises
+    ------
+    BMENetError
+        If nobody could be evaluated.
+    """
+    items = [(subject, (subject, evaluation)) for subject in subjects]
+    outcomes, failed = run_parallel(evaluate_person, items, description="matched pairs")
+    failures = {failure.name: failure.reason for failure in failed}
+    for subject, outcome in outcomes.items():
+        failures |= {f"{subject} {acquisition}": reason for acquisition, reason in outcome.failures.items()}
+    # A report is shared: where the data set lies on this machine is not for it. The bar has told the whole path.
+    place = f"{evaluation.source.bucket.base}/"
+    failures = {name: reason.replace(place, "") for name, reason in failures.items()}
+    _tell_missing(outcomes)
+    if not any(result.code in MOVED for outcome in outcomes.values() for result in outcome.results):
+        reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items()) or "no person has matched scans"
+        raise BMENetError(f"expected at least one person who could be evaluated; got none of {len(items)}: {reasons}")
+    return write_matched_report(outcomes, failures, folder, evaluation.seed)
 
 
 def write_matched_report(
@@ -62,16 +94,17 @@ def write_matched_report(
         Of the bootstrap.
     """
     results = [result for outcome in outcomes.values() for result in outcome.results]
+    table = results_table(results)
     scores = {subject: outcome.scores for subject, outcome in outcomes.items() if outcome.scores}
-    groups = by_severity(results, scores)
-    summary = summarise_matched(groups, RESAMPLES, seed)
+    groups = by_severity(table, scores)
+    summary = _merge({code: summarise(group, RESAMPLES, seed) for code, group in groups.items()})
     gains = {
-        method: summarise_matched_gains(groups, RESAMPLES, seed, method)
+        method: _merge({code: summarise_gains(group, RESAMPLES, seed, method) for code, group in groups.items()})
         for method in (COARSE, FINE)
         if method in summary
     }
     record = {
-        "people": {code: len({result.subject for result in group}) for code, group in groups.items()},
+        "people": {code: group["subject"].nunique() for code, group in groups.items()},
         "missing": {subject: list(outcome.missing) for subject, outcome in outcomes.items() if outcome.missing},
         "failures": dict(failures),
         "scores": scores,
@@ -79,7 +112,7 @@ def write_matched_report(
         "gains": {method: as_numbers(over_others) for method, over_others in gains.items()},
     }
     write_json(folder / "metrics.json", record)
-    write_text(folder / "volumes.csv", volumes_csv(results))
+    write_text(folder / "volumes.csv", volumes_csv(table))
     write_text(folder / "results.md", _markdown(groups, summary, gains, record))
     code = next(code for code in reversed(MOVED) if code in groups)
     still = {r.subject: r.shown_slices for r in results if (r.code, r.method) == (STILL, INPUT)}
@@ -87,8 +120,43 @@ def write_matched_report(
     return record
 
 
+def by_severity(results: pd.DataFrame, scores: Mapping[str, Mapping[str, int]]) -> dict[str, pd.DataFrame]:
+    """Group results, one a person and method, under the codes that are reported; codes without a result are left out.
+
+    The codes: each moved acquisition, `MOVED_CODE`, ``score-<n>`` for each score, ``standard``. People differ in what
+    they have of these, so every code is summarised over its own people, and who has two scans under a code counts once.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As `results_table` returns it.
+    scores : mapping
+        Subject to acquisition to score.
+    """
+    moved = results[results["code"].isin(MOVED)]
+    score = [scores.get(subject, {}).get(code) for subject, code in zip(moved["subject"], moved["code"], strict=True)]
+    groups = {code: moved[moved["code"] == code] for code in MOVED}
+    groups[MOVED_CODE] = moved
+    groups |= {f"score-{wanted}": moved[[found == wanted for found in score]] for wanted in _SCORES}
+    groups[STILL] = results[results["code"] == STILL]
+    return {
+        code: group.groupby(["method", "subject"], sort=False).mean(numeric_only=True).reset_index().assign(code=code)
+        for code, group in groups.items()
+        if len(group)
+    }
+
+
+def _merge(by_code: Mapping[str, Summary]) -> Summary:
+    """Put summaries of one code each together; method outside, code inside."""
+    merged: Summary = {}
+    for code, summary in by_code.items():
+        for method, intervals in summary.items():
+            merged.setdefault(method, {})[code] = intervals[code]
+    return merged
+
+
 def _markdown(
-    groups: dict[str, list[Result]], summary: Summary, gains: dict[str, Summary], record: dict[str, Any]
+    groups: Mapping[str, pd.DataFrame], summary: Summary, gains: Mapping[str, Summary], record: Mapping[str, Any]
 ) -> str:
     parts = [
         "# Real motion: MR-ART\n",
@@ -99,17 +167,25 @@ def _markdown(
     for code, group in groups.items():
         people = record["people"][code]
         parts += [f"## {_TITLES[code]}\n", f"{people} {'people' if people != 1 else 'person'}.\n"]
-        seconds = {method: sum(r.seconds for r in group if r.method == method) / people for method in summary}
+        seconds = group.groupby("method", sort=False)["seconds"].mean().map("{:.1f}".format)
         parts.append(_table(summary, code, "", seconds))
         for method, over_others in gains.items():
-            parts += [
-                f"What {METHOD_LABELS[method]} gains over each, person by person:\n",
-                _table(over_others, code, "+"),
-            ]
+            parts.append(f"What {METHOD_LABELS[method]} gains over each, person by person:\n")
+            parts.append(_table(over_others, code, "+"))
     return "\n".join(parts)
 
 
-def _absences(record: dict[str, Any]) -> list[str]:
+def _table(summary: Summary, code: str, sign: str, seconds: pd.Series | None = None) -> str:
+    """Return methods down, metrics across."""
+    methods = [method for method, by_code in summary.items() if code in by_code]
+    rows = [(METHOD_LABELS[method], summary[method][code]) for method in methods]
+    table = metrics_table("", "method", rows, _COLUMNS, sign)
+    if seconds is not None:
+        table.cells["CPU seconds a volume"] = seconds[methods].to_list()
+    return as_markdown(table)
+
+
+def _absences(record: Mapping[str, Any]) -> list[str]:
     """Tell what is not in the tables, and why."""
     lines = []
     if record["missing"]:
@@ -124,14 +200,13 @@ def _absences(record: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _table(summary: Summary, code: str, sign: str, seconds: dict[str, float] | None = None) -> str:
-    """Return methods down, metrics across."""
-    header = ["method", *map(column, _COLUMNS)]
-    rows = [
-        [METHOD_LABELS[method], *(cell(by_code[code][name], name, sign) for name in _COLUMNS)]
-        for method, by_code in summary.items()
-    ]
-    if seconds is not None:
-        header.append("CPU seconds a volume")
-        rows = [[*row, f"{seconds[method]:.1f}"] for row, method in zip(rows, summary, strict=True)]
-    return markdown_table(header, rows)
+def _tell_missing(outcomes: dict[str, PersonOutcome]) -> None:
+    """Say which scans the data set does not have, and who is skipped for it."""
+    for subject, outcome in outcomes.items():
+        if outcome.missing:
+            reason = "no still scan to compare with" if STILL in outcome.missing else "no moved scan to restore"
+            skipped = "" if outcome.results or outcome.failures else f"; skipped: {reason}"
+            told = f"{subject}: not in the data set: {', '.join(outcome.missing)}{skipped}"
+            console.print(told, markup=False, soft_wrap=True)
+    if count := sum(len(outcome.missing) for outcome in outcomes.values()):
+        console.print(f"{count} of {3 * len(outcomes)} scans are not in the data set", markup=False)

@@ -1,11 +1,11 @@
-"""The scans of a matched pair as volumes: on one standard grid, interpolated once each, cut to one brain."""
+"""The scans of a matched pair as volumes: aligned, interpolated once each, on one standard grid, cut to one brain."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from bmenet.config import RegistrationConfig
-from bmenet.evaluation.matched.alignment import align_pair
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.grid import Grid, standard_grid
@@ -13,7 +13,16 @@ from bmenet.imaging.intensity import normalise
 from bmenet.imaging.resample import resample
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
-from bmenet.registration import Registration, register
+from bmenet.registration import BACKENDS, AlignmentError, Registration, register
+from bmenet.registration.rigid import measure_similarity
+from bmenet.registration.start import centre_of_mass_mm, coarsened
+from bmenet.runtime.errors import VolumeError
+from bmenet.runtime.files import atomic_path
+
+_CLIPPED_PERCENTILE = 98
+"""What outshines white matter is clipped: vessels and ghosts would stretch the joint histogram."""
+
+_CHECK_SPACING_MM = 4
 
 
 @dataclass(frozen=True)
@@ -50,34 +59,28 @@ class StillVolume:
         Clean, [0, 1], zero outside the brain.
     support : ndarray of bool, shape (X, Y, Z)
         Where the still scan's brain is; the moved volume is cut to it too.
-    registration : Registration
-        Native to standard space.
+    moving2fixed : ndarray, shape (4, 4)
+        RAS+ mm of the native scan to RAS+ mm of the standard space.
     """
 
     volume: Volume
     support: np.ndarray
-    registration: Registration
+    moving2fixed: np.ndarray
 
     @property
     def brain_mask(self) -> np.ndarray:
         """Where metrics of the brain look and gains are fitted, as for every clean volume."""
         return foreground_mask(self.volume.data)
 
+    def save(self, path: Path) -> None:
+        """Write everything to one file, atomically."""
+        _save_arrays(path, **vars(self.volume), support=self.support, moving2fixed=self.moving2fixed)
 
-@dataclass(frozen=True)
-class MovedVolume:
-    """The scan with motion: what the methods restore.
-
-    Parameters
-    ----------
-    volume : Volume
-        Its own foreground percentile is 1, and brighter voxels are kept; zero outside the still scan's support.
-    registration : Registration
-        Native to standard space by way of the still scan.
-    """
-
-    volume: Volume
-    registration: Registration
+    @classmethod
+    def load(cls, path: Path) -> "StillVolume":
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            return cls(Volume(arrays["data"], arrays["affine"]), arrays["support"], arrays["moving2fixed"])
 
 
 def prepare_still(scan: Scan, preparation: Preparation) -> StillVolume:
@@ -99,11 +102,17 @@ def prepare_still(scan: Scan, preparation: Preparation) -> StillVolume:
     # Cut after the interpolation: a spline across an edge cut before would ring.
     support = resample(native.with_data(brain_mask), grid, registration.moving2fixed, order=1).data > 0.5
     unit_data, _ = normalise(np.where(support, standard, 0), preparation.percentile)
-    return StillVolume(Volume(unit_data, grid.affine), support, registration)
+    return StillVolume(Volume(unit_data, grid.affine), support, registration.moving2fixed)
 
 
-def prepare_moved(scan: Scan, still: StillVolume, preparation: Preparation) -> MovedVolume:
+def prepare_moved(scan: Scan, still: StillVolume, preparation: Preparation) -> Volume:
     """Lay a moved scan on the still one, interpolated once, and cut it to the still scan's brain.
+
+    Returns
+    -------
+    Volume
+        What the methods restore: its own foreground percentile is 1, and brighter voxels are kept; zero outside the
+        still scan's support.
 
     Raises
     ------
@@ -114,10 +123,96 @@ def prepare_moved(scan: Scan, still: StillVolume, preparation: Preparation) -> M
     """
     native = _non_negative(scan.volume)
     brain = _cut(native, find_brain(native).brain_mask)
-    registration = align_pair(brain, still.volume, still.registration.moving2fixed, preparation.registration)
-    standard = _non_negative(resample(native, preparation.grid, registration.moving2fixed))
+    moving2fixed = align_pair(brain, still.volume, still.moving2fixed, preparation.registration).moving2fixed
+    standard = _non_negative(resample(native, preparation.grid, moving2fixed))
     data = np.where(still.support, standard.data, 0)
-    return MovedVolume(standard.with_data(data / normalise(data, preparation.percentile)[1]), registration)
+    return standard.with_data(data / normalise(data, preparation.percentile)[1])
+
+
+def save_moved(path: Path, moved: Volume) -> None:
+    """Write a moved volume, whose intensities may exceed 1, atomically."""
+    _save_arrays(path, **vars(moved))
+
+
+def load_moved(path: Path) -> Volume:
+    """Read what `save_moved` wrote."""
+    with np.load(path) as arrays:
+        return Volume(arrays["data"], arrays["affine"])
+
+
+def align_pair(moved: Volume, still: Volume, start: np.ndarray, config: RegistrationConfig) -> Registration:
+    """Estimate the rigid transform (6 degrees of freedom) that lays a moved scan on the still one.
+
+    The tool, its spacing and its measure are those of the registration to the template; the image that it aligns with
+    is the same head, so that no size has to be found. It begins at the better of two guesses: the heads lie alike in
+    the scanner, or their centres of mass coincide.
+
+    Parameters
+    ----------
+    moved : Volume
+        The brain alone in native space, of any intensity scale; not below 0, all else zero.
+    still : Volume
+        The brain alone on a standard grid, unit intensities.
+    start : ndarray, shape (4, 4)
+        Where the still scan's registration put scanner coordinates: RAS+ mm to standard RAS+ mm.
+    config : RegistrationConfig
+
+    Returns
+    -------
+    Registration
+        Its similarity is the local correlation with the still scan.
+
+    Raises
+    ------
+    AlignmentError
+        If the aligned scan resembles the still one less than `config.min_similarity`. Two heads reach 0.62 to 0.78; one
+        head, even with strong artefacts, must resemble itself as well as that.
+    RegistrationError
+        If the tool fails.
+    """
+    coarse = resample(moved, coarsened(moved.grid, config.estimate_spacing_mm), order=1)
+    coarse = coarse.with_data(normalise(coarse.data, _CLIPPED_PERCENTILE)[0])
+    fixed = still
+    if config.estimate_spacing_mm > min(still.grid.spacing_mm):
+        fixed = resample(still, standard_grid(config.estimate_spacing_mm), order=1)
+    check = resample(still, standard_grid(_CHECK_SPACING_MM), order=1)
+    centred = start.copy()
+    centred[:3, 3] += centre_of_mass_mm(check) - (start @ [*centre_of_mass_mm(coarse), 1])[:3]
+    begin = max((start, centred), key=lambda guess: measure_similarity(coarse, check, guess))
+    moving2fixed = BACKENDS[config.backend](coarse, fixed, begin)
+    similarity = measure_similarity(coarse, check, moving2fixed)
+    if similarity < config.min_similarity:
+        raise AlignmentError(
+            f"expected a local correlation of the moved scan with the still one of at least {config.min_similarity:g}"
+            f" (registration.min_similarity); got {similarity:.2f}; are both of one person, and is each a T1w brain?",
+            moving2fixed,
+        )
+    return Registration(moving2fixed, similarity, config.backend)
+
+
+def matched_gain(restored: np.ndarray, still: np.ndarray, brain_mask: np.ndarray) -> float:
+    """Return the gain g that minimises ``|g r - s|^2`` inside the brain, ``<r, s> / <r, r>``: restored r, still s.
+
+    Two acquisitions have different receiver gains, so a restoration cannot know how bright the still scan is. The same
+    rule for every method, the input included, takes the difference out. It hides any error in overall brightness, and
+    gives each method the best PSNR that a single factor can. It does not hide a difference that varies in space: the
+    coil's sensitivity at another place of the head counts as error of every method alike.
+
+    Parameters
+    ----------
+    restored, still : ndarray, shape (X, Y, Z)
+    brain_mask : ndarray of bool, shape (X, Y, Z)
+
+    Raises
+    ------
+    VolumeError
+        If `restored` has no signal inside the brain, or the opposite one.
+    """
+    inside = restored[brain_mask].astype(np.float64)
+    agreement = float(inside @ still[brain_mask])
+    if not agreement > 0:
+        raise VolumeError("expected a restored volume with signal inside the brain; got one without")
+    return agreement / float(inside @ inside)
 
 
 def _cut(volume: Volume, brain_mask: np.ndarray) -> Volume:
@@ -128,3 +223,8 @@ def _cut(volume: Volume, brain_mask: np.ndarray) -> Volume:
 def _non_negative(volume: Volume) -> Volume:
     """Cut off what is below 0: no signal is, and cubic splines undershoot."""
     return volume.with_data(np.maximum(volume.data, 0))
+
+
+def _save_arrays(path: Path, **arrays: np.ndarray) -> None:
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)

@@ -1,4 +1,4 @@
-"""How far two segmentations overlap: Dice's coefficient per label and per region.
+"""How far two segmentations overlap: Dice's coefficient ``2 |a and b| / (|a| + |b|)`` per label and per region.
 
 Conventions: label 0, the background, never counts. What the reference has and the other lacks scores 0; what the
 reference lacks has no score, not 1, and is left out of every mean.
@@ -12,24 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from bmenet.runtime.errors import GridMismatchError, VolumeError
-
-
-def dice_overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Return ``2 |a and b| / (|a| + |b|)`` of two boolean arrays of one shape, in [0, 1].
-
-    Raises
-    ------
-    GridMismatchError
-        If the shapes differ.
-    VolumeError
-        If both are empty: nothing was compared.
-    """
-    _check_shapes(a, b)
-    total = np.count_nonzero(a) + np.count_nonzero(b)
-    if total == 0:
-        raise VolumeError("expected at least one voxel in one of two regions; got two empty ones: Dice is undefined")
-    return 2 * np.count_nonzero(np.logical_and(a, b)) / total
+from bmenet.runtime.errors import GridMismatchError
 
 
 def label_dice(labels: np.ndarray, reference: np.ndarray) -> dict[int, float]:
@@ -51,22 +34,6 @@ def label_dice(labels: np.ndarray, reference: np.ndarray) -> dict[int, float]:
     return {label: 2 * shared.get(label, 0) / (sizes.get(label, 0) + size) for label, size in reference_sizes.items()}
 
 
-def mean_label_dice(labels: np.ndarray, reference: np.ndarray) -> float:
-    """Return the mean Dice overlap of the labels above 0 that `reference` has, each counting the same.
-
-    Raises
-    ------
-    GridMismatchError
-        If the shapes differ.
-    VolumeError
-        If `reference` has no label above 0.
-    """
-    overlaps = label_dice(labels, reference)
-    if not overlaps:
-        raise VolumeError("`reference`: expected at least one label above 0; got background alone: Dice is undefined")
-    return float(np.mean(list(overlaps.values())))
-
-
 def region_dice(labels: np.ndarray, reference: np.ndarray, regions: Mapping[str, Iterable[int]]) -> dict[str, float]:
     """Return the Dice overlap of every region that `reference` has; a region is the union of its labels.
 
@@ -79,11 +46,11 @@ def region_dice(labels: np.ndarray, reference: np.ndarray, regions: Mapping[str,
         If the shapes differ.
     """
     _check_shapes(labels, reference)
-    overlaps = {}
+    overlaps: dict[str, float] = {}
     for region, members in regions.items():
-        inside = np.isin(reference, list(members))
-        if inside.any():
-            overlaps[region] = dice_overlap(np.isin(labels, list(members)), inside)
+        found, inside = (np.isin(array, list(members)) for array in (labels, reference))
+        if size := np.count_nonzero(inside):
+            overlaps[region] = 2 * np.count_nonzero(found & inside) / (np.count_nonzero(found) + size)
     return overlaps
 
 

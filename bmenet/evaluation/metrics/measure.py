@@ -1,14 +1,52 @@
-"""Every metric of one restored volume."""
+"""The table of metrics, and all of them of one restored volume; a new metric is a function and a line in `METRICS`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from bmenet.evaluation.metrics import METRICS
+from bmenet.evaluation.metrics.fidelity import hfen, ncc, psnr, ssim
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 SMALLEST_EXTENT = 11
 """Voxels along the shortest axis: the SSIM window must fit."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of a restored volume against the clean one.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(restored, clean, region) -> float`` on float32 arrays of shape (X, Y, Z) with unit intensities;
+        `region` is a boolean array of that shape, or None for the whole grid.
+    inside_brain : bool
+        Whether only the voxels of the brain mask count. A zero background flatters measures of the whole grid.
+    lower_is_better : bool
+    """
+
+    function: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
+    inside_brain: bool = False
+    lower_is_better: bool = False
+
+    def __call__(self, restored: np.ndarray, clean: np.ndarray, brain_mask: np.ndarray) -> float:
+        """Measure over the whole grid or, where `inside_brain`, inside `brain_mask`."""
+        return self.function(restored, clean, brain_mask if self.inside_brain else None)
+
+
+METRICS: dict[str, Metric] = {
+    "psnr": Metric(psnr),
+    "ssim": Metric(ssim),
+    "ncc": Metric(ncc),
+    "hfen": Metric(hfen, lower_is_better=True),
+    "psnr_brain": Metric(psnr, inside_brain=True),
+    "ssim_brain": Metric(ssim, inside_brain=True),
+    "ncc_brain": Metric(ncc, inside_brain=True),
+    "hfen_brain": Metric(hfen, inside_brain=True, lower_is_better=True),
+}
 
 
 def measure(restored: Volume, clean: Volume, brain_mask: np.ndarray | None = None) -> dict[str, float]:

@@ -1,42 +1,45 @@
 """One page for the browser: volumes to look at, pictures, tables, and where they come from; a file on its own."""
 
 import base64
-import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
-from string import Template
+from typing import Any
 
-from bmenet.evaluation.pages import markup
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from bmenet.evaluation.pages.layers import Layer, encode_layers
-from bmenet.evaluation.pages.niivue import Niivue, load_niivue
 from bmenet.runtime.errors import BMENetError
 from bmenet.runtime.files import write_text
 
-__all__ = ["Layer", "Page", "Picture", "Table", "write_page"]
+__all__ = ["Layer", "Page", "Picture", "Table", "load_niivue", "write_page"]
 
 _WIDEST = 5
 """Columns of a table that fits half the page; a wider one gets a row of its own."""
 
+_NIIVUE = "_assets/js/niivue.umd.js"
+_NIIVUE_VERSION = re.compile(r'version:"(\d+\.\d+\.\d+)"')
+_ENDS_A_SCRIPT = re.compile(r"<(?=/script|script|!--)", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a header.
+    """Texts under a header.
 
     Parameters
     ----------
     title : str
-    header : list of str
-    rows : list of list of str
-        Each as long as the header; the first column names the row.
+    cells : DataFrame of str
+        The first column names the rows; the index is not shown.
     note : str
         What a reader must know about it, shown below.
     """
 
     title: str
-    header: list[str]
-    rows: list[list[str]]
+    cells: pd.DataFrame
     note: str = ""
 
 
@@ -71,7 +74,7 @@ class Page:
         What is seen on paper, and where the browser has no WebGL 2.
     settings : mapping of str to str
         Parameters of the run.
-    lineage : mapping of str to str
+    origin : mapping of str to str
         Model, checksums, commits, versions: where the result comes from.
     notes : sequence of str
         What a reader must know before anything else.
@@ -83,7 +86,7 @@ class Page:
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
-    lineage: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
 
@@ -100,61 +103,58 @@ def write_page(path: Path | str, page: Page) -> None:
     VolumeError
         If a layer has values that are not finite.
     BMENetError
-        If a row of a table is not as long as its header, nilearn has no viewer, or the file cannot be written.
+        If nilearn has no viewer, or the file cannot be written.
     """
-    for table in page.tables:
-        for row in table.rows:
-            if len(row) != len(table.header):
-                raise BMENetError(f"table {table.title!r}: expected rows of {len(table.header)} cells; got {row!r}")
-    html = _render(page, load_niivue() if page.layers else None)
+    templates = Environment(
+        loader=PackageLoader(__package__, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
+    values: dict[str, Any] = {"page": page, "widest": _WIDEST, "style": _asset("report.css")}
+    values["kinds"] = {layer.kind for layer in page.layers}
+    if page.layers:
+        values["volumes"], values["view"] = encode_layers(page.layers)
+        source, values["niivue_version"] = load_niivue()
+        values |= {"niivue": _script(source), "script": _script(_asset("viewer.js"))}
+        values["licence"] = _asset("niivue_licence.txt")
+    html = templates.get_template("page.html").render(values)
     try:
         write_text(path, html)
     except OSError as error:
         raise BMENetError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def _render(page: Page, niivue: Niivue | None) -> str:
-    """Return the whole HTML text."""
-    kinds = {layer.kind for layer in page.layers}
-    pictures = [
-        markup.picture(picture.title, base64.b64encode(picture.png).decode("ascii"), picture.caption)
-        for picture in page.pictures
-    ]
-    facts = [("Settings", page.settings), ("Where it comes from", page.lineage)]
-    return Template(_asset("report.html")).substitute(
-        title=markup.text(page.title),
-        subtitle=markup.text(page.subtitle),
-        style=_asset("report.css"),
-        notes=markup.notes(page.notes),
-        viewer=_viewer(page.layers, niivue) if niivue else "",
-        colours=markup.colours(kinds),
-        pictures="".join(pictures),
-        wide_tables=_tables(table for table in page.tables if len(table.header) > _WIDEST),
-        tables=_tables(table for table in page.tables if len(table.header) <= _WIDEST),
-        facts="".join(markup.facts(title, values) for title, values in facts if values),
-        credits=markup.credit(niivue.version, _asset("niivue_licence.txt")) if niivue else "",
-    )
+def load_niivue() -> tuple[str, str]:
+    """Return the viewer's library that nilearn ships, a UMD module (the global `niivue`), and its version.
+
+    Raises
+    ------
+    BMENetError
+        If this nilearn does not ship it.
+    """
+    file = resources.files("nilearn").joinpath(_NIIVUE)
+    if not file.is_file():
+        raise BMENetError(
+            f"expected nilearn to ship the viewer niivue ({_NIIVUE}); nilearn {metadata.version('nilearn')} does not;"
+            " install nilearn 0.14.1 (constraints.txt), or leave the report out"
+        )
+    source = file.read_text(encoding="utf-8")
+    found = _NIIVUE_VERSION.search(source)
+    return source, found.group(1) if found else "unknown"
 
 
-def _tables(tables: Iterable[Table]) -> str:
-    """Return tables one below the other."""
-    return "".join(markup.table(table.title, table.header, table.rows, table.note) for table in tables)
+def _script(source: str) -> str:
+    r"""Return JavaScript that an HTML parser does not end early.
 
-
-def _viewer(layers: Sequence[Layer], niivue: Niivue) -> str:
-    """Return the viewer, its data and its scripts."""
-    encoded, view = encode_layers(layers)
-    return Template(_asset("viewer.html")).substitute(
-        options=markup.options([layer.name for layer in layers]),
-        view=markup.inline_script(json.dumps(view, allow_nan=False)),
-        volumes="\n".join(
-            f'<script type="text/plain" id="volume-{number}">{volume}</script>' for number, volume in enumerate(encoded)
-        ),
-        niivue=markup.inline_script(niivue.source),
-        script=markup.inline_script(_asset("report.js")),
-    )
+    ``</script``, ``<script`` and ``<!--`` can only stand in strings, templates, patterns and comments, where ``\u003c``
+    means the same.
+    """
+    return _ENDS_A_SCRIPT.sub(r"\\u003c", source)
 
 
 def _asset(name: str) -> str:
     """Return the text of a file of this package."""
-    return resources.files("bmenet.evaluation.pages").joinpath(name).read_text(encoding="utf-8")
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

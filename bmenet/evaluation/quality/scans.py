@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bmenet.evaluation.quality.measure import Quality, measure_quality
-from bmenet.evaluation.quality.tissues import find_tissues
+from bmenet.evaluation.quality.regions import find_tissues
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.scan import load_scan
 

@@ -11,12 +11,14 @@ Desikan-Killiany and DKT atlases, and all that FastSurfer finds. The choices tha
   outside the ventricles, choroid plexus, vessels and the optic chiasm.
 """
 
-import csv
-import hashlib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
-TABLE = "freesurfer_labels.csv"
+import pandas as pd
+
+from bmenet.runtime.files import sha256
+
+_TABLE = Path(__file__).with_name("freesurfer_labels.csv")
 
 REGIONS = (
     "cerebral cortex",
@@ -35,24 +37,21 @@ REGIONS = (
 @cache
 def freesurfer_names() -> dict[int, str]:
     """Return the name of every label."""
-    return {label: name for label, name, _ in _rows()}
+    return _table()["name"].to_dict()
 
 
 @cache
 def freesurfer_regions() -> dict[str, tuple[int, ...]]:
     """Return the labels of every region; each label is in exactly one."""
-    regions: dict[str, list[int]] = {}
-    for label, _, region in _rows():
-        regions.setdefault(region, []).append(label)
-    return {region: tuple(regions[region]) for region in REGIONS}
+    groups = _table().groupby("region").groups
+    return {region: tuple(map(int, groups[region])) for region in REGIONS}
 
 
 def table_sha256() -> str:
     """Return the checksum of the table that names and groups the labels."""
-    return hashlib.sha256(files(__package__).joinpath(TABLE).read_bytes()).hexdigest()
+    return sha256(_TABLE)
 
 
-@cache
-def _rows() -> list[tuple[int, str, str]]:
-    lines = files(__package__).joinpath(TABLE).read_text(encoding="utf-8").splitlines()
-    return [(int(row["label"]), row["name"], row["region"]) for row in csv.DictReader(lines)]
+def _table() -> pd.DataFrame:
+    """Return name and region by label."""
+    return pd.read_csv(_TABLE, index_col="label")

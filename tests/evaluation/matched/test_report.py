@@ -1,13 +1,20 @@
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from bmenet.evaluation.matched import report as report_module
 from bmenet.evaluation.matched.person import PersonOutcome
-from bmenet.evaluation.matched.report import write_matched_report
+from bmenet.evaluation.matched.report import by_severity, evaluate_people, write_matched_report
 from bmenet.evaluation.metrics import METRICS
-from bmenet.evaluation.result import Result
+from bmenet.evaluation.result import Result, results_table
+from bmenet.evaluation.summary import summarise_gains
+from bmenet.runtime.errors import BMENetError, VolumeError
+
+EVALUATION = SimpleNamespace(seed=0, source=SimpleNamespace(bucket=SimpleNamespace(base="/home/alice/ds004173")))
+DONE = [SimpleNamespace(code="standard"), SimpleNamespace(code="headmotion1")]
 
 
 def results_of(subject, codes, better=0.0):
@@ -57,13 +64,94 @@ def test_the_text_says_how_it_was_measured_and_who_is_not_in_it(outcomes, tmp_pa
     assert "radiologists called bad (score 3)" in text
 
 
-def test_the_same_results_give_the_same_text(outcomes, tmp_path):
-    for name in ("a", "b"):
-        write_matched_report(outcomes, {}, tmp_path / name, seed=3)
-    assert (tmp_path / "a" / "results.md").read_text() == (tmp_path / "b" / "results.md").read_text()
+def test_people_count_alike_however_many_scans_they_have_and_every_code_has_its_own_people():
+    """The second person has no headmotion2; the network gains 4 dB on each moved scan."""
+    psnr = {("sub-01", "standard"): 100.0, ("sub-02", "standard"): 100.0}
+    psnr |= {("sub-01", "headmotion1"): 30.0, ("sub-01", "headmotion2"): 20.0, ("sub-02", "headmotion1"): 26.0}
+    slices = {"axial": np.zeros((5, 4))}
+    results = [
+        Result(subject, code, method, dict.fromkeys(METRICS, 0.5) | {"psnr": value + gain}, 2.0 + gain, slices)
+        for (subject, code), value in (
+            psnr | dict.fromkeys([("sub-01", "standard"), ("sub-02", "standard")], 100.0)
+        ).items()
+        for method, gain in (("degraded", 0), ("coarse", -60 if code == "standard" else 4))
+    ]
+    scores = {"sub-01": {"headmotion1": 2, "headmotion2": 3}, "sub-02": {"headmotion1": 3}}
+    groups = by_severity(results_table(results), scores)
+    means = {code: group[group["method"] == "degraded"]["psnr"].mean() for code, group in groups.items()}
+    assert means == {
+        "headmotion1": 28,
+        "headmotion2": 20,
+        "moved": (25 + 26) / 2,
+        "score-2": 30,
+        "score-3": (20 + 26) / 2,
+        "standard": 100,
+    }
+    assert list(by_severity(results_table(results), {})) == ["headmotion1", "headmotion2", "moved", "standard"]
+    gains = summarise_gains(groups["score-3"], 100, 0)["degraded"]["score-3"]["psnr"]
+    assert (gains.mean, gains.low, gains.high) == (4, 4, 4), "paired, though people differ"
 
 
-def test_without_headmotion2_the_picture_shows_headmotion1(outcomes, tmp_path):
-    write_matched_report({"sub-02": outcomes["sub-02"]}, {}, tmp_path, seed=0)
-    assert (tmp_path / "before_after.png").stat().st_size > 0
-    assert "stronger motion" not in (tmp_path / "results.md").read_text()
+@pytest.fixture
+def reported(monkeypatch):
+    """What the report is written from, instead of the report."""
+    seen = []
+    monkeypatch.setenv("BMENET_WORKERS", "1")
+    monkeypatch.setattr(
+        report_module,
+        "write_matched_report",
+        lambda outcomes, failures, folder, seed: seen.append(failures) or failures,
+    )
+    return seen
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Subject to what becomes of it."""
+    table = {}
+
+    def evaluate(subject, evaluation):
+        if isinstance(table[subject], Exception):
+            raise table[subject]
+        return table[subject]
+
+    monkeypatch.setattr(report_module, "evaluate_person", evaluate)
+    return table
+
+
+def test_one_failure_does_not_stop_the_others(reported, answers, tmp_path):
+    answers |= {"sub-01": VolumeError("no brain"), "sub-02": PersonOutcome(DONE)}
+    assert evaluate_people(list(answers), EVALUATION, tmp_path) == {"sub-01": "VolumeError: no brain"}
+
+
+def test_a_failed_pair_is_named_with_its_person(reported, answers, tmp_path):
+    answers["sub-01"] = PersonOutcome(DONE, failures={"headmotion2": "resembles nobody"})
+    evaluate_people(["sub-01"], EVALUATION, tmp_path)
+    assert reported == [{"sub-01 headmotion2": "resembles nobody"}]
+
+
+def test_the_report_does_not_say_where_the_data_set_lies(reported, answers, tmp_path):
+    answers |= {"sub-01": VolumeError("/home/alice/ds004173/sub-01/x.nii: cut"), "sub-02": PersonOutcome(DONE)}
+    evaluate_people(list(answers), EVALUATION, tmp_path)
+    assert reported == [{"sub-01": "VolumeError: sub-01/x.nii: cut"}]
+
+
+def test_with_every_moved_scan_failed_there_is_no_report(reported, answers, tmp_path):
+    answers["sub-01"] = PersonOutcome(DONE[:1], failures={"headmotion1": "resembles nobody"})
+    with pytest.raises(BMENetError, match=r"got none of 1: sub-01 headmotion1 \(resembles nobody\)"):
+        evaluate_people(["sub-01"], EVALUATION, tmp_path)
+    assert reported == []
+
+
+def test_who_is_skipped_is_told_with_the_reason(reported, answers, tmp_path, capsys):
+    answers |= {
+        "sub-01": PersonOutcome(DONE, ("headmotion1",)),
+        "sub-02": PersonOutcome([], ("standard",)),
+        "sub-03": PersonOutcome([], ("headmotion1", "headmotion2")),
+    }
+    evaluate_people(list(answers), EVALUATION, tmp_path)
+    told = capsys.readouterr().err
+    assert "sub-01: not in the data set: headmotion1\n" in told
+    assert "sub-02: not in the data set: standard; skipped: no still scan to compare with" in told
+    assert "sub-03: not in the data set: headmotion1, headmotion2; skipped: no moved scan to restore" in told
+    assert "4 of 9 scans are not in the data set" in told

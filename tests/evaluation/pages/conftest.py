@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -31,7 +32,7 @@ def page(phantom: Volume, png: bytes) -> Page:
             Layer("after − before", after.with_data(after.data - before.data), "difference", "counts"),
             Layer("spread", spread, "uncertainty", "counts"),
         ],
-        [Table("Table", ["Name", "Value"], [["a < b", "1"]], "A note.")],
+        [Table("Table", pd.DataFrame([["a < b", "1.5 [1.0, 2.0]"]], columns=["Name", "Value"]), "A note.")],
         [Picture("Still", png, "A caption.")],
         {"seed": "0"},
         {"commit": "abc"},

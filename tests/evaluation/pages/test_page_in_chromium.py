@@ -155,13 +155,6 @@ def test_the_window_changes_every_image(viewer):
     assert wait(lambda: np.abs(viewer.picture("left") - left).max() < 2)
 
 
-def test_a_window_never_turns_inside_out(viewer):
-    viewer.set_slider("#image-high", 100)
-    viewer.set_slider("#image-low", 300)
-    low, high = viewer.frame.evaluate("bmenetViewer.windows.image")
-    assert 300 <= low < high
-
-
 @pytest.mark.parametrize(("moved", "other"), [("left", "right"), ("right", "left")])
 def test_the_crosshair_of_one_side_moves_the_other(viewer, moved, other):
     before = viewer.picture(other)
@@ -226,16 +219,6 @@ def test_the_slider_uncovers_one_side_and_hides_the_other(viewer):
     mouse.up()
     assert int(divider.get_attribute("aria-valuenow") or 50) > 55
     assert wait(lambda: stage.screenshot() != middle)
-
-
-def test_blinking_swaps_the_sides_in_place(viewer):
-    viewer.click("left", 0.45, 0.5)
-    viewer.frame.page.keyboard.press("b")
-    assert viewer.find(".stage").get_attribute("data-mode") == "single"
-    assert not viewer.find("#right-canvas").is_visible() or not viewer.find("#left-canvas").is_visible()
-    front = viewer.find(".stage").get_attribute("data-front")
-    viewer.frame.page.keyboard.press("b")
-    assert viewer.find(".stage").get_attribute("data-front") != front
 
 
 def test_the_page_works_in_a_frame_that_may_only_run_scripts(chromium, page, tmp_path):

@@ -29,20 +29,6 @@ def test_definitions_agree_with_mriqc(regions):
     assert efc(data) == pytest.approx(0.78057192, abs=1e-8)
 
 
-def test_intensities_of_a_normal_distribution_have_mad_and_std_alike(generator):
-    values = generator.normal(100, 5, 200_000)
-    region = Intensities.of(values)
-    assert region.mad == pytest.approx(5, rel=0.01)
-    assert region.std == pytest.approx(5, rel=0.01)
-
-
-def test_cjv_is_spared_by_a_few_outliers(generator):
-    gm, wm = generator.normal(600, 30, 10_000), generator.normal(900, 30, 10_000)
-    expected = cjv(Intensities.of(wm), Intensities.of(gm))
-    wm[:50] = 1e5
-    assert cjv(Intensities.of(wm), Intensities.of(gm)) == pytest.approx(expected, rel=0.02)
-
-
 def test_snr_dietrich_finds_signal_over_noise_of_one_channel(generator):
     sigma = 12.0
     air = np.hypot(*generator.normal(0, sigma, (2, 200_000)))

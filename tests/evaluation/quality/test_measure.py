@@ -10,7 +10,7 @@ from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError
 
 SPREAD = ("snr_csf", "snr_gm", "snr_wm", "snr_total", "cnr")
-NEEDS_AIR = {name for name, measure in MEASURES.items() if measure.needs == "air"}
+NEEDS_AIR = {"snrd_total", "cnr", "efc"}
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,6 @@ def test_measure_quality_does_not_depend_on_the_intensity_scale(head, noisy, val
     assert scaled == pytest.approx(values, rel=1e-4)
 
 
-def test_measure_quality_takes_what_is_below_0_for_0(head, noisy, values):
-    sunk = np.where(noisy.data < 1, -5, noisy.data)
-    assert measure_quality(noisy.with_data(sunk), head.brain, head.tissues).values == pytest.approx(values, rel=1e-2)
-
-
 @pytest.mark.parametrize("background", [0.0, 20.0])
 def test_a_stripped_scan_has_no_measure_that_needs_air(head, noisy, values, background, rician):
     brain = Brain(head.brain.brain_mask, True, "background")
@@ -82,15 +77,6 @@ def test_padding_changes_nothing(head, noisy, values):
     padded = Volume(np.pad(noisy.data, 20), noisy.affine)
     brain = Brain(np.pad(head.brain.brain_mask, 20), False, "deepbet")
     assert measure_quality(padded, brain, np.pad(head.tissues, 20)).values == pytest.approx(values, rel=1e-3)
-
-
-def test_a_removed_face_changes_little(head, noisy, values):
-    data = noisy.data.copy()
-    data[:, 60:, :30] = 0
-    quality = measure_quality(noisy.with_data(data), head.brain, head.tissues)
-    assert quality.reasons == {}
-    assert quality.values.pop("efc") == pytest.approx(values["efc"], rel=0.05)  # there is less air
-    assert quality.values == pytest.approx({name: values[name] for name in quality.values}, rel=0.02)
 
 
 def test_a_head_that_fills_the_field_of_view_has_no_air(head, noisy):
@@ -136,14 +122,3 @@ def test_equally_bright_tissues_have_no_cjv(head, noisy):
 def test_measure_quality_refuses_tissues_of_another_shape(head, noisy):
     with pytest.raises(GridMismatchError, match="`tissues`: expected shape"):
         measure_quality(noisy, head.brain, head.tissues[1:])
-
-
-def test_measure_quality_segments_by_itself(head, noisy, values, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        "bmenet.evaluation.quality.measure.find_tissues",
-        lambda volume, mask: seen.append((volume, mask)) or head.tissues,
-    )
-    assert measure_quality(noisy, head.brain).values == values
-    np.testing.assert_array_equal(seen[0][0].data, noisy.data)
-    assert seen[0][1] is head.brain.brain_mask

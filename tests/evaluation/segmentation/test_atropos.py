@@ -1,13 +1,12 @@
 """The embedded segmenter finds the tissues of a phantom, whatever its scale and its coil."""
 
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bmenet.evaluation.metrics.dice import label_dice
-from bmenet.evaluation.segmentation.atropos import AtroposSegmenter, segment_tissues
+from bmenet.evaluation.segmentation.atropos import segment_tissues
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 
@@ -81,9 +80,3 @@ def test_segment_tissues_refuses_what_has_no_three_tissues(phantom, brain_mask):
         segment_tissues(phantom.with_data(np.where(phantom.data > 0.3, 1, 0.5)), brain_mask)
     with pytest.raises(GridMismatchError, match="expected shape"):
         segment_tissues(phantom, brain_mask[1:])
-
-
-def test_segmenter_names_a_region_per_tissue(noisy, brain_mask, tmp_path: Path):
-    segmentation = AtroposSegmenter(tmp_path).segment(noisy, brain_mask)
-    assert segmentation.regions == {"csf": (1,), "grey matter": (2,), "white matter": (3,)}
-    np.testing.assert_array_equal(segmentation.affine, noisy.affine)

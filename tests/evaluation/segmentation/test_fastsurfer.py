@@ -12,8 +12,6 @@ import pytest
 
 from bmenet.evaluation.segmentation import SEGMENTERS, SegmentationError
 from bmenet.evaluation.segmentation import fastsurfer as module
-from bmenet.evaluation.segmentation.fastsurfer import build_command
-from bmenet.runtime.errors import VolumeError
 
 # Thresholds a conformed copy of the volume: 2 where it is bright, 17 where it is not.
 STAND_IN = """\
@@ -182,15 +180,3 @@ def test_fastsurfer_is_found_on_path_too(install, monkeypatch, tmp_path):
     monkeypatch.delenv("FASTSURFER_HOME")
     monkeypatch.setenv("PATH", f"{tmp_path / 'fastsurfer'}:/usr/bin")
     assert module.find_fastsurfer() == str(tmp_path / "fastsurfer" / "run_fastsurfer.sh")
-
-
-def test_segment_refuses_a_volume_that_is_not_finite(install, segmenter, phantom):
-    install()
-    with pytest.raises(VolumeError, match="finite"):
-        segmenter.segment(phantom.with_data(phantom.data * np.nan), phantom.data > 0)
-
-
-def test_build_command_quotes_nothing_and_leaves_no_option_out():
-    command = build_command("run_fastsurfer.sh", Path("a b.nii"), Path("out"), 2)
-    assert command[1:5] == ["--t1", "a b.nii", "--sid", "subject"]
-    assert command[5:] == ["--sd", "out", "--seg_only", "--device", "cpu", "--threads", "2"]

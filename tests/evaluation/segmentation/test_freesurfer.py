@@ -50,7 +50,3 @@ def test_every_cortical_area_of_the_dkt_atlas_is_cortex(area):
 )
 def test_labels_are_those_of_the_colour_table(label, name, region):
     assert (freesurfer_names()[label], _region(label)) == (name, region)
-
-
-def test_background_is_no_label():
-    assert 0 not in freesurfer_names()

@@ -37,10 +37,6 @@ def test_load_labels_tells_the_format_by_content(tmp_path):
     np.testing.assert_array_equal(load_labels(path).labels, LABELS)
 
 
-def test_load_labels_takes_a_series_of_one_volume(tmp_path):
-    np.testing.assert_array_equal(load_labels(_write(tmp_path / "a.nii", LABELS[..., None])).labels, LABELS)
-
-
 def test_load_labels_heeds_a_slope(tmp_path):
     block = bytearray(_write(tmp_path / "a.nii", LABELS.astype(np.int16)).read_bytes())
     header = nib.Nifti1Header(bytes(block[:348]))
@@ -66,11 +62,6 @@ def test_load_labels_refuses_what_is_no_volume_of_labels(tmp_path, name, change,
     path = _write(tmp_path / name, change(LABELS).astype(np.float32))
     with pytest.raises(VolumeError, match=f"expected a label volume .*{reason}"):
         load_labels(path)
-
-
-def test_load_labels_refuses_complex_numbers(tmp_path):
-    with pytest.raises(VolumeError, match="real numbers; got complex64"):
-        load_labels(_write(tmp_path / "a.nii", LABELS.astype(np.complex64)))
 
 
 @pytest.mark.parametrize("name", ["a.mgz", "a.mgh", "a.nii.gz"])

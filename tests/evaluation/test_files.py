@@ -5,8 +5,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from bmenet.evaluation.label_files import Labelling, compare_label_files
+from bmenet.evaluation import files
+from bmenet.evaluation.files import Labelling, compare_label_files, measure_scans
+from bmenet.evaluation.metrics import METRICS
+from bmenet.imaging.brain_extraction import Brain
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 AFFINE = np.diag([2.0, 2, 2, 1])
@@ -90,19 +94,6 @@ def test_arrays_that_agree_index_by_index_but_lie_elsewhere_do_not_overlap_wholl
     assert overlap.labels[17] == pytest.approx(2 / 3)  # one voxel of three along x
 
 
-def test_a_finer_grid_of_the_same_space_overlaps_wholly(save, labels):
-    fine = np.kron(labels, np.ones((2, 2, 2), np.int16))
-    affine = AFFINE @ np.diag([0.5, 0.5, 0.5, 1])
-    affine[:3, 3] = AFFINE[:3, 3] - 0.5
-    assert compare_label_files(save("a.nii", fine, affine), save("b.nii", labels)).mean_label_dice == 1
-
-
-def test_a_grid_a_hair_off_is_the_same(save, labels):
-    off = AFFINE.copy()
-    off[:3, 3] += 5e-4
-    assert compare_label_files(save("a.nii", labels, off), save("b.nii", labels)).notes == ()
-
-
 @pytest.mark.parametrize("swap", [False, True])
 def test_fields_of_view_apart_are_refused(save, labels, swap):
     shifted = AFFINE.copy()
@@ -149,3 +140,98 @@ def test_background_alone_scores_0_and_is_no_reference(save, labels):
     assert "background alone" in overlap.notes[0]
     with pytest.raises(VolumeError, match=r"a\.nii: expected labels above 0 in the reference"):
         compare_label_files(something, nothing)
+
+
+@pytest.fixture
+def textured(phantom, generator):
+    """The phantom with a texture, so that it is not taken for a label map; background zero, [0, 1]."""
+    texture = 1 + 0.05 * generator.standard_normal(phantom.data.shape)
+    return np.clip(phantom.data * texture, 0, 1).astype(np.float32)
+
+
+@pytest.fixture
+def lone_brain(monkeypatch):
+    """Spare the brain extraction: all that is bright is brain."""
+    monkeypatch.setattr(files, "find_brain", lambda volume: Brain(volume.data > 0, True, "background"))
+
+
+@pytest.fixture
+def save_scan(tmp_path, phantom):
+    def _save(name, data, affine=phantom.affine):
+        nib.save(nib.Nifti1Image(data, affine), tmp_path / name)
+        return tmp_path / name
+
+    return _save
+
+
+@pytest.mark.usefixtures("lone_brain")
+def test_measure_scans_takes_unit_scans_as_they_are(save_scan, textured):
+    result = measure_scans(
+        save_scan("enhanced.nii.gz", textured + np.float32(0.1)), save_scan("clean.nii.gz", textured)
+    )
+    assert result.scale == 1
+    assert list(result.metrics) == list(METRICS)
+    assert result.metrics["psnr"] == pytest.approx(20, abs=0.01)
+
+
+@pytest.mark.usefixtures("lone_brain")
+def test_measure_scans_does_not_depend_on_the_intensity_scale(save_scan, textured):
+    pairs = [
+        (
+            save_scan(f"enhanced-{scale}.nii", scale * (textured + np.float32(0.05))),
+            save_scan(f"clean-{scale}.nii", scale * textured),
+        )
+        for scale in (100, 4000)
+    ]
+    hundred, four_thousand = (measure_scans(*pair) for pair in pairs)
+    assert four_thousand.metrics == pytest.approx(hundred.metrics, rel=1e-4)
+    assert four_thousand.scale == pytest.approx(40 * hundred.scale)
+
+
+@pytest.mark.usefixtures("lone_brain")
+def test_measure_scans_uses_the_given_brain_mask(save_scan, textured):
+    spoiled = textured.copy()
+    spoiled[:20] *= 0.5
+    right = np.zeros(textured.shape, np.uint8)
+    right[22:, 20:40, 10:30] = 1
+    enhanced, clean = save_scan("enhanced.nii", spoiled), save_scan("clean.nii", textured)
+    assert measure_scans(enhanced, clean, save_scan("mask.nii", right)).metrics["psnr_brain"] == 100
+    assert measure_scans(enhanced, clean).metrics["psnr_brain"] < 30
+
+
+@pytest.mark.usefixtures("lone_brain")
+def test_measure_scans_refuses_scans_on_two_grids(save_scan, textured, phantom):
+    shifted = phantom.affine.copy()
+    shifted[0, 3] += 4
+    with pytest.raises(GridMismatchError, match="expected the grid of `clean`"):
+        measure_scans(save_scan("enhanced.nii", textured, shifted), save_scan("clean.nii", textured))
+
+
+@pytest.mark.usefixtures("lone_brain")
+def test_measure_scans_looks_into_the_brain_of_a_whole_head(save_scan, textured, monkeypatch):
+    brain_mask = ndimage.binary_erosion(textured > 0, iterations=4)
+    head = np.where(textured > 0, textured, 0.9 * (ndimage.distance_transform_edt(textured == 0) < 6)).astype(
+        np.float32
+    )
+    spoiled = np.where(textured > 0, head, head / 2)
+    enhanced, clean = save_scan("enhanced.nii", spoiled), save_scan("clean.nii", head)
+    whole_head = measure_scans(enhanced, clean, save_scan("mask.nii", (head > 0).astype(np.uint8)))
+    monkeypatch.setattr(files, "find_brain", lambda volume: Brain(brain_mask, False, "deepbet"))
+    result = measure_scans(enhanced, clean)
+    assert whole_head.metrics["psnr_brain"] < 20
+    assert result.metrics["psnr_brain"] == 100
+    assert result.metrics["psnr"] == whole_head.metrics["psnr"]
+    assert [note for note in result.notes if "a whole head" in note] == list(result.notes)
+
+
+@pytest.mark.usefixtures("lone_brain")
+def test_measure_scans_tells_when_no_brain_was_found(save_scan, textured, monkeypatch):
+    def fail(volume):
+        raise VolumeError("expected a brain; found none")
+
+    paths = save_scan("enhanced.nii", textured), save_scan("clean.nii", textured)
+    expected = measure_scans(*paths).metrics
+    monkeypatch.setattr(files, "find_brain", fail)
+    result = measure_scans(*paths)
+    assert result.metrics == expected
+    assert "found none: the _brain metrics cover its whole foreground" in result.notes[0]

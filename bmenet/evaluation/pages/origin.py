@@ -12,7 +12,7 @@ from bmenet.runtime.files import read_json
 _SOFTWARE = ("torch", "monai", "numpy", "nibabel")
 
 
-def weights_lineage(folders: Iterable[Path]) -> dict[str, str]:
+def weights_origin(folders: Iterable[Path]) -> dict[str, str]:
     """Return what ``model.json`` tells of every network: checksum, grid, and how it was trained; never where it lay.
 
     Parameters
@@ -20,18 +20,17 @@ def weights_lineage(folders: Iterable[Path]) -> dict[str, str]:
     folders : iterable of Path
         Weights folders that were loaded, so that they are known to be whole.
     """
-    told = {}
+    told: dict[str, object] = {}
     for folder in folders:
         spec = read_json(folder / SPEC_FILE)
         kind = spec["kind"]
-        told[f"{kind}: weights SHA-256"] = spec["sha256"]
-        told[f"{kind}: trained at"] = f"{spec['spacing_mm']} mm"
+        told |= {f"{kind}: weights SHA-256": spec["sha256"], f"{kind}: trained at": f"{spec['spacing_mm']} mm"}
         told |= {
-            f"{kind}: {name.replace('_', ' ')}": _written(value)
+            f"{kind}: {name.replace('_', ' ')}": value
             for name, value in spec.get("lineage", {}).items()
             if isinstance(value, str | int | float)
         }
-    return told
+    return as_texts(told)
 
 
 def software_versions() -> dict[str, str]:
@@ -40,16 +39,6 @@ def software_versions() -> dict[str, str]:
     return versions | {name: metadata.version(name) for name in _SOFTWARE}
 
 
-def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Return nested settings as dotted names and text."""
-    told: dict[str, str] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            told |= flat(value, f"{prefix}{name}.")
-        else:
-            told[f"{prefix}{name}"] = _written(value)
-    return told
-
-
-def _written(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def as_texts(values: Mapping[str, object]) -> dict[str, str]:
+    """Return values as a page shows them: numbers with six digits."""
+    return {name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in values.items()}

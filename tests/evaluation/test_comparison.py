@@ -6,8 +6,9 @@ import pytest
 from bmenet.data.layout import Layout
 from bmenet.evaluation import methods as methods_module
 from bmenet.evaluation.baselines import BASELINES
-from bmenet.evaluation.case import evaluate_case, load_restored
+from bmenet.evaluation.comparison import evaluate_case
 from bmenet.evaluation.methods import Restorations
+from bmenet.evaluation.result import load_restored
 from bmenet.imaging.volume import save_unit_volume
 from bmenet.runtime.files import write_text
 
@@ -50,8 +51,12 @@ def restored(monkeypatch) -> list[str]:
     return ran
 
 
+def run(layout, code="010", methods=METHODS, is_kept=False):
+    return evaluate_case("sub-01", code, list(methods), layout, layout.weights_folder, is_kept=is_kept)
+
+
 def test_evaluate_case_measures_every_method(layout):
-    results = evaluate_case("sub-01", "010", METHODS, layout)
+    results = run(layout)
     assert [result.method for result in results] == METHODS
     psnr = {result.method: result.metrics["psnr"] for result in results}
     assert psnr["degraded"] == pytest.approx(20, abs=1)
@@ -59,35 +64,37 @@ def test_evaluate_case_measures_every_method(layout):
 
 
 def test_evaluate_case_measures_nothing_twice(layout, restored):
-    first = evaluate_case("sub-01", "010", METHODS, layout)
-    again = evaluate_case("sub-01", "010", METHODS, layout)
+    first, again = run(layout), run(layout)
     assert restored == METHODS
-    assert [result.metrics for result in again] == [result.metrics for result in first]
-    assert [result.seconds for result in again] == [result.seconds for result in first]
+    assert [(r.metrics, r.seconds) for r in again] == [(r.metrics, r.seconds) for r in first]
+    np.testing.assert_array_equal(again[2].shown_slices["axial"], first[2].shown_slices["axial"])
 
 
-def test_evaluate_case_with_new_weights_runs_only_the_network_again(layout, restored):
-    evaluate_case("sub-01", "010", METHODS, layout)
-    write_text(layout.weights("coarse") / "model.json", "weights, second version")
-    evaluate_case("sub-01", "010", METHODS, layout)
-    assert restored == [*METHODS, "coarse"]
-
-
-def test_evaluate_case_with_another_degraded_volume_runs_everything_again(layout, restored, phantom):
-    evaluate_case("sub-01", "010", METHODS, layout)
-    save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(phantom.data * 0.5))
-    evaluate_case("sub-01", "010", METHODS, layout)
-    assert restored == METHODS * 2
-
-
-def test_evaluate_case_that_was_stopped_goes_on_where_it_was(layout, restored, monkeypatch):
-    evaluate_case("sub-01", "010", ["degraded", "n4"], layout)
-    evaluate_case("sub-01", "010", METHODS, layout)
+def test_evaluate_case_that_was_stopped_goes_on_where_it_was(layout, restored):
+    run(layout, methods=["degraded", "n4"])
+    run(layout)
     assert restored == METHODS
+
+
+@pytest.mark.parametrize(
+    ("change", "done_again"), [("weights", ["coarse"]), ("degraded", METHODS), ("a damaged result", ["n4"])]
+)
+def test_evaluate_case_does_again_what_something_changed_behind(layout, restored, phantom, change, done_again):
+    first = run(layout)
+    if change == "weights":
+        write_text(layout.weights("coarse") / "model.json", "weights, second version")
+    elif change == "degraded":
+        save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(phantom.data * 0.5))
+    else:
+        path = layout.evaluated("sub-01", "010", "n4")
+        path.write_bytes(path.read_bytes()[:100])
+    again = run(layout)
+    assert restored == METHODS + done_again
+    assert (again[1].metrics == first[1].metrics) == (change != "degraded")
 
 
 def test_evaluate_case_of_the_clean_code_takes_the_clean_volume_as_input(layout):
-    (result,) = evaluate_case("sub-01", "000", ["degraded"], layout)
+    (result,) = run(layout, "000", ["degraded"])
     assert result.metrics["psnr"] == 100
 
 
@@ -104,27 +111,27 @@ def test_all_rows_of_the_second_stage_start_from_one_coarse_result(layout, monke
     monkeypatch.setattr(ClippingEnhancer, "runs", 0)
     clock = iter(range(1000))
     monkeypatch.setattr(methods_module.time, "process_time", lambda: next(clock))
-    results = evaluate_case("sub-01", "010", ["coarse", *methods_module.FINE_VARIANTS], layout)
+    results = run(layout, "010", ["coarse", *methods_module.FINE_VARIANTS])
     assert ClippingEnhancer.runs == 1
     seconds = {result.method: result.seconds for result in results}
     assert seconds == {"coarse": 1} | dict.fromkeys(methods_module.FINE_VARIANTS, 2)
 
 
 def test_restored_volumes_are_kept_on_demand(layout, restored):
-    evaluate_case("sub-01", "010", METHODS, layout)
+    run(layout)
     assert not layout.restored("sub-01", "010", "n4").exists()
-    evaluate_case("sub-01", "010", METHODS, layout, is_kept=True)
+    run(layout, is_kept=True)
     assert restored == [*METHODS, "n4", "coarse"]
     degraded = load_restored("sub-01", "010", "degraded", layout)
     kept = load_restored("sub-01", "010", "n4", layout)
     np.testing.assert_allclose(kept.data, 0.9 * degraded.data, atol=1e-4)
-    evaluate_case("sub-01", "010", METHODS, layout, is_kept=True)
+    run(layout, is_kept=True)
     assert len(restored) == 5
 
 
 def test_a_kept_volume_never_outlives_its_result(layout):
-    evaluate_case("sub-01", "010", METHODS, layout, is_kept=True)
+    run(layout, is_kept=True)
     write_text(layout.weights("coarse") / "model.json", "weights, second version")
-    evaluate_case("sub-01", "010", METHODS, layout)
+    run(layout)
     assert layout.restored("sub-01", "010", "n4").exists()
     assert not layout.restored("sub-01", "010", "coarse").exists()

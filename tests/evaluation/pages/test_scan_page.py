@@ -1,0 +1,103 @@
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from bmenet.evaluation.pages.origin import as_texts, software_versions, weights_origin
+from bmenet.evaluation.pages.scan_page import before_after_picture, quality_table, scan_page
+from bmenet.evaluation.quality import MEASURES
+from bmenet.evaluation.quality.measure import Quality
+from bmenet.evaluation.quality.scans import ScanQuality
+from bmenet.imaging.scan import Scan
+from bmenet.imaging.volume import Volume
+from bmenet.registration import Registration
+from bmenet.restoration.enhanced import Enhanced
+from bmenet.runtime.files import write_json
+
+
+@pytest.fixture
+def before(phantom: Volume) -> Volume:
+    return phantom.with_data(phantom.data * 100 - 1)
+
+
+def enhanced(volume: Volume, std: Volume | None = None) -> Enhanced:
+    def scan(of: Volume) -> Scan:
+        return Scan(of, of.data.shape, nib.Nifti1Header(), np.dtype(np.float32))
+
+    registration = Registration(np.eye(4), 0.87, "ants")
+    timings = {"find the brain": 2.0, "restore": 3.5}
+    return Enhanced(scan(volume), registration, False, False, timings, None if std is None else scan(std))
+
+
+def test_a_scan_page_shows_after_minus_before_and_the_spread_of_samples(before):
+    page = scan_page(before, enhanced(before.with_data(before.data + 7), before), {}, {})
+    assert [(layer.name, layer.kind) for layer in page.layers] == [
+        ("before", "image"),
+        ("after", "image"),
+        ("after − before", "difference"),
+        ("uncertainty: std of the samples", "uncertainty"),
+    ]
+    np.testing.assert_allclose(page.layers[2].volume.data[before.data > 0], 7, atol=1e-4)
+    assert page.layers[0].volume.data.min() == 0, "what is below 0 counts as 0 in the enhancement, too"
+    assert len(scan_page(before, enhanced(before), {}, {}).layers) == 3
+
+
+def test_a_scan_page_tells_how_it_came_about(before):
+    page = scan_page(before, enhanced(before), {"seed": "3"}, {"weights": "abc"}, notes=["left and right: a guess"])
+    (steps,) = (table for table in page.tables if table.title == "Steps")
+    assert dict(steps.cells.to_numpy()) == {"Find the brain": "2.0 s", "Restore": "3.5 s", "Together": "5.5 s"}
+    assert "(by ants); similarity 0.87" in steps.note
+    assert "Whole head" in page.subtitle
+    assert (page.settings, page.origin) == ({"seed": "3"}, {"weights": "abc"})
+    assert "Left and right: a guess." in page.notes
+
+
+def test_a_scan_page_measures_what_changed(before):
+    data = before.data.copy()
+    data[20, 28, 20:24] += np.float32([1, 2, 3, -4])
+    page = scan_page(before, enhanced(before.with_data(data)), {}, {})
+    (change,) = (table for table in page.tables if table.title == "What changed")
+    values = {name: float(value) for name, value, _ in change.cells.to_numpy()}
+    assert values["Mean absolute change"] == pytest.approx(2.5, rel=1e-3)
+    assert values["Greatest"] == pytest.approx(4, rel=1e-3)
+    assert values["Mean change, signed"] == pytest.approx(0.5, rel=1e-2)
+
+
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, -1, 1)])
+def test_the_still_picture_is_the_same_however_the_voxels_are_stored(before, flips, tmp_path):
+    stored = before.data[:: flips[0], :: flips[1], :: flips[2]]
+    affine = before.affine @ np.diag([*flips, 1.0])
+    affine[:3, 3] += [4 * (extent - 1) * (flip < 0) for extent, flip in zip(stored.shape, flips, strict=True)]
+    after = stored * (stored > 30)
+    expected = before_after_picture(before, before.with_data(before.data * (before.data > 30)))
+    assert before_after_picture(Volume(stored, affine), Volume(after, affine)) == expected
+    (tmp_path / "picture.png").write_bytes(expected)
+    assert np.asarray(Image.open(tmp_path / "picture.png").convert("L")).std() > 20
+
+
+def test_the_quality_table_has_every_measure_and_says_why_one_is_missing():
+    def scan(value: float, litres: float) -> ScanQuality:
+        values = dict.fromkeys(MEASURES, value) | {"cnr": None}
+        return ScanQuality(Quality(values, {"cnr": "no air"}), False, litres, (1.0, 1.0, 1.0), ())
+
+    table = quality_table(scan(1.0, 1.2), scan(1.5, 1.0))
+    rows = {name.split(":")[0]: others for name, *others in table.cells.to_numpy().tolist()}
+    assert list(rows) == list(MEASURES)
+    assert rows["snr_wm"] == ["1.000", "1.500", "+0.500", "higher"]
+    assert rows["cnr"] == ["–", "–", "–", "higher"]
+    assert rows["cjv"][-1] == "lower"
+    assert "–: no air." in table.note
+    assert "the brains found differ in size" in table.note
+
+
+def test_the_origin_tells_the_weights_by_checksum_and_not_by_place(tmp_path):
+    folder = tmp_path / "JaneDoe19" / "coarse"
+    lineage = {"profile": "smoke", "seed": 0, "val_loss": 0.123456789, "config": {"a": 1}}
+    write_json(folder / "model.json", {"kind": "coarse", "sha256": "ab" * 32, "spacing_mm": 4, "lineage": lineage})
+    told = weights_origin([folder])
+    assert told["coarse: weights SHA-256"] == "ab" * 32
+    assert told["coarse: profile"] == "smoke"
+    assert told["coarse: val loss"] == "0.123457"
+    assert "JaneDoe19" not in str(told)
+    assert {"bmenet", "torch", "monai"} <= set(software_versions())
+    assert as_texts({"steps": 1, "scale": 0.02}) == {"steps": "1", "scale": "0.02"}

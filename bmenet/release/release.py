@@ -7,9 +7,8 @@ from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.networks.coarse_weights import load_coarse
 from bmenet.release.card import documents, read_summary
-from bmenet.release.export.lineage import bundle_lineage
-from bmenet.release.export.run import Exported, export
-from bmenet.release.export.storage import trained_kinds
+from bmenet.release.export.run import Exported, bundle_lineage, export
+from bmenet.release.export.write import trained_kinds
 from bmenet.runtime.errors import BMENetError, WeightsError
 
 PUBLIC_SOURCE = "openneuro"

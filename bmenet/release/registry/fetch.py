@@ -7,8 +7,7 @@ from pathlib import Path
 
 from bmenet.release.registry.access import as_default
 from bmenet.release.registry.version import MODEL_NAME
-from bmenet.restoration.bundle import MANIFEST_FILE, Bundle, open_bundle
-from bmenet.restoration.bundle.find import find_bundle
+from bmenet.restoration.bundle import MANIFEST_FILE, Bundle, find_bundle, open_bundle
 from bmenet.runtime.errors import TrackingError, WeightsError
 from bmenet.tracking.place import URI_VARIABLE, Place
 from bmenet.tracking.store import load_mlflow

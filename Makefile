@@ -35,7 +35,7 @@ $(BASE): | $(READY)
 
 base: $(BASE)  ## Train the Coarse-net that the profile full goes on from
 
-release: $(BASE)  ## Train and evaluate the profile full, and write bmenet/release/released; hours, goes on after a stop
+release: $(BASE)  ## Train and evaluate the profile full, and write bmenet/release/weights; hours, goes on after a stop
 	bmenet profile full
 	dvc repro
 	bmenet release

@@ -3,9 +3,7 @@
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.release.export.lineage import bundle_inputs, bundle_lineage
-from bmenet.release.export.run import export
-from bmenet.release.export.tensorrt import build_engines, skipped
+from bmenet.release.export.run import build_engines, bundle_inputs, bundle_lineage, export, skipped
 from bmenet.runtime.files import write_json, write_text
 from bmenet.runtime.progress import console
 from bmenet.tracking import track_stage

@@ -13,7 +13,7 @@ from bmenet.config import ExportConfig
 from bmenet.networks.coarse import build_coarse
 from bmenet.networks.weights import save_weights
 from bmenet.release.export.write import write_bundle
-from bmenet.release.released import DEFAULT_NAME, find
+from bmenet.release.released import DEFAULT_NAME
 from bmenet.restoration.fine import DEFAULT_SAMPLING
 from tests.fine_networks import make_fine_net, save_fine_net, smoke_config
 
@@ -54,5 +54,5 @@ def smoke_bundle() -> Path:
 
 def install_release(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = DEFAULT_NAME) -> Path:
     """Let the untrained bundle be what came with the package, under a name, and nothing else."""
-    monkeypatch.setattr(find, "RELEASED_FOLDER", folder)
+    monkeypatch.setattr("bmenet.release.released.RELEASED_FOLDER", folder)
     return Path(shutil.copytree(smoke_bundle(), folder / name))

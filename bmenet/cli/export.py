@@ -36,9 +36,8 @@ def export(
     with exit_on_error():
         from bmenet.config import load_config
         from bmenet.data.layout import Layout
-        from bmenet.release.export.lineage import bundle_lineage
+        from bmenet.release.export.run import build_engines, bundle_lineage, skipped
         from bmenet.release.export.run import export as write
-        from bmenet.release.export.tensorrt import build_engines, skipped
         from bmenet.restoration.bundle import open_bundle
         from bmenet.runtime.progress import console
 

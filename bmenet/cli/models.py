@@ -78,10 +78,9 @@ def _released() -> list[_Entry]:
 
 
 def _of_released(one: "Released") -> _Entry:
-    stages, card = list(one.stages), one.card
-    return _Entry(
-        one.name, "released", stages, one.spacing_mm, one.total_bytes, one.digest, card.summary, card=card.text
-    )
+    stages = ["coarse", "fine"] if one.description.get("fine") else ["coarse"]
+    card, spacing_mm = one.card, int(one.description["spacing_mm"])
+    return _Entry(one.name, "released", stages, spacing_mm, one.total_bytes, one.digest, card.summary, card=card.text)
 
 
 def _registered() -> list[_Entry]:

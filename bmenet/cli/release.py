@@ -15,7 +15,7 @@ def release(
         typer.Option(
             metavar="FOLDER",
             help="Gets the release as a folder of its own.",
-            show_default="bmenet/release/released in the package",
+            show_default="bmenet/release/weights in the package",
             file_okay=False,
         ),
     ] = None,
@@ -29,8 +29,8 @@ def release(
     with exit_on_error():
         from bmenet.config import load_config
         from bmenet.data.layout import Layout
-        from bmenet.release.released.find import RELEASED_FOLDER
-        from bmenet.release.releasing.release import release as write
+        from bmenet.release.release import release as write
+        from bmenet.release.released import RELEASED_FOLDER
         from bmenet.runtime.progress import console
 
         with console.status("release") as status:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bmenet.networks.covariates import COVARIATES, UNKNOWN
+from bmenet.networks.norm import replace_layers
 
 _NORM_GROUPS = 8
 
@@ -40,7 +41,9 @@ class CovariateEncoder(nn.Module):
         tells = torch.tensor([True] * len(COVARIATES) if informed is None else list(informed))
         self.register_buffer("informed", tells, persistent=False)
         self.network = resnet18(spatial_dims=3, n_input_channels=1, num_classes=len(COVARIATES), widen_factor=width)
-        _use_group_norms(self.network)
+        # Batches are small and volumes few: the norm must not depend on who shares the batch. MONAI's `resnet18` hands
+        # its argument `norm` to the first layer alone (1.6).
+        replace_layers(self.network, nn.BatchNorm3d, lambda norm: nn.GroupNorm(_NORM_GROUPS, norm.num_features))
         # Untrained, every covariate is 0.5: unknown.
         self.network.fc = nn.Linear(self.network.in_planes, len(COVARIATES))
         for parameter in self.network.fc.parameters():
@@ -63,15 +66,3 @@ class CovariateEncoder(nn.Module):
 def covariate_encoder_from_spec(spec: dict[str, Any]) -> CovariateEncoder:
     """Build the network that a weights folder's ``model.json`` describes."""
     return CovariateEncoder(spec["reduction"], spec["width"], spec["informed"])
-
-
-def _use_group_norms(network: nn.Module) -> None:
-    """Put a group norm in the place of every batch norm, in place.
-
-    Batches are small and volumes few: the norm must not depend on who shares the batch. MONAI's `resnet18` hands its
-    argument `norm` to the first layer alone (1.6).
-    """
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm3d):
-                setattr(module, name, nn.GroupNorm(_NORM_GROUPS, child.num_features))

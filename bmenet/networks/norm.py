@@ -1,4 +1,6 @@
-"""A norm that does not know how large the volume is."""
+"""Norms in the place of others, with their parameters' names and shapes."""
+
+from collections.abc import Callable
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -7,9 +9,8 @@ from torch.nn import functional
 class ChannelNorm(nn.Module):
     """Normalise the channels of every voxel, then scale and shift each channel.
 
-    In place of a group norm, whose statistics are those of the whole volume: a network trained on crops then sees
-    others, ruled by the empty background, when it is given a whole head. Parameters have the group norm's names and
-    shapes.
+    A group norm takes its statistics over the whole volume: a network trained on crops then sees others, ruled by the
+    empty background, when it is given a whole head. Parameters have the group norm's names and shapes.
 
     Parameters
     ----------
@@ -35,8 +36,13 @@ class ChannelNorm(nn.Module):
 
 def use_channel_norms(network: nn.Module) -> None:
     """Replace every group norm inside `network` by a `ChannelNorm`."""
+    replace_layers(network, nn.GroupNorm, lambda norm: ChannelNorm(norm.num_channels))
+
+
+def replace_layers(network: nn.Module, kind: type[nn.Module], make: Callable[..., nn.Module]) -> None:
+    """Replace every layer of a kind inside `network`, at any depth, by what `make` returns for it."""
     for name, child in network.named_children():
-        if isinstance(child, nn.GroupNorm):
-            setattr(network, name, ChannelNorm(child.num_channels))
+        if isinstance(child, kind):
+            setattr(network, name, make(child))
         else:
-            use_channel_norms(child)
+            replace_layers(child, kind, make)

@@ -9,14 +9,13 @@ from typing import Literal
 
 from bmenet.networks.weights import SPEC_FILE
 from bmenet.release.released import Released, default_model, released_bundles, released_model
-from bmenet.restoration.bundle import Bundle, open_bundle
-from bmenet.restoration.bundle.find import find_bundle, first_with
+from bmenet.restoration.bundle import Bundle, find_bundle, open_bundle
 from bmenet.restoration.bundle.manifest import Precision
 from bmenet.restoration.enhancer import Enhancer, Runtime
 from bmenet.runtime.errors import WeightsError
 
 REGISTRY_PREFIX = "models:/"
-_WEIGHTS_PLACES = ("", "coarse", "artifacts/*", "artifacts/*/coarse")
+_WEIGHTS_PLACES = ("", "coarse/", "artifacts/*/", "artifacts/*/coarse/")
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,8 @@ def _open(released: Released) -> Model:
 def _search(folder: Path, model: str) -> Model:
     """Return the bundle in a folder, or else the first weights."""
     try:
-        bundle_folder, coarse = find_bundle(folder), first_with(SPEC_FILE, folder, _WEIGHTS_PLACES)
+        bundle_folder = find_bundle(folder)
+        specs = [spec for place in _WEIGHTS_PLACES for spec in sorted(folder.glob(f"{place}{SPEC_FILE}"))]
     except OSError as error:
         raise WeightsError(f"{model}: cannot be read ({error.strerror})") from error
     if bundle_folder is not None:
@@ -126,8 +126,8 @@ def _search(folder: Path, model: str) -> Model:
                 return _open(released)
         bundle = open_bundle(bundle_folder)
         return Model(bundle.weights / "coarse", bundle, model)
-    if coarse is not None:
-        return Model(coarse, name=model)
+    if specs:
+        return Model(specs[0].parent, name=model)
     names = ", ".join(released.name for released in released_bundles()) or "none installed"
     raise WeightsError(
         f"{model}: expected a folder with {SPEC_FILE} and its weights, a bundle, or the name of released weights"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bmenet.evaluation.quality import MEASURES
-from bmenet.release.released import DEFAULT_NAME, find
+from bmenet.release.released import DEFAULT_NAME
 from bmenet.restoration import enhancer
 from bmenet.restoration.bundle import open_bundle
 from bmenet.runtime.errors import VolumeError
@@ -110,7 +110,7 @@ def test_enhance_takes_the_released_weights_where_nobody_names_others(bmenet, sc
 
 
 def test_enhance_without_a_model_says_what_to_do(bmenet, scan_path, tmp_path, monkeypatch):
-    monkeypatch.setattr(find, "RELEASED_FOLDER", tmp_path)
+    monkeypatch.setattr("bmenet.release.released.RELEASED_FOLDER", tmp_path)
     out = scan_path.with_name("out.nii")
     result = bmenet("enhance", scan_path, out)
     assert result.exit_code == 1

@@ -8,7 +8,7 @@ import pytest
 
 from bmenet.release import registry
 from bmenet.release.registry import Version
-from bmenet.release.released import CARD_FILE, DEFAULT_NAME, find
+from bmenet.release.released import CARD_FILE, DEFAULT_NAME
 from bmenet.restoration.bundle import open_bundle
 from bmenet.runtime.errors import TrackingError
 from tests.bundled import install_release
@@ -113,7 +113,7 @@ def test_a_registry_that_does_not_answer_hides_nothing_else(released, registered
 
 
 def test_without_any_model_nothing_is_listed(here, bmenet, monkeypatch):
-    monkeypatch.setattr(find, "RELEASED_FOLDER", here)
+    monkeypatch.setattr("bmenet.release.released.RELEASED_FOLDER", here)
     assert json.loads(bmenet("models", "--json").stdout) == []
     result = bmenet("models")
     assert (result.exit_code, result.stdout) == (0, "")

@@ -10,7 +10,6 @@ import pytest
 
 from bmenet.config import load_config
 from bmenet.release.released import CARD_FILE, LICENCE_FILE, read_card
-from bmenet.release.releasing import release as module
 from bmenet.restoration.bundle import open_bundle
 from bmenet.runtime.files import write_json
 from tests.bundled import save_networks
@@ -115,7 +114,7 @@ def test_figures_without_the_code_that_the_card_shows_are_refused(trained, bmene
 
 
 def test_a_release_that_is_too_large_is_refused(trained, bmenet, monkeypatch):
-    monkeypatch.setattr(module, "MAX_BYTES", 20_000)
+    monkeypatch.setattr("bmenet.release.release.MAX_BYTES", 20_000)
     _refused(bmenet, trained, "expected at most 0 MB; got 0.1 MB; set export.storage to fp16")
 
 

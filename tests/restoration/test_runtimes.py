@@ -11,8 +11,8 @@ import torch
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.slab import input_channels
 from bmenet.release.export.graphs import GraphPlan
-from bmenet.release.export.norm import use_axis_norms
 from bmenet.release.export.onnx_file import write_graph
+from bmenet.release.export.rewrite import use_axis_norms
 from bmenet.restoration import Enhancer
 from bmenet.restoration.bundle import open_bundle
 from bmenet.restoration.onnx.providers import gpu_names
@@ -142,7 +142,8 @@ def test_networks_with_group_norms_agree_as_well(tmp_path):
     # As the profile `paper` has them; a large mean is what ONNX Runtime's own kernels lose digits on.
     config = smoke_config().autoencoder.model_copy(update={"norm": "group"})
     torch.manual_seed(0)
-    autoencoder = use_axis_norms(LatentAutoencoder(config).eval().requires_grad_(False))
+    autoencoder = LatentAutoencoder(config).eval().requires_grad_(False)
+    use_axis_norms(autoencoder)
     volume = 5 + torch.rand(1, 1, 40, 56, 40, generator=torch.Generator().manual_seed(0))
     expected = LatentAutoencoder.encode(autoencoder, volume)
     plan = GraphPlan(Encode(autoencoder), {"volume": volume}, ["latent"])

@@ -11,8 +11,7 @@ from bmenet.config import CoarseConfig
 from bmenet.imaging.grid import Grid
 from bmenet.networks.covariates import COVARIATES
 from bmenet.networks.slab import PLANE_AXES, input_channels
-from bmenet.release.export.gradient import guidance_graph
-from bmenet.release.export.norm import use_axis_norms
+from bmenet.release.export.rewrite import guidance_graph, use_axis_norms
 from bmenet.restoration.torch_networks import TorchNetworks
 
 _TRACED_BATCH = 2

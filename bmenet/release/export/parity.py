@@ -1,24 +1,25 @@
-"""Do the graphs say what torch says? Measured on a head, graph by graph and from end to end."""
+"""The graphs compared with torch, and rounded weights with trained ones, on a head that needs no data."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, cast
+from pathlib import Path
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.config import SamplingConfig
+from bmenet.evaluation.metrics.fidelity import psnr
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import Volume
 from bmenet.networks.slab import PLANE_AXES, input_channels
 from bmenet.restoration.bundle import Bundle
-from bmenet.restoration.bundle.manifest import FineSettings, Precision
+from bmenet.restoration.bundle.manifest import Precision
 from bmenet.restoration.enhancer import Enhancer
-from bmenet.restoration.fine_networks import FineNetworks
 from bmenet.restoration.latent import edge_map
 from bmenet.restoration.torch_networks import TorchNetworks
 from bmenet.runtime.seeding import generator
@@ -29,9 +30,15 @@ TOLERANCES: dict[Precision, dict[str, float]] = {
 }
 """Largest difference over the largest value of torch in float32; end to end, over the brightest voxel."""
 
+MIN_PSNR_DB = 60.0
+"""Of rounded about trained weights: a thousandth of the brightest voxel, a thirtieth of the error of the result."""
+
 _NOISE = 0.04
+_FIELD = 0.5
 _TIMESTEP = 100
 _ODD_BATCH = 3
+
+Computation = Callable[[], Tensor | np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def measure_parity(
 ) -> list[Parity]:
     """Compare every graph of a bundle, and both stages from end to end, with torch on the CPU.
 
-    The head is the MNI152 template with noise, so that no data are needed.
+    The head is the MNI152 template with noise.
 
     Parameters
     ----------
@@ -79,97 +86,136 @@ def measure_parity(
     precisions : list
         Number formats of the graphs to compare.
     tell : callable, optional
-        Told the name of each comparison before it is made.
+        Called with the name of each comparison.
     """
-    head = noisy_head(bundle)
-    exact = _exact(bundle)
+    head, exact = noisy_head(bundle), _exact(bundle, bundle.weights)
+    given = _fine_inputs(exact, head)
+    expected = {graph: _timed(compute) for graph, compute in _computations(exact, head, given)}
     stage: Literal["coarse", "fine"] = "fine" if bundle.has_fine else "coarse"
-    others = {
-        precision: Enhancer.from_bundle(bundle, stage, "onnx", "cpu", precision=precision) for precision in precisions
-    }
-    found = []
-    for graph, run in _comparisons(bundle.manifest.fine, exact, head):
-        expected, torch_seconds = run(exact)
-        for precision, other in others.items():
+    rows = []
+    for precision in precisions:
+        enhancer = Enhancer.from_bundle(bundle, stage, "onnx", "cpu", precision=precision)
+        for graph, compute in _computations(enhancer, head, given):
             tell(f"{graph} {precision}")
-            got, onnx_seconds = run(other)
-            largest = float(np.abs(expected).max()) or 1.0
-            differences = np.abs(got.astype(np.float64) - expected)
+            reference, torch_seconds = expected[graph]
+            got, onnx_seconds = _timed(compute)
+            differences, largest = np.abs(got.astype(np.float64) - reference), float(np.abs(reference).max()) or 1.0
+            errors = float(differences.max()) / largest, float(differences.mean()) / largest
             kind = "end to end" if graph.endswith("end to end") else graph if graph == "guidance" else "graph"
-            found.append(
-                Parity(
-                    graph,
-                    precision,
-                    float(differences.max()) / largest,
-                    float(differences.mean()) / largest,
-                    TOLERANCES[precision][kind],
-                    torch_seconds,
-                    onnx_seconds,
-                )
-            )
-    return sorted(found, key=lambda row: precisions.index(row.precision))
+            rows.append(Parity(graph, precision, *errors, TOLERANCES[precision][kind], torch_seconds, onnx_seconds))
+    return rows
 
 
-Run = Callable[[Enhancer], tuple[np.ndarray, float]]
+def measure_rounding(trained: Path, bundle: Bundle, tell: Callable[[str], None] = lambda _: None) -> dict[str, float]:
+    """Return stage to the PSNR in dB, at most 100, of the stored weights' result about that of the trained weights.
+
+    Parameters
+    ----------
+    trained : Path
+        The folder of the networks' folders as they were trained.
+    bundle : Bundle
+        With the same networks as they are stored.
+    tell : callable, optional
+        Called with the name of the weights before they are used.
+    """
+    head = _degraded_head(bundle)
+    tell("with trained weights")
+    exact = _restore(_exact(bundle, trained), head)
+    tell("with stored weights")
+    stored = _restore(_exact(bundle, bundle.weights), head)
+    peaks = {stage: exact[stage].max() for stage in exact}
+    return {stage: psnr(stored[stage] / peaks[stage], exact[stage] / peaks[stage]) for stage in exact}
 
 
-def _comparisons(fine: FineSettings | None, exact: Enhancer, head: Volume) -> Iterator[tuple[str, Run]]:
-    """Yield what is compared and how it is computed by either runtime; inputs are what torch made of the head."""
-    for plane in exact.config.planes:
-        yield f"coarse, {plane}", partial(_run_slab, _slab(head, plane, input_channels(exact.config.context_slices)))
-    yield "coarse, end to end", lambda enhancer: _timed(lambda: replace(enhancer, fine=None).restore(head).data)
-    if fine is None or exact.fine is None:
-        return
-    coarse = replace(exact, fine=None).restore(head)
-    reference = torch.from_numpy(coarse.data)[None, None]
-    networks = exact.fine.networks
+def noisy_head(bundle: Bundle) -> Volume:
+    """Return the template on the bundle's grid, with noise in it."""
+    head = load_template(standard_grid(bundle.manifest.spacing_mm))
+    noise = generator(0, "parity").normal(scale=_NOISE, size=head.data.shape)
+    return head.with_data(np.where(head.data > 0, np.abs(head.data + noise), 0).astype(np.float32))
+
+
+def _degraded_head(bundle: Bundle) -> Volume:
+    """Return the template under a coil field, with noise everywhere.
+
+    A trained network may leave a head with a clean background and no field as it is, whatever its weights.
+    """
+    head = load_template(standard_grid(bundle.manifest.spacing_mm))
+    field = np.exp(_FIELD * np.linspace(-1, 1, head.data.shape[0]))[:, None, None]
+    noise = generator(0, "rounding").normal(scale=_NOISE, size=head.data.shape)
+    return head.with_data(np.abs(head.data * field + noise).astype(np.float32))
+
+
+class _FineInputs(NamedTuple):
+    """Inputs of the second stage's graphs, made by torch from the head."""
+
+    reference: Tensor
+    edges: Tensor
+    latent: Tensor
+    noisy: tuple[Tensor, Tensor, Tensor, Tensor]
+    guided: tuple[Tensor, Tensor, float, Tensor, int]
+
+
+def _fine_inputs(exact: Enhancer, head: Volume) -> _FineInputs | None:
+    """Return None where there is no second stage."""
+    if exact.fine is None:
+        return None
+    networks, sampling = exact.fine.networks, exact.sampling
+    reference = torch.from_numpy(replace(exact, fine=None).restore(head).data)[None, None]
     latent, edges = networks.encode(reference), edge_map(reference)
-    covariates, hint = networks.covariates(reference), torch.cat([latent, networks.encode_edges(edges)], dim=1)
+    hint = torch.cat([latent, networks.encode_edges(edges)], dim=1)
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(0))
-    timestep = torch.tensor([min(_TIMESTEP, fine.max_timestep)])
-    noisy = NoiseSchedule(fine.diffusion).add_noise(latent, noise, timestep)
-    moved = latent + 0.1 * noise
-    gain, window = fine.sampling.strength, fine.sampling.guidance.window
-    base = reference - gain * networks.decode(latent)
+    timestep = torch.tensor([min(_TIMESTEP, exact.fine.max_timestep)])
+    noisy = exact.fine.schedule.add_noise(latent, noise, timestep)
+    base = reference - sampling.strength * networks.decode(latent)
+    return _FineInputs(
+        reference,
+        edges,
+        latent,
+        (noisy, timestep, networks.covariates(reference), hint),
+        (latent + 0.1 * noise, base, sampling.strength, reference, sampling.guidance.window),
+    )
 
-    def joined(net: FineNetworks) -> Tensor:
-        return torch.cat([tensor for tensor in net.noises(noisy, timestep, covariates, hint) if tensor is not None])
 
-    parts: dict[str, Callable[[FineNetworks], Tensor]] = {
-        "encoder": lambda net: net.encode(reference),
-        "edge_encoder": lambda net: net.encode_edges(edges),
-        "covariates": lambda net: net.covariates(reference),
-        "denoiser": joined,
-        "decoder": lambda net: net.decode(latent),
-        "guidance": lambda net: net.ncc_gradient(moved, base, gain, reference, window),
-    }
-    for name, part in parts.items():
-        yield name, partial(_run_part, part)
-    once = fine.sampling.model_copy(update={"samples": 1})
-    yield "fine, end to end", lambda enhancer: _timed(lambda: enhancer.fine.restore(coarse.data, once, 0).data)  # type: ignore[union-attr]
+def _computations(enhancer: Enhancer, head: Volume, given: _FineInputs | None) -> Iterator[tuple[str, Computation]]:
+    """Yield the name of each comparison and its computation by one runtime."""
+    for plane in enhancer.config.planes:
+        slab = _slab(head, plane, input_channels(enhancer.config.context_slices))
+        yield f"coarse, {plane}", partial(enhancer.network, slab)
+    yield "coarse, end to end", lambda: replace(enhancer, fine=None).restore(head).data
+    if given is None or enhancer.fine is None:
+        return
+    fine, networks = enhancer.fine, enhancer.fine.networks
+    yield "encoder", partial(networks.encode, given.reference)
+    yield "edge_encoder", partial(networks.encode_edges, given.edges)
+    yield "covariates", partial(networks.covariates, given.reference)
+    yield "denoiser", lambda: torch.cat([noise for noise in networks.noises(*given.noisy) if noise is not None])
+    yield "decoder", partial(networks.decode, given.latent)
+    yield "guidance", partial(networks.ncc_gradient, *given.guided)
+    yield "fine, end to end", lambda: fine.restore(given.reference.numpy()[0, 0], _once(enhancer), 0).data
+
+
+def _restore(enhancer: Enhancer, head: Volume) -> dict[str, np.ndarray]:
+    """Return stage to the restored head."""
+    coarse = replace(enhancer, fine=None).restore(head).data
+    if enhancer.fine is None:
+        return {"coarse": coarse}
+    return {"coarse": coarse, "fine": enhancer.fine.restore(coarse, _once(enhancer), 0).data}
+
+
+def _once(enhancer: Enhancer) -> SamplingConfig:
+    """Return an enhancer's sampling with one sample, always of the same noise."""
+    return enhancer.sampling.model_copy(update={"samples": 1})
 
 
 def _slab(head: Volume, plane: str, channels: int) -> Tensor:
-    """Return a batch of slabs from the middle of a head; their content is no position, which does not matter here."""
+    """Return a batch of slabs from the middle of a head; its slices stand for the position, too."""
     slices = torch.from_numpy(head.data).movedim(PLANE_AXES[plane], 0)
     count = min(_ODD_BATCH, len(slices) // channels)
     first = (len(slices) - count * channels) // 2
     return slices[first : first + count * channels].reshape(count, channels, *slices.shape[1:]).contiguous()
 
 
-def _run_slab(slab: Tensor, enhancer: Enhancer) -> tuple[np.ndarray, float]:
-    """Restore slices with an enhancer's Coarse-net."""
-    return _timed(lambda: enhancer.network(slab))
-
-
-def _run_part(part: Callable[[FineNetworks], Tensor], enhancer: Enhancer) -> tuple[np.ndarray, float]:
-    """Compute a part of the second stage with an enhancer's networks."""
-    assert enhancer.fine is not None
-    networks = enhancer.fine.networks
-    return _timed(lambda: part(networks))
-
-
-def _timed(compute: Callable[[], Tensor | np.ndarray]) -> tuple[np.ndarray, float]:
+def _timed(compute: Computation) -> tuple[np.ndarray, float]:
     """Return a result as an array, and the seconds it took."""
     start = time.perf_counter()
     with torch.no_grad():
@@ -178,20 +224,13 @@ def _timed(compute: Callable[[], Tensor | np.ndarray]) -> tuple[np.ndarray, floa
     return (result.detach().numpy() if isinstance(result, Tensor) else result), seconds
 
 
-def _exact(bundle: Bundle) -> Enhancer:
-    """Return torch's enhancer in float32 throughout."""
-    enhancer = Enhancer.from_bundle(bundle, device="cpu")
+def _exact(bundle: Bundle, weights: Path) -> Enhancer:
+    """Return torch's enhancer with the weights of a folder, in float32 throughout."""
+    enhancer = Enhancer.from_folder(weights / "coarse")
     enhancer = replace(enhancer, config=enhancer.config.model_copy(update={"precision": "fp32"}))
     if bundle.manifest.fine is None:
         return enhancer
-    fine = enhancer.with_fine(bundle.weights, bundle.manifest.fine.sampling)
-    assert fine.fine is not None
-    networks = replace(cast(TorchNetworks, fine.fine.networks), dtype=torch.float32)
-    return replace(fine, fine=replace(fine.fine, networks=networks))
-
-
-def noisy_head(bundle: Bundle) -> Volume:
-    """Return the template on the bundle's grid, with noise in it."""
-    head = load_template(standard_grid(bundle.manifest.spacing_mm))
-    noise = generator(0, "parity").normal(scale=_NOISE, size=head.data.shape)
-    return head.with_data(np.where(head.data > 0, np.abs(head.data + noise), 0).astype(np.float32))
+    fine = enhancer.with_fine(weights, bundle.manifest.fine.sampling).fine
+    assert fine is not None
+    networks = replace(cast(TorchNetworks, fine.networks), dtype=torch.float32)
+    return replace(enhancer, fine=replace(fine, networks=networks), sampling=bundle.manifest.fine.sampling)

@@ -1,4 +1,4 @@
-"""Write a bundle: graphs, weights and settings, in one folder that is there whole or not at all."""
+"""Write a bundle: weights, graphs, settings and the checksum of every file."""
 
 import glob
 import json
@@ -12,28 +12,24 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
+from torch import nn
 
 from bmenet import __version__
 from bmenet.config import CoarseConfig, ExportConfig, SamplingConfig
 from bmenet.config.deploy import Storage
 from bmenet.imaging.grid import standard_grid
 from bmenet.networks.coarse_weights import load_coarse
-from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE, Spec
+from bmenet.networks.fine_weights import KINDS, load_fine
+from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE, Spec, save_weights
 from bmenet.release.export.graphs import GraphPlan, coarse_graphs, fine_graphs
-from bmenet.release.export.half import half_precision
-from bmenet.release.export.onnx_file import describe_graph, write_graph
-from bmenet.release.export.shared_weights import StoredTensors, share_weights
-from bmenet.release.export.storage import stored_weights, trained_kinds
-from bmenet.restoration.bundle import Bundle, open_bundle
-from bmenet.restoration.bundle.manifest import EXACT, MANIFEST_FILE, File, FineSettings, Graph, Manifest, Precision
+from bmenet.release.export.onnx_file import describe_graph, stored_tensors, write_graph
+from bmenet.release.export.rewrite import half_precision
+from bmenet.restoration.bundle import MANIFEST_FILE, Bundle, Graph, Manifest, open_bundle
+from bmenet.restoration.bundle.manifest import EXACT, File, FineSettings, Precision
 from bmenet.restoration.onnx.networks import fine_net
 from bmenet.restoration.torch_networks import load_networks
 from bmenet.runtime.errors import BMENetError, WeightsError
 from bmenet.runtime.files import sha256, write_text
-
-Tell = Callable[[str], None]
-Documents = Callable[[Bundle], Mapping[str, str]]
-"""Given a bundle that was checked, returns name to text of files for readers that go into it."""
 
 
 def write_bundle(
@@ -42,139 +38,134 @@ def write_bundle(
     config: ExportConfig,
     sampling: SamplingConfig,
     lineage: dict[str, str],
-    tell: Tell = lambda _: None,
-    check: Callable[[Bundle], None] = lambda _: None,
-    documents: Documents = lambda _: {},
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
-    """Export the networks of a weights folder as a bundle; one that stands there is replaced when the new one is good.
+    """Write the networks of a weights folder as a bundle.
 
     Parameters
     ----------
     weights : Path
-        Holds ``coarse`` and, for the second stage, its networks; without ``fine`` the bundle ends with the Coarse-net.
+        Holds ``coarse`` and, for the second stage, its networks; without ``fine`` the bundle has the first stage alone.
     folder : Path
-        Of the bundle.
+        Of the bundle, new or empty: see `new_folder`.
     config : ExportConfig
     sampling : SamplingConfig
-        How the second stage is run by default.
+        The second stage's default.
     lineage : dict
         Where data and code come from.
     tell : callable, optional
-        Told the name of each graph that is being written.
-    check : callable, optional
-        Given the new bundle before it takes its place; may raise, and the old one stays.
-    documents : callable, optional
-        Asked after the check for texts that go into the bundle.
+        Called with the name of each graph before it is written.
 
     Returns
     -------
     Bundle
-        In its place, checked.
+        Checked.
 
     Raises
     ------
     WeightsError
-        If a network is missing or damaged, or something that is no bundle stands in the folder.
+        If a network is missing or damaged: see also `store_networks`.
+    ConfigError
+        If the second stage was not trained for the sampling.
+    """
+    kinds = trained_kinds(weights)
+    store_networks(weights, kinds, folder / "weights", config.storage)
+    network, spec = load_coarse(folder / "weights" / "coarse")
+    coarse = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
+    grid = standard_grid(spec["spacing_mm"])
+    plans = coarse_graphs(network.requires_grad_(False), coarse, grid)
+    fine: FineSettings | None = None
+    if "fine" in kinds:
+        networks, specs = load_networks(folder / "weights", dtype=torch.float32)
+        fine = _fine_settings(specs, sampling)
+        fine_net(networks, fine, spec["spacing_mm"]).check(sampling)
+        plans |= fine_graphs(networks, grid, sampling.guidance.window)
+    # In float32 always: the graphs of other number formats are compared with it.
+    precisions: list[Precision] = list(dict.fromkeys(["fp32", *config.precisions]))
+    graphs = {precision: _write_graphs(plans, folder, precision, config, tell) for precision in precisions}
+    manifest = Manifest(
+        format_version=1,
+        bmenet=__version__,
+        spacing_mm=spec["spacing_mm"],
+        grid_shape=grid.shape,
+        opset=config.opset,
+        coarse=coarse,
+        fine=fine,
+        graphs=graphs,
+        files=_files(folder),
+        lineage=lineage | {f"weights.{kind}": sha256(weights / kind / SPEC_FILE) for kind in kinds},
+    )
+    return _seal(folder, manifest)
+
+
+def add_texts(bundle: Bundle, texts: Mapping[str, str]) -> Bundle:
+    """Write files for readers, name to text, into a bundle; return it with their checksums."""
+    for name, text in texts.items():
+        write_text(bundle.folder / name, text)
+    return _seal(bundle.folder, bundle.manifest.model_copy(update={"files": _files(bundle.folder)}))
+
+
+def trained_kinds(weights: Path) -> list[str]:
+    """Return the networks in a weights folder: the Coarse-net, and those of the second stage if it was trained."""
+    return ["coarse", *(KINDS if (weights / "fine" / SPEC_FILE).exists() else ())]
+
+
+def store_networks(weights: Path, kinds: list[str], folder: Path, storage: Storage) -> None:
+    """Copy networks; in ``fp16`` with kernels and matrices in float16, which are loaded into float32 networks again.
+
+    Vectors (biases, norms, latent scales) stay float32: they take less than a hundredth of the space. The
+    ``model.json`` of rounded weights keeps the checksum of the trained ones, and names its parents by their new
+    checksums.
+
+    Parameters
+    ----------
+    weights : Path
+        The folder of the networks' folders.
+    kinds : list of str
+        Networks to store; parents come before those that were trained with them.
+    folder : Path
+        Gets a folder for each network.
+    storage : {"fp32", "fp16"}
+
+    Raises
+    ------
+    WeightsError
+        If a network is missing or damaged, has a weight that float16 cannot hold, or was trained with another parent.
+    """
+    renamed: dict[str, str] = {}
+    for kind in kinds:
+        network, spec = load_coarse(weights / kind) if kind == "coarse" else load_fine(weights / kind, kind)
+        if storage == "fp32":
+            (folder / kind).mkdir(parents=True)
+            for name in (WEIGHTS_FILE, SPEC_FILE):
+                shutil.copyfile(weights / kind / name, folder / kind / name)
+            continue
+        _round(network, weights / kind)
+        parents = spec.get("parents", {})
+        if strange := [parent for parent, digest in parents.items() if digest not in renamed]:
+            raise WeightsError(
+                f"{weights / kind}: expected the {', '.join(strange)} it was trained with; got another one; train again"
+                " (`dvc repro train_fine`)"
+            )
+        changed = {"parents": {parent: renamed[digest] for parent, digest in parents.items()}} if parents else {}
+        rounded = {"storage": "fp16", "trained_sha256": spec["sha256"]}
+        save_weights(folder / kind, kind, network, spec | changed | rounded)
+        renamed[sha256(weights / kind / SPEC_FILE)] = sha256(folder / kind / SPEC_FILE)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of a bundle, or of nothing, when the block ends well.
+
+    One export at a time; the next one removes what a killed one left.
+
+    Raises
+    ------
+    WeightsError
+        If other files than a bundle stand in the folder: they stay.
     BMENetError
         If another export is writing this folder.
     """
-    folder = folder.resolve()
-    _require_bundle_or_nothing(folder)
-    with stored_weights(weights, config.storage) as stored:
-        coarse, spec = load_coarse(stored / "coarse")
-        coarse_config = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
-        grid = standard_grid(spec["spacing_mm"])
-        kinds = trained_kinds(stored)
-        plans = coarse_graphs(coarse.requires_grad_(False), coarse_config, grid)
-        fine: FineSettings | None = None
-        if "fine" in kinds:
-            networks, specs = load_networks(stored, dtype=torch.float32)
-            fine = _fine_settings(specs, sampling)
-            fine_net(networks, fine, spec["spacing_mm"]).check(sampling)
-            plans |= fine_graphs(networks, grid, sampling.guidance.window)
-        with _new_folder(folder) as new:
-            for kind in kinds:
-                (new / "weights" / kind).mkdir(parents=True)
-                for name in (WEIGHTS_FILE, SPEC_FILE):
-                    shutil.copyfile(stored / kind / name, new / "weights" / kind / name)
-            graphs = {precision: _write_graphs(plans, new, precision, config, tell) for precision in _all(config)}
-            manifest = Manifest(
-                format_version=1,
-                bmenet=__version__,
-                spacing_mm=spec["spacing_mm"],
-                grid_shape=grid.shape,
-                opset=config.opset,
-                coarse=coarse_config,
-                fine=fine,
-                graphs=graphs,
-                files=_files(new),
-                lineage=lineage | {f"weights.{kind}": sha256(weights / kind / SPEC_FILE) for kind in kinds},
-            )
-            bundle = _seal(new, manifest)
-            check(bundle)
-            if texts := documents(bundle):
-                for name, text in texts.items():
-                    write_text(new / name, text)
-                bundle = _seal(new, manifest.model_copy(update={"files": _files(new)}))
-    return replace(bundle, folder=folder)
-
-
-def _seal(folder: Path, manifest: Manifest) -> Bundle:
-    """Write a bundle's description and open it as anybody would."""
-    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
-    return open_bundle(folder)
-
-
-def _files(folder: Path) -> dict[str, File]:
-    """Return size and checksum of every file but ``bundle.json``."""
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    paths.pop(MANIFEST_FILE, None)
-    return {name: File(bytes=path.stat().st_size, sha256=sha256(path)) for name, path in paths.items()}
-
-
-def _all(config: ExportConfig) -> list[Precision]:
-    """Return the number formats to write; float32 always, for what the others leave out."""
-    return list(dict.fromkeys(["fp32", *config.precisions]))
-
-
-def _write_graphs(
-    plans: dict[str, GraphPlan], bundle: Path, precision: Precision, config: ExportConfig, tell: Tell
-) -> dict[str, Graph]:
-    """Write every graph in one number format."""
-    written = {}
-    stored = StoredTensors(bundle) if config.storage == "fp16" else None
-    for name, plan in plans.items():
-        if precision == "fp16":
-            if name == EXACT:
-                continue
-            plan = replace(plan, module=half_precision(plan.module))
-        tell(f"{name} {precision}")
-        path = bundle / _graph_path(config.storage, precision, name)
-        write_graph(plan, path, config.opset)
-        if stored is not None:
-            share_weights(path, stored)
-        written[name] = describe_graph(path, bundle)
-    return written
-
-
-def _graph_path(storage: Storage, precision: Precision, name: str) -> str:
-    """Return where a graph goes: one that reads the stored weights must lie above them, for ONNX has no way up."""
-    return f"{name}.{precision}.onnx" if storage == "fp16" else f"onnx/{precision}/{name}.onnx"
-
-
-def _fine_settings(specs: dict[str, Spec], sampling: SamplingConfig) -> FineSettings:
-    return FineSettings(
-        diffusion=specs["prior"]["diffusion"],
-        max_timestep=specs["fine"]["max_timestep"],
-        reference_variance=specs["fine"]["reference_variance"],
-        latent_scale=specs["autoencoder"]["scale"],
-        latent_shift=specs["autoencoder"]["shift"],
-        sampling=sampling,
-    )
-
-
-def _require_bundle_or_nothing(folder: Path) -> None:
-    """Refuse to replace what is no bundle."""
     try:
         is_free = not folder.exists() or (folder / MANIFEST_FILE).is_file() or not any(folder.iterdir())
     except OSError as error:
@@ -183,14 +174,6 @@ def _require_bundle_or_nothing(folder: Path) -> None:
         raise WeightsError(
             f"{folder}: expected a bundle or nothing there; got other files, which stay; name another one"
         )
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder` that takes its place when the block ends well.
-
-    One export at a time; what a killed one left is removed by the next.
-    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
@@ -207,4 +190,62 @@ def _new_folder(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(new, ignore_errors=True)
                 shutil.rmtree(old, ignore_errors=True)
     except Timeout:
-        raise BMENetError(f"{folder}: expected to be the only export of this folder; another one is at it") from None
+        raise BMENetError(f"{folder}: expected no other export of this folder; one is running; wait for it") from None
+
+
+def _write_graphs(
+    plans: dict[str, GraphPlan], bundle: Path, precision: Precision, config: ExportConfig, tell: Callable[[str], None]
+) -> dict[str, Graph]:
+    """Write every graph in one number format."""
+    written = {}
+    stored = stored_tensors(bundle) if config.storage == "fp16" else None
+    for name, plan in plans.items():
+        if precision == "fp16":
+            if name == EXACT:
+                continue
+            plan = replace(plan, module=half_precision(plan.module))
+        tell(f"{name} {precision}")
+        # A graph that refers to the stored weights must lie above them: ONNX has no way up.
+        path = bundle / (f"onnx/{precision}/{name}.onnx" if stored is None else f"{name}.{precision}.onnx")
+        write_graph(plan, path, config.opset, stored)
+        written[name] = describe_graph(path, bundle)
+    return written
+
+
+def _fine_settings(specs: dict[str, Spec], sampling: SamplingConfig) -> FineSettings:
+    return FineSettings(
+        diffusion=specs["prior"]["diffusion"],
+        max_timestep=specs["fine"]["max_timestep"],
+        reference_variance=specs["fine"]["reference_variance"],
+        latent_scale=specs["autoencoder"]["scale"],
+        latent_shift=specs["autoencoder"]["shift"],
+        sampling=sampling,
+    )
+
+
+def _seal(folder: Path, manifest: Manifest) -> Bundle:
+    """Write a bundle's description and open the bundle as any reader does."""
+    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+    return open_bundle(folder)
+
+
+def _files(folder: Path) -> dict[str, File]:
+    """Return size and checksum of every file but ``bundle.json``."""
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    paths.pop(MANIFEST_FILE, None)
+    return {name: File(bytes=path.stat().st_size, sha256=sha256(path)) for name, path in paths.items()}
+
+
+@torch.no_grad()
+def _round(network: nn.Module, folder: Path) -> None:
+    """Round every parameter of two or more axes, in place."""
+    for name, parameter in network.named_parameters():
+        if parameter.ndim < 2:
+            continue
+        half = parameter.half()
+        if not torch.equal(half.isfinite(), parameter.isfinite()):
+            raise WeightsError(
+                f"{folder}: expected weights that float16 can hold, at most 65504; got {parameter.abs().max():.3g} in"
+                f" {name}; set export.storage to fp32"
+            )
+        parameter.data = half

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bmenet.release.registry.version import MODEL_NAME
-from bmenet.restoration.bundle import MANIFEST_FILE, Bundle, open_bundle
-from bmenet.restoration.bundle.find import find_bundle
+from bmenet.restoration.bundle import MANIFEST_FILE, Bundle, find_bundle, open_bundle
 from bmenet.runtime.errors import BMENetError, TrackingError, WeightsError
 from bmenet.tracking.store import URI_VARIABLE, Place, Store, in_one_line, load_mlflow
 

@@ -1,4 +1,4 @@
-"""``bundle.json``: what a bundle holds and how it is to be run."""
+"""``bundle.json``: the content of a bundle and how its networks are run."""
 
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "decoder": (("latent",), ("volume",)),
     "guidance": (("latent", "base", "gain", "reference"), ("gradient",)),
 }
-"""The second stage's graphs: names of inputs and outputs. Of a control that is not anchored `noise` is not asked."""
+"""The second stage's graphs: names of inputs and outputs. A control that is not anchored has no output `noise`."""
 
 EXACT = "guidance"
 """The graph that has no float16 variant: the gradient of a mean over a volume is too small for it."""
@@ -71,7 +71,7 @@ class File(_Part):
 
 
 class FineSettings(_Part):
-    """What the second stage was trained with.
+    """Settings that the second stage was trained with.
 
     Parameters
     ----------
@@ -80,11 +80,11 @@ class FineSettings(_Part):
     max_timestep : int
         The highest one that the control was trained for.
     reference_variance : list of float, or None
-        Of E(r) about E(x), a latent channel: see `CleanPrediction`.
+        Variance of E(r) about E(x), by latent channel: see `CleanPrediction`.
     latent_scale, latent_shift : list of float
-        Inside the graphs of the autoencoder already; here to be read.
+        For the reader: the graphs of the autoencoder apply them already.
     sampling : SamplingConfig
-        How it is run where nobody says otherwise.
+        The default sampling.
     """
 
     diffusion: DiffusionConfig
@@ -110,7 +110,7 @@ class Manifest(_Part):
     opset : int
     coarse : CoarseConfig
     fine : FineSettings, or None
-        None: the bundle ends with the Coarse-net.
+        None: the bundle has the first stage alone.
     graphs : dict
         Number format to graph's name to graph.
     files : dict
@@ -146,14 +146,15 @@ class Manifest(_Part):
         return self
 
     def _check_graphs(self, precision: Precision, graphs: dict[str, Graph]) -> None:
-        """Check that every graph is there, and takes and gives what its name stands for."""
+        """Check that every graph is there, with the inputs and outputs of its name."""
         wanted = {} if self.fine is None else dict(SIGNATURES)
         if precision != "fp32":
             wanted.pop(EXACT, None)
         if "denoiser" in wanted and self.fine is not None and self.fine.reference_variance is None:
             wanted["denoiser"] = (wanted["denoiser"][0], ("steered",))
         slices = sorted(name for name in graphs if name == "coarse" or name.startswith("coarse_"))
-        if set(graphs) != {*wanted, *slices} or slices not in (["coarse"], self._slice_graphs()):
+        a_plane = sorted(f"coarse_{plane}" for plane in self.coarse.planes)
+        if set(graphs) != {*wanted, *slices} or slices not in (["coarse"], a_plane):
             raise ValueError(f"graphs.{precision}: expected coarse and {sorted(wanted)}; got {sorted(graphs)}")
         for name, graph in graphs.items():
             inputs, outputs = wanted.get(name, (("slab",), ("restored",)))
@@ -162,7 +163,3 @@ class Manifest(_Part):
                 raise ValueError(f"graphs.{precision}.{name}: expected {inputs} to {outputs}; got {found}")
             if name in slices and graph.inputs[0].shape[1:2] != [input_channels(self.coarse.context_slices)]:
                 raise ValueError(f"graphs.{precision}.{name}: expected slabs of coarse.context_slices and a position")
-
-    def _slice_graphs(self) -> list[str]:
-        """Return the names of graphs of slices where there is one a plane."""
-        return sorted(f"coarse_{plane}" for plane in self.coarse.planes)

@@ -1,23 +1,26 @@
-"""Open a bundle that nobody vouches for: every path, link and checksum is checked before a file is used."""
+"""Open a bundle of unknown origin: every path, link and checksum is checked before a file is used."""
 
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import ValidationError
 
 from bmenet.networks.weights import SPEC_FILE
-from bmenet.restoration.bundle.agreement import check_agreement
 from bmenet.restoration.bundle.manifest import FORMAT_VERSION, MANIFEST_FILE, Manifest
 from bmenet.runtime.errors import WeightsError
 
+if TYPE_CHECKING:
+    import onnx
+
 _MAX_MANIFEST_BYTES = 1 << 22
+_PLACES = ("", "artifacts/*/")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,73 @@ class Bundle:
         """Size of all files but ``bundle.json``."""
         return sum(file.bytes for file in self.manifest.files.values())
 
+    def check(self, name: str) -> None:
+        """Compare a file with its size and checksum.
+
+        Raises
+        ------
+        WeightsError
+            If it differs, or cannot be read.
+        """
+        try:
+            with open(self.folder / name, "rb") as handle:
+                self._compare(name, handle)
+        except OSError as error:
+            raise _unreadable(self.folder / name, error) from error
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file, read once and checked: no other content is used than was checked.
+
+        Raises
+        ------
+        WeightsError
+            See `check`.
+        """
+        try:
+            content = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise _unreadable(self.folder / name, error) from error
+        self._compare(name, BytesIO(content))
+        return content
+
+    def read_graph(self, name: str) -> bytes:
+        """Return an ONNX graph, after a check of the graph and of the files that hold its external data.
+
+        Raises
+        ------
+        WeightsError
+            See `check`; or if it is no ONNX graph, or its external data lie in a file that the bundle does not name.
+        """
+        import onnx
+
+        content = self.read(name)
+        try:
+            model = onnx.load_model_from_string(content)
+        except Exception as error:  # protobuf's own kinds
+            raise WeightsError(
+                f"{name}: expected an ONNX graph; got something else; export the bundle again"
+            ) from error
+        entries = [entry for tensor in _tensors(model) for entry in tensor.external_data]
+        for location in {entry.value for entry in entries if entry.key == "location"}:
+            outside = (PurePosixPath(name).parent / location).as_posix()
+            if outside not in self.manifest.files:
+                raise WeightsError(f"{name}: expected weights in a file of the bundle; got {location!r}; do not use it")
+            self.check(outside)
+        return content
+
+    def _compare(self, name: str, stream: BinaryIO) -> None:
+        file, size = self.manifest.files[name], stream.seek(0, os.SEEK_END)
+        expected, got = f"{file.bytes} bytes", f"{size} bytes"
+        if size == file.bytes:
+            stream.seek(0)
+            expected = f"SHA-256 {file.sha256}"
+            got = f"SHA-256 {hashlib.file_digest(stream, 'sha256').hexdigest()}"  # type: ignore[arg-type]
+        if expected != got:
+            raise WeightsError(
+                f"{self.folder / name}: expected {expected}; got {got}; the file is damaged or was replaced: copy or"
+                " export the bundle again"
+            )
+
 
 def open_bundle(folder: Path | str) -> Bundle:
     """Check a bundle and return it; nothing in it is loaded, and nothing runs.
@@ -58,58 +128,42 @@ def open_bundle(folder: Path | str) -> Bundle:
     Raises
     ------
     WeightsError
-        If ``bundle.json`` is missing, of another format or not valid; if a file that it names is missing, lies outside
-        the bundle, is a link or is not what its checksum says; if the bundle holds a file that it does not name; or if
-        it says otherwise than the weights about themselves.
+        If ``bundle.json`` is missing, of another format or not valid; if the bundle holds a link, a device or a file
+        that ``bundle.json`` does not name; if a named file is missing, lies outside the bundle or differs from its
+        checksum; or if the settings differ from those that the weights were trained with.
     """
     folder = Path(folder)
     path = folder / MANIFEST_FILE
+    files = _plain_files(folder)
+    if MANIFEST_FILE not in files:
+        raise WeightsError(f"{path}: expected a bundle's description; got none; write a bundle with `bmenet export`")
     try:
-        with _open_regular(path) as handle:
+        with open(path, "rb") as handle:
             content = handle.read(_MAX_MANIFEST_BYTES + 1)
     except OSError as error:
-        raise WeightsError(
-            f"{path}: expected a bundle's description; {error.strerror or error}; write a bundle with `bmenet export`"
-        ) from error
+        raise _unreadable(path, error) from error
     manifest = _parse(path, content)
-    for name in manifest.files:
-        _check_place(folder, name)
-    bundle = Bundle(folder, manifest, hashlib.sha256(content).hexdigest())
-    for name in manifest.files:
-        check_file(bundle, name)
-    if unknown := sorted(_files(folder) - set(manifest.files) - {MANIFEST_FILE}):
+    if missing := sorted(set(manifest.files) - files):
+        raise WeightsError(
+            f"{path}: expected names of files inside the bundle; got {missing[0]!r}, which is no file there; copy or"
+            " export the bundle again"
+        )
+    if unknown := sorted(files - set(manifest.files) - {MANIFEST_FILE}):
         raise WeightsError(
             f"{folder}: expected only the files that {MANIFEST_FILE} names; got {', '.join(unknown[:3])} too; remove it"
             " or export the bundle again"
         )
-    check_agreement(manifest, {name: read_file(bundle, name) for name in manifest.files if name.endswith(SPEC_FILE)})
+    bundle = Bundle(folder, manifest, hashlib.sha256(content).hexdigest())
+    for name in manifest.files:
+        bundle.check(name)
+    _check_agreement(bundle)
     return bundle
 
 
-def check_file(bundle: Bundle, name: str) -> None:
-    """Check that a file is what its checksum says, and no link.
-
-    Raises
-    ------
-    WeightsError
-    """
-    with _whole(bundle, name) as handle:
-        size = os.fstat(handle.fileno()).st_size
-        _compare(bundle, name, size, lambda: hashlib.file_digest(handle, "sha256").hexdigest())
-
-
-def read_file(bundle: Bundle, name: str) -> bytes:
-    """Return what a file holds, read once and checked: what is used is what was checked.
-
-    Raises
-    ------
-    WeightsError
-        If it is not what its checksum says, or a link.
-    """
-    with _whole(bundle, name) as handle:
-        content = handle.read()
-    _compare(bundle, name, len(content), lambda: hashlib.sha256(content).hexdigest())
-    return content
+def find_bundle(folder: Path) -> Path | None:
+    """Return where a bundle lies, unopened: in a folder, or in the artifacts of a registered model; None if nowhere."""
+    found = (path for place in _PLACES for path in sorted(folder.glob(f"{place}{MANIFEST_FILE}")))
+    return next((path.parent for path in found), None)
 
 
 def _parse(path: Path, content: bytes) -> Manifest:
@@ -132,62 +186,51 @@ def _parse(path: Path, content: bytes) -> Manifest:
         raise WeightsError(f"{path}: not valid JSON ({error}); export the bundle again") from error
 
 
-def _check_place(folder: Path, name: str) -> None:
-    """Check that a path stays inside the bundle, and that no folder on the way is a link."""
-    place = PurePosixPath(name)
-    is_plain = not place.is_absolute() and place.parts and not {"..", "."} & set(name.split("/")) and "\\" not in name
-    if not is_plain or "\0" in name or place.as_posix() != name:
-        raise WeightsError(f"{folder / MANIFEST_FILE}: expected paths inside the bundle; got {name!r}; do not use it")
-    path = folder
-    for part in place.parts[:-1]:
-        path /= part
-        try:
-            is_folder = stat.S_ISDIR(os.lstat(path).st_mode)
-        except OSError as error:
-            raise WeightsError(f"{path}: expected a folder of the bundle; {error.strerror}; copy it again") from error
-        if not is_folder:
-            raise WeightsError(f"{path}: expected a folder; got a link or something else; copy the bundle again")
-
-
-@contextmanager
-def _whole(bundle: Bundle, name: str) -> Iterator[BufferedReader]:
-    """Open a file of the bundle."""
-    _check_place(bundle.folder, name)
-    try:
-        with _open_regular(bundle.folder / name) as handle:
-            yield handle
-    except OSError as error:
-        raise WeightsError(
-            f"{bundle.folder / name}: expected a file of the bundle; {error.strerror or error}; copy or export it again"
-        ) from error
-
-
-def _compare(bundle: Bundle, name: str, size: int, digest: Callable[[], str]) -> None:
-    """Compare a file with its entry."""
-    file = bundle.manifest.files[name]
-    expected, got = f"{file.bytes} bytes", f"{size} bytes"
-    if size == file.bytes:
-        expected, got = f"SHA-256 {file.sha256}", f"SHA-256 {digest()}"
-    if expected != got:
-        raise WeightsError(
-            f"{bundle.folder / name}: expected {expected}; got {got}; the file is damaged or was replaced: copy or"
-            " export the bundle again"
-        )
-
-
-def _open_regular(path: Path) -> BufferedReader:
-    """Open a regular file; a link or a device is none, and a pipe does not make the reader wait."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(0, "it is a folder, a pipe or a device, not a file")
-    return os.fdopen(descriptor, "rb")
-
-
-def _files(folder: Path) -> set[str]:
-    """Return every file, link or device below a folder, relative to it; links are not followed."""
-    found: set[str] = set()
-    for root, folders, names in os.walk(folder):
-        links = [name for name in folders if (Path(root) / name).is_symlink()]
-        found |= {(Path(root) / name).relative_to(folder).as_posix() for name in [*names, *links]}
+def _plain_files(folder: Path) -> set[str]:
+    """Return every file below a folder, relative to it; refuse links, pipes and devices unopened."""
+    found = set()
+    for path in folder.rglob("*"):
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode):
+            found.add(path.relative_to(folder).as_posix())
+        elif not stat.S_ISDIR(mode):
+            raise WeightsError(f"{path}: expected a file or a folder; got a link, a pipe or a device; copy it again")
     return found
+
+
+def _check_agreement(bundle: Bundle) -> None:
+    """Compare ``bundle.json``, read by ONNX Runtime, with the networks' ``model.json``, read by torch."""
+    manifest, fine = bundle.manifest, bundle.manifest.fine
+    told: dict[str, dict[str, Any]] = {
+        "coarse": {"config": manifest.coarse.model_dump(mode="json"), "spacing_mm": manifest.spacing_mm}
+    }
+    if fine is not None:
+        told |= {
+            "fine": {"reference_variance": fine.reference_variance, "max_timestep": fine.max_timestep},
+            "prior": {"diffusion": fine.diffusion.model_dump(mode="json")},
+            "autoencoder": {"scale": fine.latent_scale, "shift": fine.latent_shift},
+        }
+    for kind, values in told.items():
+        name = f"weights/{kind}/{SPEC_FILE}"
+        if name not in manifest.files:
+            raise WeightsError(f"bundle: expected {name}; got none; export it again")
+        own = json.loads(bundle.read(name))
+        if different := [key for key, value in values.items() if own.get(key) != value]:
+            raise WeightsError(
+                f"bundle: expected {different[0]} as in {name}; got another one in {MANIFEST_FILE}; export it again"
+            )
+
+
+def _tensors(message: Any) -> "Iterator[onnx.TensorProto]":
+    """Yield the tensors of an ONNX message at any depth: also those of subgraphs, functions and sparse tensors."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _tensors(part)
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    return WeightsError(f"{path}: expected a readable file of the bundle; {error.strerror}; copy or export it again")

@@ -24,7 +24,7 @@ class OnnxCoarse(nn.Module):
     def __init__(self, sessions: Sessions) -> None:
         super().__init__()
         self.sessions = sessions
-        # Says, as of any module, where its inputs are expected.
+        # Its device is where inputs are expected, as of any module.
         self.place = nn.Parameter(torch.empty(0), requires_grad=False)
 
     def forward(self, slab: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class OnnxNetworks:
 
 
 def fine_net(networks: FineNetworks, settings: FineSettings, spacing_mm: int) -> FineNet:
-    """Return the second stage as a bundle's settings describe it, whoever runs its networks."""
+    """Return the second stage of a bundle's settings, with the networks of either runtime."""
     schedule = NoiseSchedule(settings.diffusion)
     return FineNet(networks, schedule, settings.reference_variance, settings.max_timestep, spacing_mm)
 

@@ -1,8 +1,12 @@
-"""Which of ONNX Runtime's execution providers this machine really has: asked before ONNX Runtime complains."""
+"""ONNX Runtime's execution providers on this machine, and where TensorRT's engines are kept."""
 
 import ctypes
+import os
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Literal, get_args
 
 from bmenet.runtime.errors import BMENetError
@@ -16,12 +20,12 @@ PROVIDERS: dict[Provider, str] = {
 }
 """Name to ONNX Runtime's name."""
 
-
-TENSORRT_LIBRARY = "libnvinfer.so.10"
+CACHE_VARIABLE = "BMENET_CACHE"
+_TENSORRT_LIBRARY = "libnvinfer.so.10"
 
 
 def choose_providers(wanted: Sequence[str]) -> list[Provider]:
-    """Return, of the providers in the order they are wanted, those that work here.
+    """Return those of the wanted providers that work here, in the order given.
 
     Raises
     ------
@@ -39,7 +43,10 @@ def choose_providers(wanted: Sequence[str]) -> list[Provider]:
 
 @cache
 def why_not(provider: Provider) -> str | None:
-    """Return why a provider does not work here, None where it does."""
+    """Return why a provider does not work here, None where it does.
+
+    Asked before ONNX Runtime, which prints errors about a provider that it cannot start.
+    """
     import onnxruntime
 
     if provider == "cpu":
@@ -50,20 +57,16 @@ def why_not(provider: Provider) -> str | None:
         return "this onnxruntime was built without it; install onnxruntime-gpu"
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # from the packages that torch brings, where there are any
-    if provider == "tensorrt" and not _loads(TENSORRT_LIBRARY):
-        return f"TensorRT's libraries ({TENSORRT_LIBRARY}) were not found; install TensorRT 10"
+    if provider == "tensorrt" and _library(_TENSORRT_LIBRARY) is None:
+        return f"TensorRT's libraries ({_TENSORRT_LIBRARY}) were not found; install TensorRT 10"
     return None
 
 
 @cache
 def gpu_names() -> tuple[str, ...]:
-    """Return the names of the NVIDIA GPUs, asked of the driver: no library of CUDA is needed."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return ()
-    count = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+    """Return the names of the NVIDIA GPUs, from the driver: no library of CUDA is needed."""
+    driver, count = _library("libcuda.so.1"), ctypes.c_int()
+    if driver is None or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return ()
     names = []
     for index in range(count.value):
@@ -73,10 +76,36 @@ def gpu_names() -> tuple[str, ...]:
     return tuple(names)
 
 
-def _loads(library: str) -> bool:
-    """Tell whether the dynamic linker finds a library."""
+def engine_folder(digest: str, precision: str) -> Path:
+    """Return the folder of a bundle's TensorRT engines, in ``BMENET_CACHE`` or the user's cache.
+
+    An engine can be loaded by the GPU, the versions and the bundle it was built for, and by no others.
+
+    Parameters
+    ----------
+    digest : str
+        Of the bundle.
+    precision : str
+    """
+    import onnxruntime
+
+    cache_folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = os.environ.get(CACHE_VARIABLE) or Path(cache_folder) / "bmenet"
+    gpu = re.sub(r"[^A-Za-z0-9]+", "-", gpu_names()[0] if gpu_names() else "no-gpu").strip("-")
+    versions = f"trt-{_tensorrt_version()}_ort-{onnxruntime.__version__}"
+    return Path(root) / "tensorrt" / f"{gpu}_{versions}" / f"{digest[:16]}-{precision}"
+
+
+@cache
+def _tensorrt_version() -> str:
+    with suppress(AttributeError):  # without the library, or an older one
+        return str(_library(_TENSORRT_LIBRARY).getInferLibVersion())  # type: ignore[union-attr]
+    return "none"
+
+
+def _library(name: str) -> ctypes.CDLL | None:
+    """Return a dynamic library, None where the linker finds none."""
     try:
-        ctypes.CDLL(library)
+        return ctypes.CDLL(name)
     except OSError:
-        return False
-    return True
+        return None

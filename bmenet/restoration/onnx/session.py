@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 
 from bmenet.restoration.bundle import Bundle, Graph
-from bmenet.restoration.bundle.external_data import external_files
 from bmenet.restoration.bundle.manifest import EXACT, Precision
-from bmenet.restoration.bundle.read import check_file, read_file
-from bmenet.restoration.onnx.engines import CACHE_VARIABLE, engine_folder
-from bmenet.restoration.onnx.providers import PROVIDERS, Provider, choose_providers
+from bmenet.restoration.onnx.providers import CACHE_VARIABLE, PROVIDERS, Provider, choose_providers, engine_folder
 from bmenet.runtime.errors import BMENetError, WeightsError
 
 _QUIET = 3
@@ -23,7 +20,7 @@ _QUIET = 3
 
 @dataclass(frozen=True)
 class Sessions:
-    """Open the graphs of a bundle when they are first asked for.
+    """The graphs of a bundle, each opened on its first run.
 
     Parameters
     ----------
@@ -31,7 +28,7 @@ class Sessions:
     precision : {"fp32", "fp16"}
         The constraint's gradient is float32 in both.
     providers : sequence of str
-        Those to use, the first one that knows an operation runs it.
+        The first one that knows an operation runs it.
     engines : Path, optional
         Where TensorRT keeps its engines.
     """
@@ -41,11 +38,6 @@ class Sessions:
     providers: Sequence[Provider] = ("cpu",)
     engines: Path | None = None
     _open: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the graphs that there are."""
-        return list(self.bundle.manifest.graphs["fp32"])
 
     def run(self, name: str, feed: Mapping[str, Tensor]) -> list[Tensor]:
         """Return a graph's outputs, float32 on the CPU, from its inputs by name.
@@ -61,11 +53,11 @@ class Sessions:
         session = self.session(name, feed)
         try:
             return [torch.from_numpy(array) for array in session.run(None, arrays)]
-        except Exception as error:  # of many kinds, all of ONNX Runtime's own
+        except Exception as error:  # ONNX Runtime's own kinds
             raise BMENetError(f"{name}: ONNX Runtime failed: {_reason(error)}") from error
 
     def session(self, name: str, feed: Mapping[str, Tensor]) -> Any:
-        """Return the session of a graph; TensorRT gets one for each shape of the inputs, for its shapes are fixed."""
+        """Return the session of a graph; TensorRT's shapes are fixed and get a session each."""
         is_fixed = "tensorrt" in self.providers
         shapes = {key: tuple(tensor.shape) for key, tensor in feed.items()}
         key = f"{name} {sorted(shapes.items())}" if is_fixed else name
@@ -77,20 +69,16 @@ class Sessions:
         import onnxruntime
 
         precision: Precision = "fp32" if name == EXACT else self.precision
-        graph = self.bundle.manifest.graphs[precision].get(name)
-        if graph is None:
-            raise WeightsError(f"{self.bundle.folder}: expected a graph {name!r}; got {', '.join(self.names)}")
-        # Read and checked now, not when the bundle was opened: a server may ask for a graph hours later.
-        content = read_file(self.bundle, graph.path)
-        for beside in external_files(content, graph.path):
-            if beside not in self.bundle.manifest.files:
-                raise WeightsError(f"{graph.path}: expected weights that the bundle names; got {beside}; do not use it")
-            check_file(self.bundle, beside)
+        graphs = self.bundle.manifest.graphs[precision]
+        if (graph := graphs.get(name)) is None:
+            raise WeightsError(f"{self.bundle.folder}: expected a graph {name!r}; got {', '.join(graphs)}")
+        # Checked again now: a server may ask for a graph hours after the bundle was opened.
+        content = self.bundle.read_graph(graph.path)
         options = self._options(name, graph, shapes)
         providers = self._provider_options(precision == "fp16")
         try:
             session = onnxruntime.InferenceSession(content, options, providers=providers)
-        except Exception as error:  # of many kinds, all of ONNX Runtime's own
+        except Exception as error:  # ONNX Runtime's own kinds
             raise WeightsError(f"{graph.path}: ONNX Runtime cannot load it: {_reason(error)}") from error
         missing = [name for name in self.providers if PROVIDERS[name] not in session.get_providers()]
         if missing:
@@ -152,7 +140,7 @@ def open_sessions(
     bundle : Bundle
     precision : {"fp32", "fp16"}
     providers : sequence of str, optional
-        In the order they are wanted; by default what `device` stands for: cuda and cpu, cpu, or cuda.
+        In the order of preference; by default those of `device`: cuda and cpu, cpu, or cuda.
     device : {"auto", "cpu", "cuda"}
 
     Raises
@@ -174,5 +162,5 @@ def open_sessions(
 
 
 def _reason(error: Exception) -> str:
-    """Say on one line what is wrong."""
+    """Return an error's text on one line."""
     return " ".join(str(error).split())[:300]

@@ -9,10 +9,10 @@ from bmenet.config import CoarseConfig
 from bmenet.imaging.grid import standard_grid
 from bmenet.networks.coarse import build_coarse
 from bmenet.release.export.graphs import coarse_graphs
-from bmenet.release.export.half import half_precision
 from bmenet.release.export.onnx_file import describe_graph, write_graph
-from bmenet.restoration.bundle.manifest import File, Graph, Manifest, Tensor
-from bmenet.restoration.bundle.read import Bundle
+from bmenet.release.export.rewrite import half_precision
+from bmenet.restoration.bundle import Bundle, Graph, Manifest
+from bmenet.restoration.bundle.manifest import File
 from bmenet.restoration.onnx.networks import OnnxCoarse
 from bmenet.restoration.onnx.session import Sessions
 from bmenet.runtime.errors import WeightsError
@@ -86,14 +86,3 @@ def _bundle(folder: Path, config: CoarseConfig, graphs: dict[str, Graph]) -> Bun
         lineage={},
     )
     return Bundle(folder, manifest, "0" * 64)
-
-
-def test_a_graph_tells_its_names_extents_and_types(tmp_path):
-    config = smoke_config().coarse
-    write_graph(coarse_graphs(build_coarse(config), config, GRID)["coarse"], tmp_path / "coarse.onnx", 20)
-    graph = describe_graph(tmp_path / "coarse.onnx", tmp_path)
-    assert graph.path == "coarse.onnx"
-    assert graph.inputs[0].dtype == "float32"
-    assert graph.outputs == [
-        Tensor(name="restored", shape=["batch", 1, *graph.inputs[0].shape[2:]], dtype="float32"),
-    ]

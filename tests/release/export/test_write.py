@@ -1,50 +1,42 @@
 """A bundle is there whole or not at all, and tells nothing of the machine that wrote it."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import onnx
 import pytest
+import torch
 from filelock import FileLock
+from safetensors.torch import load_file, save_file
 
-from bmenet.config import SamplingConfig
-from bmenet.release.export import onnx_file
-from bmenet.release.export import write as module
-from bmenet.release.export.parity import measure_parity
-from bmenet.release.export.write import write_bundle
+from bmenet.networks.coarse_weights import load_coarse
+from bmenet.release.export.write import add_texts, new_folder, store_networks, write_bundle
 from bmenet.restoration.bundle import open_bundle
+from bmenet.restoration.torch_networks import load_networks
 from bmenet.runtime.errors import BMENetError, ConfigError, WeightsError
-from tests.bundled import EXPORT, SAMPLING, smoke_bundle
+from bmenet.runtime.files import sha256
+from tests.bundled import EXPORT, SAMPLING, save_networks, smoke_bundle
 from tests.conftest import REPOSITORY
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    return Path(shutil.copytree(smoke_bundle() / "weights", tmp_path_factory.mktemp("weights") / "weights"))
+def trained(tmp_path_factory) -> Path:
+    """All networks as they were trained, every child with the checksums of its parents."""
+    weights = tmp_path_factory.mktemp("trained")
+    save_networks(weights)
+    for kind, parents in {"prior": ["autoencoder"], "fine": ["autoencoder", "prior"]}.items():
+        path = weights / kind / "model.json"
+        spec = json.loads(path.read_text())
+        spec["parents"] = {parent: sha256(weights / parent / "model.json") for parent in parents}
+        path.write_text(json.dumps(spec))
+    return weights
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Graphs that take no time to write."""
-
-    def write_graph(_plan, path, _opset):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(smoke_bundle() / "onnx" / "fp32" / path.name, path)
-
-    monkeypatch.setattr(module, "write_graph", write_graph)
-
-
-def _write(weights: Path, folder: Path, sampling: SamplingConfig = SAMPLING) -> None:
-    write_bundle(weights, folder, EXPORT, sampling, {"profile": "smoke"})
-
-
-def test_bundle_holds_graphs_weights_settings_and_lineage(weights):
+def test_bundle_holds_graphs_weights_settings_and_lineage():
     manifest = open_bundle(smoke_bundle()).manifest
     fp32, fp16 = manifest.graphs["fp32"], manifest.graphs["fp16"]
     assert set(fp32) - set(fp16) == {"guidance"}
@@ -58,18 +50,14 @@ def test_bundle_holds_graphs_weights_settings_and_lineage(weights):
     assert manifest.lineage["profile"] == "smoke"
     assert len(manifest.lineage["weights.fine"]) == 64
     assert [tensor.name for tensor in fp32["denoiser"].outputs] == ["steered", "noise"]
-    for graph in (graph for name, graph in fp32.items() if name.startswith("coarse")):
-        assert graph.inputs[0].shape[0] == "batch"
-
-
-def test_half_precision_takes_about_half_the_space():
-    files = open_bundle(smoke_bundle()).manifest.files
-    full, half = (files[f"onnx/{precision}/denoiser.onnx"].bytes for precision in ("fp32", "fp16"))
+    assert fp32["coarse"].inputs[0].shape[0] == "batch"
+    full, half = (manifest.files[f"onnx/{precision}/denoiser.onnx"].bytes for precision in ("fp32", "fp16"))
     assert half < 0.75 * full
 
 
 def test_graphs_have_the_opset_that_was_asked_for_and_no_traces_of_the_machine():
     folder = smoke_bundle()
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".onnx", ".safetensors"}
     for path in folder.rglob("*.onnx"):
         model = onnx.load(str(path))
         assert {entry.version for entry in model.opset_import if entry.domain == ""} == {20}
@@ -79,113 +67,129 @@ def test_graphs_have_the_opset_that_was_asked_for_and_no_traces_of_the_machine()
         assert b"site-packages" not in content
 
 
-def test_no_weights_format_that_can_run_code():
-    suffixes = {path.suffix for path in smoke_bundle().rglob("*") if path.is_file()}
-    assert suffixes == {".json", ".onnx", ".safetensors"}
+def test_coarse_weights_alone_make_a_bundle_of_one_stage_and_always_the_same(trained, tmp_path):
+    shutil.copytree(trained / "coarse", tmp_path / "weights" / "coarse")
+    one, two = (write_bundle(tmp_path / "weights", tmp_path / n, EXPORT, SAMPLING, {}) for n in ("one", "two"))
+    assert not one.has_fine
+    assert all(name.startswith("coarse") for name in one.manifest.graphs["fp32"])
+    assert one.digest == two.digest
+    with_text = add_texts(two, {"CARD.md": "# Card"})
+    assert with_text.manifest.files.keys() - one.manifest.files.keys() == {"CARD.md"}
+    assert open_bundle(with_text.folder).digest == with_text.digest != one.digest
 
 
-def test_coarse_weights_alone_make_a_bundle_of_one_stage(weights, tmp_path, quick):
-    shutil.copytree(weights / "coarse", tmp_path / "weights" / "coarse")
-    _write(tmp_path / "weights", tmp_path / "bundle")
-    bundle = open_bundle(tmp_path / "bundle")
-    assert not bundle.has_fine
-    assert all(name.startswith("coarse") for name in bundle.manifest.graphs["fp32"])
+def test_sampling_that_the_networks_do_not_know_is_refused(trained, tmp_path):
+    sampling = SAMPLING.model_copy(update={"start_timestep": 900})
+    with pytest.raises(ConfigError, match="start_timestep"), new_folder(tmp_path / "bundle") as new:
+        write_bundle(trained, new, EXPORT, sampling, {})
+    assert not (tmp_path / "bundle").exists()
 
 
-def test_the_same_weights_give_the_same_bundle(weights, tmp_path, quick):
-    for name in ("one", "two"):
-        _write(weights, tmp_path / name)
-    assert open_bundle(tmp_path / "one").digest == open_bundle(tmp_path / "two").digest
+@pytest.mark.parametrize("storage", ["fp32", "fp16"])
+def test_damaged_weights_are_not_stored(trained, tmp_path, storage):
+    copy = Path(shutil.copytree(trained, tmp_path / "weights"))
+    spec = json.loads((copy / "prior" / "model.json").read_text())
+    (copy / "prior" / "model.json").write_text(json.dumps(spec | {"sha256": "0" * 64}))
+    with pytest.raises(WeightsError, match=r"prior.*expected SHA-256"):
+        store_networks(copy, ["prior"], tmp_path / "stored", storage)
 
 
-def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(weights, tmp_path, quick, monkeypatch):
-    _write(weights, tmp_path / "bundle")
-    before = open_bundle(tmp_path / "bundle").digest
+def test_float32_weights_are_stored_as_they_are(trained, tmp_path):
+    store_networks(trained, ["coarse"], tmp_path, "fp32")
+    for name in ("model.json", "model.safetensors"):
+        assert (tmp_path / "coarse" / name).read_bytes() == (trained / "coarse" / name).read_bytes()
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "describe_graph", full)
-    with pytest.raises(OSError, match="No space left"):
-        _write(weights, tmp_path / "bundle")
-    assert open_bundle(tmp_path / "bundle").digest == before
+def test_rounded_kernels_are_float16_and_compute_as_float32(trained, tmp_path):
+    store_networks(trained, ["coarse"], tmp_path, "fp16")
+    stored = load_file(tmp_path / "coarse" / "model.safetensors")
+    exact = load_file(trained / "coarse" / "model.safetensors")
+    assert {tensor.dtype for tensor in stored.values() if tensor.ndim > 1} == {torch.float16}
+    network, spec = load_coarse(tmp_path / "coarse")
+    for name, tensor in network.state_dict().items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, exact[name].half().float() if tensor.ndim > 1 else exact[name]), name
+    assert spec["trained_sha256"] == sha256(trained / "coarse" / "model.safetensors")
+
+
+def test_rounded_networks_still_belong_together(trained, tmp_path):
+    store_networks(trained, ["autoencoder", "edge_autoencoder", "prior", "covariates", "fine"], tmp_path, "fp16")
+    networks, specs = load_networks(tmp_path)
+    assert specs["fine"]["parents"]["prior"] == sha256(tmp_path / "prior" / "model.json")
+    assert specs["fine"]["parents"]["prior"] != sha256(trained / "prior" / "model.json")
+    assert {parameter.dtype for parameter in networks.control.parameters()} == {torch.float32}
+
+
+def test_networks_that_do_not_belong_together_are_not_rounded_into_a_family(trained, tmp_path):
+    copy = Path(shutil.copytree(trained, tmp_path / "weights"))
+    spec = json.loads((copy / "prior" / "model.json").read_text())
+    (copy / "prior" / "model.json").write_text(json.dumps(spec | {"lineage": {"seed": 1}}))
+    with pytest.raises(WeightsError, match=r"fine: expected the prior it was trained with; got another one"):
+        store_networks(copy, ["autoencoder", "prior", "fine"], tmp_path / "rounded", "fp16")
+
+
+def test_a_weight_beyond_float16_is_refused(trained, tmp_path):
+    copy = Path(shutil.copytree(trained / "coarse", tmp_path / "coarse"))
+    tensors = load_file(copy / "model.safetensors")
+    name = next(name for name, tensor in tensors.items() if tensor.ndim > 1)
+    tensors[name] = tensors[name].clone()
+    tensors[name].view(-1)[0] = 1e5
+    save_file(tensors, copy / "model.safetensors")
+    spec = json.loads((copy / "model.json").read_text())
+    (copy / "model.json").write_text(json.dumps(spec | {"sha256": sha256(copy / "model.safetensors")}))
+    with pytest.raises(WeightsError, match=r"at most 65504; got 1e\+05 in .*set export\.storage to fp32"):
+        store_networks(tmp_path, ["coarse"], tmp_path / "rounded", "fp16")
+
+
+def _write(folder: Path, content: str) -> None:
+    with new_folder(folder) as new:
+        (new / "bundle.json").write_text(content)
+
+
+def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path):
+    for content in ("one", "two"):
+        _write(tmp_path / "bundle", content)
+        assert (tmp_path / "bundle" / "bundle.json").read_text() == content
     assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.lock", "bundle"]
 
 
-def test_what_a_killed_export_left_is_swept_by_the_next(weights, tmp_path, quick):
-    left = tmp_path / ".partial-0123abcd-bundle"
-    (left / "onnx").mkdir(parents=True)
-    _write(weights, tmp_path / "bundle")
-    assert not left.exists()
+def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path):
+    _write(tmp_path / "bundle", "old")
+
+    def fail(path: Path) -> None:
+        path.write_text("new")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"), new_folder(tmp_path / "bundle") as new:
+        fail(new / "bundle.json")
+    assert (tmp_path / "bundle" / "bundle.json").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.lock", "bundle"]
 
 
-def test_a_killed_export_leaves_no_bundle(weights, tmp_path):
+def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps(tmp_path):
     script = (
-        "from pathlib import Path; from tests.bundled import EXPORT, SAMPLING;"
-        "from bmenet.release.export.write import write_bundle;"
-        f"write_bundle(Path({str(weights)!r}), Path({str(tmp_path / 'bundle')!r}),"
-        " EXPORT, SAMPLING, {}, lambda name: print(name, flush=True))"
+        "import os, signal; from pathlib import Path; from bmenet.release.export.write import new_folder\n"
+        f"with new_folder(Path({str(tmp_path / 'bundle')!r})) as new:\n"
+        "    (new / 'bundle.json').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(0.2)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=False)
+    assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "bundle").exists()
-    with pytest.raises(WeightsError):
-        open_bundle(tmp_path / "bundle")
+    assert list(tmp_path.glob(".partial-*"))
+    _write(tmp_path / "bundle", "whole")
+    assert not list(tmp_path.glob(".partial-*"))
 
 
-def test_sampling_that_the_networks_do_not_know_is_refused_before_anything_is_written(weights, tmp_path):
-    with pytest.raises(ConfigError, match="start_timestep"):
-        _write(weights, tmp_path / "bundle", SAMPLING.model_copy(update={"start_timestep": 900}))
-    assert not list(tmp_path.iterdir())
-
-
-def test_damaged_weights_are_refused(weights, tmp_path):
-    copy = Path(shutil.copytree(weights, tmp_path / "weights"))
-    spec = json.loads((copy / "prior" / "model.json").read_text())
-    (copy / "prior" / "model.json").write_text(json.dumps(spec | {"sha256": "0" * 64}))
-    with pytest.raises(WeightsError, match="expected SHA-256"):
-        _write(copy, tmp_path / "bundle")
-
-
-def test_a_folder_with_other_files_is_never_replaced(weights, tmp_path, quick):
+@pytest.mark.parametrize("name", ["results", "notes"])
+def test_other_files_are_never_replaced(tmp_path, name):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "thesis.txt").write_text("years of work")
-    with pytest.raises(WeightsError, match="expected a bundle or nothing there; got other files"):
-        _write(weights, tmp_path / "results")
-    assert (tmp_path / "results" / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "notes").write_text("years of work")
+    with pytest.raises(WeightsError, match=r"expected a (bundle or nothing there|folder for the bundle)"):
+        _write(tmp_path / name, "")
+    assert (tmp_path / "results" / "thesis.txt").read_text() == (tmp_path / "notes").read_text() == "years of work"
 
 
-def test_a_file_in_the_place_of_the_folder_is_never_replaced(weights, tmp_path, quick):
-    (tmp_path / "notes").write_text("x")
-    with pytest.raises(WeightsError, match="expected a folder for the bundle"):
-        _write(weights, tmp_path / "notes")
-    assert (tmp_path / "notes").read_text() == "x"
-
-
-def test_the_current_folder_can_be_the_bundle_s(weights, tmp_path, quick, monkeypatch):
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    _write(weights, Path())
-    assert open_bundle(tmp_path / "here").has_fine
-
-
-def test_two_exports_of_one_folder_do_not_meet(weights, tmp_path, quick):
-    with (
-        FileLock(tmp_path / ".bundle.lock"),
-        pytest.raises(BMENetError, match="expected to be the only export of this folder"),
-    ):
-        _write(weights, tmp_path / "bundle")
-
-
-def test_large_graphs_keep_their_weights_in_a_file_beside_them(weights, tmp_path, monkeypatch):
-    # As if 2 GiB were nothing.
-    monkeypatch.setattr(onnx_file, "_MAX_INLINE_BYTES", 0)
-    shutil.copytree(weights / "coarse", tmp_path / "weights" / "coarse")
-    _write(tmp_path / "weights", tmp_path / "bundle")
-    bundle = open_bundle(tmp_path / "bundle")
-    assert {f"onnx/{precision}/coarse.onnx.data" for precision in ("fp32", "fp16")} <= set(bundle.manifest.files)
-    assert all(row.is_kept for row in measure_parity(bundle, ["fp32", "fp16"]))
+def test_two_exports_of_one_folder_do_not_meet(tmp_path):
+    with FileLock(tmp_path / ".bundle.lock"), pytest.raises(BMENetError, match="expected no other export"):
+        _write(tmp_path / "bundle", "")

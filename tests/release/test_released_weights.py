@@ -6,9 +6,8 @@ from functools import cache
 import torch
 
 from bmenet.networks.slab import input_channels
+from bmenet.release.release import MAX_BYTES
 from bmenet.release.released import CARD_FILE, LICENCE_FILE, default_model
-from bmenet.release.released.find import RELEASED_FOLDER
-from bmenet.release.releasing.release import MAX_BYTES
 from bmenet.restoration.bundle import Bundle, open_bundle
 from bmenet.restoration.enhancer import Enhancer
 from tests.conftest import REPOSITORY
@@ -30,11 +29,10 @@ def test_the_default_is_a_whole_bundle_with_card_and_licence():
 
 def test_a_wheel_takes_every_file_of_it():
     settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = settings["tool"]["setuptools"]["package-data"]["bmenet.release.released"]
-    packed = {path for pattern in patterns for path in RELEASED_FOLDER.glob(pattern) if path.is_file()}
+    patterns = settings["tool"]["setuptools"]["package-data"]["bmenet.release"]
     folder = default_model().folder
+    packed = {path for pattern in patterns for path in folder.parents[1].glob(pattern) if path.is_file()}
     assert {path for path in folder.rglob("*") if path.is_file()} <= packed
-    assert not {path for path in packed if not any(part.name.startswith("bmenet-") for part in path.parents)}
 
 
 def test_both_runtimes_restore_slices_alike():

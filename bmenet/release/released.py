@@ -1,4 +1,4 @@
-"""Which released weights are installed, and which of them are used where nobody names others."""
+"""Weights that come with the package: a folder each, a bundle with its card and its licence."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,18 +6,51 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bmenet.release.released.card import CARD_FILE, Card, read_card
+import yaml
+
 from bmenet.runtime.errors import WeightsError
 from bmenet.runtime.files import read_json
 
 DEFAULT_NAME = "bmenet-t1w-1mm"
-RELEASED_FOLDER = Path(__file__).parent
+RELEASED_FOLDER = Path(__file__).parent / "weights"
+CARD_FILE = "MODEL_CARD.md"
+LICENCE_FILE = "LICENSE.md"
 _DESCRIPTION = "bundle.json"
+_FENCE = "---\n"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model's card: Markdown with a YAML head, as on model hubs.
+
+    Parameters
+    ----------
+    summary : str
+        Its measured quality in one line.
+    text : str
+        Markdown, without the head.
+    """
+
+    summary: str
+    text: str
+
+
+def read_card(content: str) -> Card:
+    """Split a card into the summary in its head and its text; without a readable head the summary is empty."""
+    if not content.startswith(_FENCE) or _FENCE not in content.removeprefix(_FENCE):
+        return Card("", content)
+    head, text = content.removeprefix(_FENCE).split(_FENCE, 1)
+    try:
+        about = yaml.safe_load(head)
+    except yaml.YAMLError:
+        about = None
+    summary = about.get("summary", "") if isinstance(about, dict) else ""
+    return Card(str(summary), text.lstrip("\n"))
 
 
 @dataclass(frozen=True)
 class Released:
-    """A bundle that came with the package. It is listed here, not checked: see `open_bundle`.
+    """A bundle that came with the package, listed from its description; `open_bundle` checks it.
 
     Parameters
     ----------
@@ -28,7 +61,7 @@ class Released:
 
     @property
     def name(self) -> str:
-        """What it is called: its folder's name."""
+        """The folder's name."""
         return self.folder.name
 
     @cached_property
@@ -42,24 +75,15 @@ class Released:
         """SHA-256 of its description, which names the whole bundle."""
         return hashlib.sha256((self.folder / _DESCRIPTION).read_bytes()).hexdigest()
 
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """The stages it has networks for."""
-        return ("coarse", "fine") if self._description.get("fine") else ("coarse",)
-
-    @property
-    def spacing_mm(self) -> int:
-        """Of its grid."""
-        return int(self._description["spacing_mm"])
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """The content of ``bundle.json``, unchecked."""
+        return read_json(self.folder / _DESCRIPTION)
 
     @property
     def total_bytes(self) -> int:
         """Size of all its files but the description."""
-        return sum(file["bytes"] for file in self._description["files"].values())
-
-    @cached_property
-    def _description(self) -> dict[str, Any]:
-        return read_json(self.folder / _DESCRIPTION)
+        return sum(file["bytes"] for file in self.description["files"].values())
 
 
 def released_bundles() -> list[Released]:

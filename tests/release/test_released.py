@@ -2,7 +2,7 @@
 
 import pytest
 
-from bmenet.release.released import CARD_FILE, DEFAULT_NAME, Card, default_model, find, read_card, released_bundles
+from bmenet.release.released import CARD_FILE, DEFAULT_NAME, Card, default_model, read_card, released_bundles
 from bmenet.release.released import released_model as by_name
 from bmenet.restoration.bundle import MANIFEST_FILE, open_bundle
 from bmenet.runtime.errors import WeightsError
@@ -16,7 +16,7 @@ def test_what_is_listed_is_what_the_bundle_says(tmp_path, monkeypatch):
     (folder / CARD_FILE).rename(tmp_path / "kept")
     bundle = open_bundle(folder)
     assert (released.name, released.digest, released.total_bytes) == (DEFAULT_NAME, bundle.digest, bundle.total_bytes)
-    assert (released.stages, released.spacing_mm) == (("coarse", "fine"), 4)
+    assert released.description["spacing_mm"] == 4
     (tmp_path / "kept").rename(folder / CARD_FILE)
     assert released.card == Card("good", "# Card\n")
     assert default_model() == released
@@ -35,7 +35,7 @@ def test_only_bundles_that_are_whole_are_found(tmp_path, monkeypatch):
 
 
 def test_without_released_weights_the_error_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(find, "RELEASED_FOLDER", tmp_path)
+    monkeypatch.setattr("bmenet.release.released.RELEASED_FOLDER", tmp_path)
     with pytest.raises(
         WeightsError, match=r"got no released weights; install .*\(--model, BMENET_MODEL\).*weights/coarse"
     ):

@@ -6,18 +6,16 @@ from pathlib import Path
 from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.networks.coarse_weights import load_coarse
-from bmenet.release.export.lineage import bundle_lineage
-from bmenet.release.export.run import Exported, export
-from bmenet.release.export.storage import trained_kinds
-from bmenet.release.releasing.card import documents
-from bmenet.release.releasing.figures import read_figures
+from bmenet.release.card import documents, read_summary
+from bmenet.release.export.run import Exported, bundle_lineage, export
+from bmenet.release.export.write import trained_kinds
 from bmenet.runtime.errors import BMENetError, WeightsError
 
 PUBLIC_SOURCE = "openneuro"
-"""The data source that the licence of released weights speaks for."""
+"""The data source that the licence of released weights names."""
 
 MAX_BYTES = 40_000_000
-"""Of a release: it lies in the repository and in every copy of the package."""
+"""Largest size of a release, which lies in the repository and in every copy of the package."""
 
 
 def release_name(spacing_mm: int) -> str:
@@ -52,11 +50,11 @@ def release(config: Config, layout: Layout, folder: Path, tell: Callable[[str], 
             f" {config.data.source}; run `bmenet profile full` and `dvc repro`, or use `bmenet export`"
         )
     _, spec = load_coarse(layout.weights("coarse"))
-    figures = read_figures(layout, trained_kinds(layout.weights_folder))
+    summary = read_summary(layout, trained_kinds(layout.weights_folder))
     name = release_name(spec["spacing_mm"])
 
     def texts(exported: Exported) -> dict[str, str]:
-        found = documents(name, config, layout, figures, exported)
+        found = documents(name, config, layout, summary, exported)
         size = exported.bundle.total_bytes + sum(len(text.encode()) for text in found.values())
         if size > MAX_BYTES:
             raise WeightsError(

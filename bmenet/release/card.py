@@ -1,0 +1,201 @@
+"""The card of released weights: `model_card.md`, filled from the workspace, its evaluation and the exported bundle."""
+
+from importlib import resources
+from math import prod
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from safetensors import safe_open
+
+from bmenet import __version__
+from bmenet.config import Config, flatten
+from bmenet.config.deploy import Storage
+from bmenet.config.evaluate import CLEAN_CODE
+from bmenet.data.layout import Layout
+from bmenet.evaluation.bootstrap import Interval
+from bmenet.evaluation.labels import METHOD_LABELS, SHOWN_CODE
+from bmenet.evaluation.markdown import cell, column, markdown_table
+from bmenet.evaluation.methods import COARSE, FINE, INPUT
+from bmenet.evaluation.summary import Summary
+from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE
+from bmenet.release.export.run import Exported
+from bmenet.release.released import CARD_FILE, LICENCE_FILE
+from bmenet.runtime.errors import WeightsError
+from bmenet.runtime.files import read_json
+
+_ROLES = {
+    "coarse": "restores slices",
+    "autoencoder": "volumes to latents and back",
+    "edge_autoencoder": "edge maps to latents",
+    "prior": "denoiser of latents",
+    "covariates": "sex, age and volumes from a scan",
+    "fine": "ControlNet",
+}
+_STORAGE: dict[Storage, str] = {
+    "fp16": "kernels and matrices are stored in float16, one copy for both, and computed with in float32",
+    "fp32": "stored in float32",
+}
+_METRICS = ("psnr", "ssim", "psnr_brain", "ssim_brain", "hfen_brain")
+_CODES = (SHOWN_CODE, "100", "010", "001", CLEAN_CODE)
+_NOT_OF_TRAINING = (
+    *("online.", "swinir.", "code_weights."),
+    *("workers", "checkpoint_every", "validate_every", "validation_volumes"),
+)
+
+
+def documents(name: str, config: Config, layout: Layout, summary: Summary, exported: Exported) -> dict[str, str]:
+    """Return the card and the licence that go into the bundle, by file name.
+
+    Parameters
+    ----------
+    name : str
+        Of the release.
+    config : Config
+    layout : Layout
+        The workspace.
+    summary : Summary
+        See `read_summary`.
+    exported : Exported
+        The bundle without these files, and its comparison with torch.
+    """
+    bundle, manifest = exported.bundle, exported.bundle.manifest
+    counts = {part: len(subjects) for part, subjects in read_json(layout.split).items()}
+    errors = [row.error for row in exported.parity if row.precision == "fp32" and row.graph.endswith("end to end")]
+    rounded = ", ".join(f"{value:.0f} dB ({stage})" for stage, value in exported.rounding_db.items())
+    card = Template(_template("model_card.md")).substitute(
+        name=name,
+        version=__version__,
+        summary=_quality_line(summary),
+        stages="both stages" if bundle.has_fine else "the first stage",
+        spacing_mm=manifest.spacing_mm,
+        grid=" x ".join(map(str, manifest.grid_shape)),
+        megabytes=f"{bundle.total_bytes / 1e6:.1f}",
+        storage=_STORAGE[config.export.storage],
+        networks=_networks(bundle.weights),
+        subjects="{train} subjects to train on, {validation} to validate, {test} to test.".format_map(counts),
+        test_subjects=counts["test"],
+        severity=config.degradation.severity,
+        degradations=_table(_degradations(config)),
+        start=_start(config.coarse.start_from),
+        training=_table({"profile": config.profile, "seed": config.seed, **_training(config)}),
+        rounding=f"as stored they give the same result to {rounded}." if rounded else "they are stored unchanged.",
+        quality=_quality_table(summary),
+        parity=f"{max(errors):.0e}",
+        lineage=_table(manifest.lineage),
+    )
+    return {CARD_FILE: card, LICENCE_FILE: _template("licence.md")}
+
+
+def read_summary(layout: Layout, kinds: list[str]) -> Summary:
+    """Read what the stage `evaluate` measured of a workspace's networks.
+
+    Parameters
+    ----------
+    layout : Layout
+    kinds : list of str
+        The networks that the figures must be of.
+
+    Raises
+    ------
+    WeightsError
+        If nothing was measured, not under code 111, or before the networks were trained.
+    """
+    path = layout.report("evaluate") / "summary.json"
+    if not path.is_file():
+        raise WeightsError(f"{path}: expected what the stage evaluate measured; got none; run `dvc repro evaluate`")
+    specs = {kind: layout.weights(kind) / SPEC_FILE for kind in kinds}
+    measured = path.stat().st_mtime
+    if newer := [kind for kind, spec in specs.items() if spec.exists() and spec.stat().st_mtime > measured]:
+        raise WeightsError(
+            f"{path}: expected figures of these networks; got older ones than weights/{newer[0]}; run"
+            " `dvc repro evaluate`"
+        )
+    summary = {
+        method: {
+            code: {name: Interval(**interval) for name, interval in intervals.items()}
+            for code, intervals in by_code.items()
+        }
+        for method, by_code in read_json(path).items()
+    }
+    if not all(SHOWN_CODE in summary.get(method, {}) for method in (INPUT, COARSE)):
+        raise WeightsError(f"{path}: expected code {SHOWN_CODE}; got none; add it to evaluate.codes and `dvc repro`")
+    return summary
+
+
+def _quality_table(summary: Summary) -> str:
+    """Return input and both stages under the codes that were evaluated: all three together, one at a time, none."""
+    rows = [
+        [f"`{code}`", METHOD_LABELS[method], *(cell(summary[method][code].get(name), name) for name in _METRICS)]
+        for code in _CODES
+        for method in (INPUT, COARSE, FINE)
+        # The clean volume itself is no measurement.
+        if code in summary.get(method, {}) and (method, code) != (INPUT, CLEAN_CODE)
+    ]
+    return markdown_table(["code", "", *map(column, _METRICS)], rows).strip()
+
+
+def _quality_line(summary: Summary) -> str:
+    """Return the first stage's quality in one line."""
+    before, after = (summary[method][SHOWN_CODE] for method in (INPUT, COARSE))
+    shown = (("brain PSNR", "psnr_brain", ".1f", " dB"), ("PSNR", "psnr", ".1f", " dB"), ("SSIM", "ssim", ".3f", ""))
+    told = [
+        f"{label} {before[name].mean:{spec}} to {after[name].mean:{spec}}{unit}" for label, name, spec, unit in shown
+    ]
+    clean = summary[COARSE].get(CLEAN_CODE)
+    kept = f"; clean scans {clean['psnr_brain'].mean:.1f} dB on average" if clean else ""
+    return f"code {SHOWN_CODE}: {', '.join(told)}{kept}"
+
+
+def _start(folder: str | None) -> str:
+    """Return what the first stage's training began with."""
+    if folder is None:
+        return "The first stage was trained from nothing, as the table says."
+    return (
+        f"The table is of the last part of the first stage's training, which goes on from `{folder}`; the parts before"
+        " it are profiles of the repository, and `docs/training.md` there tells of all of them."
+    )
+
+
+def _networks(weights: Path) -> str:
+    """Return every network's size and the steps it was trained for."""
+    rows = []
+    for kind, role in _ROLES.items():
+        if not (weights / kind / SPEC_FILE).is_file():
+            continue
+        steps = read_json(weights / kind / SPEC_FILE).get("lineage", {}).get("steps", "")
+        with safe_open(weights / kind / WEIGHTS_FILE, "numpy") as file:
+            count = sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118  # no mapping
+        rows.append([f"`{kind}`: {role}", f"{count / 1e6:.2f} M", str(steps)])
+    return markdown_table(["network", "parameters", "training steps"], rows).strip()
+
+
+def _degradations(config: Config) -> dict[str, Any]:
+    """Return the ranges that training drew from: the preset's, and those of fresh cases where there were any."""
+    found = _section(config, f"degradation.presets.{config.degradation.severity}.")
+    online = {} if config.coarse.degradations == "precomputed" else _section(config, "coarse.online.")
+    return found | {f"fresh cases: {key}": value for key, value in online.items()}
+
+
+def _training(config: Config) -> dict[str, Any]:
+    """Return the settings that decide what the first stage became."""
+    settings = _section(config, "coarse.")
+    return {f"coarse.{key}": value for key, value in settings.items() if not key.startswith(_NOT_OF_TRAINING)}
+
+
+def _section(config: Config, prefix: str) -> dict[str, Any]:
+    return {key.removeprefix(prefix): value for key, value in flatten(config).items() if key.startswith(prefix)}
+
+
+def _table(values: dict[str, Any]) -> str:
+    """Return names and values, one a row."""
+    shown = {
+        key: ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        for key, value in values.items()
+        if value is not None
+    }
+    return markdown_table(["", "value"], [[f"`{key}`", text] for key, text in shown.items()]).strip()
+
+
+def _template(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

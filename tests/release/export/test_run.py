@@ -1,0 +1,212 @@
+"""Export writes, checks and replaces; TensorRT's engines have fixed shapes and are kept by GPU, version and bundle."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bmenet.networks.coarse import build_coarse
+from bmenet.networks.coarse_weights import load_coarse
+from bmenet.networks.weights import save_weights
+from bmenet.release.export import run as module
+from bmenet.release.export.parity import MIN_PSNR_DB, Parity
+from bmenet.release.export.run import Exported, build_engines, example_inputs, export, skipped
+from bmenet.restoration import slices
+from bmenet.restoration.bundle import open_bundle
+from bmenet.restoration.onnx import providers
+from bmenet.restoration.onnx import session as onnx_session
+from bmenet.restoration.onnx.providers import CACHE_VARIABLE, engine_folder, gpu_names
+from bmenet.restoration.onnx.session import Sessions
+from bmenet.runtime.errors import BMENetError, WeightsError
+from tests.bundled import save_networks, smoke_bundle
+from tests.fine_networks import smoke_config
+
+STORED = "weights/coarse/model.safetensors"
+GRAPHS = ("coarse.fp32.onnx", "coarse.fp16.onnx")
+
+
+def _config():
+    config = smoke_config()
+    changes = {"storage": "fp16", "precisions": ["fp32", "fp16"]}
+    return config.model_copy(update={"export": config.export.model_copy(update=changes)})
+
+
+@pytest.fixture(scope="module")
+def first_stage(tmp_path_factory) -> Path:
+    weights = tmp_path_factory.mktemp("first_stage")
+    save_networks(weights / "all")
+    shutil.copytree(weights / "all" / "coarse", weights / "coarse")
+    return weights
+
+
+@pytest.fixture(scope="module")
+def exported(first_stage) -> Exported:
+    return export(first_stage, first_stage / "bundle", _config(), {}, documents=lambda _: {"CARD.md": "# Card"})
+
+
+def test_exported_bundle_is_in_its_place_with_its_documents(exported, first_stage):
+    assert open_bundle(first_stage / "bundle") == exported.bundle
+    assert "CARD.md" in exported.bundle.manifest.files
+
+
+def test_both_precisions_and_the_rounding_are_reported(exported):
+    metrics = exported.metrics()
+    assert all(row.is_kept for row in exported.parity)
+    assert metrics["rounding_psnr_db"]["coarse"] > MIN_PSNR_DB
+    assert set(metrics["onnx_megabytes"]) == {"fp32", "fp16"}
+    sizes = [*metrics["onnx_megabytes"].values(), metrics["weights_megabytes"]]
+    assert sum(sizes) == pytest.approx(metrics["bundle_megabytes"], abs=1e-5)
+    header, *lines = exported.table().splitlines()
+    assert header == "graph,precision,error,mean_error,tolerance,torch_seconds,onnx_seconds"
+    assert len(lines) == len(exported.parity)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_graphs_hold_no_copy_of_the_stored_weights(exported, graph):
+    content = exported.bundle.read_graph(graph)
+    kernels = [
+        tensor.numpy() for tensor in load_file(exported.bundle.folder / STORED).values() if tensor.nbytes >= 4096
+    ]
+    assert kernels
+    assert not [kernel for kernel in kernels for dtype in ("f2", "f4") if kernel.astype(dtype).tobytes() in content]
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_onnx_runtime_opens_such_a_graph_by_its_path(exported, graph):
+    manifest = exported.bundle.manifest
+    slab = np.random.default_rng(0).random((2, manifest.graphs["fp32"]["coarse"].inputs[0].shape[1], 40, 56))
+    feed = {"slab": slab.astype(np.float32)}
+    plain = onnxruntime.InferenceSession(exported.bundle.folder / graph, providers=["CPUExecutionProvider"])
+    precision = graph.split(".")[1]
+    ours = Sessions(open_bundle(exported.bundle.folder), precision).session("coarse", {})
+    np.testing.assert_array_equal(plain.run(None, feed)[0], ours.run(None, feed)[0])
+    network, _ = load_coarse(exported.bundle.weights / "coarse")
+    with torch.no_grad():
+        expected = network(torch.from_numpy(feed["slab"])).numpy()
+    tolerance = {"fp32": 1e-5, "fp16": 1e-2}[precision] * np.abs(expected).max()
+    np.testing.assert_allclose(plain.run(None, feed)[0], expected, rtol=0, atol=tolerance)
+
+
+DIFFERS = Parity("decoder", "fp32", 0.2, 0.1, 1e-4, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parity": [DIFFERS]}, r"decoder fp32: 2\.0e-01 > 1e-04.*constraints\.txt"),
+        ({"rounding_db": {"coarse": 42.0}}, r"to 60 dB; got coarse: 42\.0 dB; set export\.storage to fp32"),
+    ],
+)
+def test_results_that_differ_are_refused(exported, changes, message):
+    exported.require_agreement()
+    with pytest.raises(WeightsError, match=message):
+        replace(exported, **changes).require_agreement()
+
+
+@pytest.mark.parametrize("fails", [WeightsError("differs"), MemoryError()])
+def test_a_bundle_that_fails_its_check_does_not_replace_the_good_one(exported, first_stage, monkeypatch, fails):
+    def fail(*_):
+        raise fails
+
+    monkeypatch.setattr(Exported, "require_agreement", fail)
+    monkeypatch.setattr(module, "measure_parity", lambda *_: [])
+    monkeypatch.setattr(module, "measure_rounding", lambda *_: {})
+    with pytest.raises(type(fails)):
+        export(first_stage, first_stage / "bundle", _config(), {})
+    assert open_bundle(first_stage / "bundle").digest == exported.bundle.digest
+
+
+@pytest.mark.parametrize(
+    ("arch", "planes"), [("unet", ["sagittal"]), ("unet", ["coronal", "axial"]), ("swinir", ["coronal"])]
+)
+def test_every_choice_of_planes_can_be_exported(tmp_path, arch, planes):
+    config = smoke_config()
+    coarse = config.coarse.model_copy(update={"arch": arch, "planes": planes})
+    torch.manual_seed(0)
+    spec = {"config": coarse.model_dump(mode="json"), "spacing_mm": 4, "lineage": {}}
+    save_weights(tmp_path / "weights" / "coarse", "coarse", build_coarse(coarse), spec)
+    exported = export(tmp_path / "weights", tmp_path / "bundle", config, {})
+    assert {row.graph for row in exported.parity} == {*(f"coarse, {plane}" for plane in planes), "coarse, end to end"}
+    assert "rounding_psnr_db" not in exported.metrics()
+    assert json.loads((tmp_path / "bundle" / "bundle.json").read_text())["fine"] is None
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return open_bundle(smoke_bundle())
+
+
+@pytest.mark.skipif(bool(gpu_names()), reason="has a GPU")
+def test_engines_without_a_gpu_are_refused(bundle):
+    assert skipped() == "skipped: no GPU"
+    with pytest.raises(BMENetError, match="expected a machine with TensorRT; skipped: no GPU"):
+        build_engines(bundle, "fp32")
+
+
+def test_example_inputs_have_every_shape_that_a_volume_needs(bundle):
+    graphs, shape = bundle.manifest.graphs["fp32"], (160, 224, 160)
+    (slab,) = graphs["coarse"].inputs
+    planes = [(160, 160), (160, 224), (224, 160)]
+    free = [tuple(feed["slab"].shape) for feed in example_inputs(graphs["coarse"], shape)]
+    assert free == [(slices._BATCH, slab.shape[1], *plane) for plane in planes]
+    of_one_plane = slab.model_copy(update={"shape": ["batch", slab.shape[1], 160, 224]})
+    (feed,) = example_inputs(graphs["coarse"].model_copy(update={"inputs": [of_one_plane]}), shape)
+    assert tuple(feed["slab"].shape) == free[1]
+    (denoiser,) = example_inputs(graphs["denoiser"], shape)
+    assert denoiser["timestep"].dtype == torch.int64
+    assert denoiser["noisy_latent"].shape[0] == 1
+
+
+def test_engines_are_kept_by_gpu_version_and_bundle(monkeypatch, tmp_path):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(providers, "_tensorrt_version", lambda: "101300")
+    folders = set()
+    for gpu in ("NVIDIA H100 80GB HBM3", "NVIDIA A100"):
+        monkeypatch.setattr(providers, "gpu_names", lambda gpu=gpu: (gpu,))
+        for digest in ("a" * 64, "b" * 64):
+            folders |= {engine_folder(digest, precision) for precision in ("fp32", "fp16")}
+    assert len(folders) == 8
+    assert all(tmp_path in folder.parents for folder in folders)
+    assert any("NVIDIA-H100-80GB-HBM3_trt-101300_ort-" in str(folder) for folder in folders)
+
+
+@pytest.fixture
+def with_tensorrt(monkeypatch):
+    """A machine that says that it has TensorRT."""
+    monkeypatch.setattr(module, "why_not", lambda _: None)
+    monkeypatch.setattr(onnx_session, "choose_providers", list)
+
+
+def test_engines_are_built_for_every_graph_with_the_cache_in_its_folder(bundle, monkeypatch, tmp_path, with_tensorrt):
+    ran, asked = [], []
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+
+    def run(sessions, name, feed):
+        ran.append(name)
+        asked.append(sessions)
+        return []
+
+    monkeypatch.setattr(Sessions, "run", run)
+    seconds = build_engines(bundle, "fp16")
+    assert set(ran) == set(bundle.manifest.graphs["fp32"])
+    assert len(seconds) == len(ran)
+    (name, options), *others = asked[0]._provider_options(is_half=True)
+    assert name == "TensorrtExecutionProvider"
+    assert options["trt_engine_cache_enable"] == options["trt_fp16_enable"] == "1"
+    assert options["trt_layer_norm_fp32_fallback"] == "1"
+    assert options["trt_engine_cache_path"].startswith(str(tmp_path))
+    assert asked[0]._provider_options(is_half=False)[0][1]["trt_fp16_enable"] == "0"
+    assert [name for name, _ in others] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def test_a_cache_that_cannot_be_written_is_named(bundle, monkeypatch, tmp_path, with_tensorrt):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(BMENetError, match=r"expected a folder for engines that can be written.*BMENET_CACHE"):
+        build_engines(bundle, "fp32")

@@ -29,7 +29,7 @@ def main() -> None:
     SEGMENTERS[config.evaluate.segmenter].require()
     subjects = read_json(layout.split)["test"]
     _require_cases(subjects, config.evaluate.codes, layout)
-    weights = [layout.weights(kind) for kind in ("coarse", *KINDS)]
+    weights = [layout.root / config.evaluate.weights / kind for kind in ("coarse", *KINDS)]
     inputs = [layout.registered, layout.degraded_folder, layout.split, *weights]
     with track_stage(config, "evaluate", inputs) as run:
         results = _restore(subjects, config, layout)
@@ -47,12 +47,12 @@ def main() -> None:
 
 def _restore(subjects: list[str], config: Config, layout: Layout) -> list[Result]:
     """Return the results of every case, in the order of the methods."""
-    evaluate = config.evaluate
+    evaluate, weights = config.evaluate, layout.root / config.evaluate.weights
     items = [
         (
             f"{subject} {code}",
             (
-                *(subject, code, _methods(evaluate, code), layout, layout.weights_folder, config.sampling, config.seed),
+                *(subject, code, _methods(evaluate, code), layout, weights, config.sampling, config.seed),
                 code in evaluate.segmented_codes,
             ),
         )

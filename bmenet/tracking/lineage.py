@@ -16,7 +16,7 @@ import yaml
 EXECUTION_VARIABLE = "BMENET_EXECUTION"
 # What a pipeline writes itself does not make the code differ from its commit.
 _WRITTEN_BY_THE_PIPELINE = (":!dvc.lock", ":!reports")
-_PATHS = ("data.root", "data.mirror", "data.covariates")
+_PATHS = ("data.root", "data.mirror", "data.covariates", "evaluate.weights")
 
 
 def execution_key() -> str:

@@ -4,8 +4,8 @@ from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
 from bmenet.data.fetch import fetch_subjects
 from bmenet.data.layout import Layout
+from bmenet.data.participants import read_table
 from bmenet.data.sources import SOURCES, select
-from bmenet.data.table import read_table
 from bmenet.runtime.errors import SourceError
 from bmenet.runtime.files import write_json
 

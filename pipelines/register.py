@@ -3,7 +3,7 @@
 from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.data.table import read_table
+from bmenet.data.participants import read_table
 from bmenet.registration.subject import failure_picture, is_done, register_subject
 from bmenet.runtime.errors import BMENetError, RegistrationError
 from bmenet.runtime.files import read_json, write_json

@@ -17,7 +17,7 @@ from benchmarks.quality.tables import clean_table, codes_table, published_table,
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import Config, load_config
 from bmenet.data.layout import Layout
-from bmenet.data.table import read_table
+from bmenet.data.participants import read_table
 from bmenet.networks.fine_weights import KINDS
 from bmenet.networks.weights import SPEC_FILE
 from bmenet.release.models import Model, find_model

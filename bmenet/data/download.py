@@ -6,17 +6,25 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
 from bmenet.runtime.errors import SourceError
 
+RETRY = urllib3.Retry(
+    total=4, backoff_factor=1.0, status_forcelist=(408, 425, 429, 500, 502, 503, 504), raise_on_status=False
+)
 _CHUNK = 1 << 18
 _TIMEOUT_S = (10, 30)
-_RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
+_ADVICE = (
+    "Check the network and run again (what has arrived is kept), or use a copy of the data (data.mirror; --root of"
+    " mr-art)"
+)
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes there will be (None: the server does not say)."""
@@ -34,9 +42,32 @@ class _Damaged(Exception):
     """All bytes arrived, and they are not the file."""
 
 
-def download(
-    url: str, path: Path, *, progress: Progress | None = None, attempts: int = 5, backoff_s: float = 1.0
-) -> None:
+@contextmanager
+def ask(url: str, headers: dict[str, str] | None = None, retry: urllib3.Retry = RETRY) -> Iterator[requests.Response]:
+    """Ask for a file, again where the server is busy or cannot be reached, and yield the answer, its body unread.
+
+    Raises
+    ------
+    UnreachableError
+        If no connection can be made.
+    SourceError
+        If the server does not speak HTTP.
+    """
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
+        try:
+            response = session.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S)
+        except requests.ConnectionError as error:
+            tries = int(retry.total or 0) + 1
+            raise UnreachableError(f"{url}: the server cannot be reached, tried {tries} times. {_ADVICE}") from error
+        except requests.RequestException as error:
+            raise SourceError(f"{url}: expected an answer; got {error}") from error
+        with response:
+            yield response
+
+
+def download(url: str, path: Path, *, progress: Progress | None = None, retry: urllib3.Retry = RETRY) -> None:
     """Download `url` to `path`.
 
     The bytes collect in ``<path>.part``, from where an interrupted download goes on (HTTP range request), also in a
@@ -49,10 +80,8 @@ def download(
     url : str
     path : Path
     progress : callable, optional
-    attempts : int
-        Consecutive tries without a new byte before giving up.
-    backoff_s : float
-        Pause after the first such try, in seconds; it doubles after each.
+    retry : urllib3.Retry
+        How often a request is made again, and after what pause; also how often the transfer is, without a new byte.
 
     Raises
     ------
@@ -66,19 +95,17 @@ def download(
     furthest, failed, damaged = _size(part), 0, 0
     while True:
         try:
-            _verify(part, _transfer(url, part, progress))
+            _verify(part, _transfer(url, part, progress, retry))
             os.replace(part, path)
             return
         except _Interrupted as error:
-            failed = failed + 1 if _size(part) <= furthest else 1
+            failed = failed + 1 if _size(part) <= furthest else 0
             furthest = max(furthest, _size(part))
-            if failed >= attempts:
-                kind = UnreachableError if isinstance(error.__cause__, requests.ConnectionError) else SourceError
-                raise kind(
-                    f"{url}: expected the whole file; gave up after {attempts} tries: {error}. Check the network and "
-                    "run again (what has arrived is kept), or use a copy of the data (data.mirror; --root of mr-art)"
+            if failed > int(retry.total or 0):
+                raise SourceError(
+                    f"{url}: expected the whole file; gave up after {failed} tries: {error}. {_ADVICE}"
                 ) from error
-            time.sleep(backoff_s * 2 ** (failed - 1))
+            time.sleep(retry.backoff_factor * failed)
         except _Damaged as error:
             part.unlink()
             furthest, damaged = 0, damaged + 1
@@ -92,14 +119,14 @@ def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _transfer(url: str, part: Path, progress: Progress | None) -> str | None:
+def _transfer(url: str, part: Path, progress: Progress | None, retry: urllib3.Retry) -> str | None:
     """Bring `part` to its full size; return the MD5 that the file should have, if the server tells it."""
     here = _size(part)
     # Identity: compression on the way would make sizes and ranges meaningless.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={here}-"} if here else {})
-    try:
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
-            here, total = _place(response, here)
+    with ask(url, headers, retry) as response:
+        here, total = _place(response, here)
+        try:
             with open(part, "r+b" if here else "wb") as handle:
                 handle.seek(here)
                 for chunk in response.raw.stream(_CHUNK, decode_content=False):
@@ -107,11 +134,9 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> str | None:
                     if progress is not None:
                         progress(here, total)
                 os.fsync(handle.fileno())
-            md5 = _stored_md5(response)
-    except requests.ConnectionError as error:
-        raise _Interrupted("the server cannot be reached") from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _Interrupted(str(error)) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise _Interrupted(str(error)) from error
+        md5 = _stored_md5(response)
     if total is not None and here < total:
         raise _Interrupted(f"{here} of {total} bytes arrived")
     if total is not None and here > total:
@@ -131,9 +156,7 @@ def _place(response: requests.Response, here: int) -> tuple[int, int | None]:
         raise _Damaged(f"asked for bytes from {here}, got {response.headers.get('Content-Range')!r}")
     if status == 416 and here:
         raise _Damaged("an earlier download left more bytes than the file has")
-    if status in _RETRIED_STATUS:
-        raise _Interrupted(f"the server answered {status}")
-    raise SourceError(f"{response.url}: expected a file; the server answered {status} {response.reason}")
+    raise SourceError(f"{response.url}: expected a file; the server answered {status} {response.reason}. {_ADVICE}")
 
 
 def _stored_md5(response: requests.Response) -> str | None:

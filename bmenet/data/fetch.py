@@ -9,8 +9,8 @@ from rich.progress import Progress, TaskID
 
 from bmenet.data.download import UnreachableError
 from bmenet.data.layout import Layout
+from bmenet.data.participants import FetchedScan, read_table
 from bmenet.data.sources.base import Source, Subject
-from bmenet.data.table import FetchedScan, read_table
 from bmenet.imaging.scan import save_scan
 from bmenet.runtime.errors import SourceError, VolumeError
 from bmenet.runtime.files import sha256, write_json

@@ -4,9 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from bmenet.data.sources.base import Report
-from bmenet.data.sources.bucket import Bucket
-from bmenet.imaging.scan import Scan
+from bmenet.data.bucket import Bucket
 from bmenet.runtime.errors import SourceError
 
 MR_ART_BUCKET = "https://s3.amazonaws.com/openneuro.org/ds004173"
@@ -57,23 +55,16 @@ class MatchedScans:
     missing: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class MrArt:
+class MrArt(Bucket):
     """The movement-related artefacts data set, OpenNeuro ds004173 (CC0), in its bucket or in a mirror of it.
 
     148 healthy adults, whole heads without faces, 192 x 256 x 256 voxels of 1 mm.
-
-    Parameters
-    ----------
-    bucket : Bucket
 
     References
     ----------
     Narai et al. (2022), Movement-related artefacts (MR-ART) dataset of matched motion-corrupted and clean structural
     MRI brain scans, Scientific Data 9:630, doi:10.1038/s41597-022-01694-8.
     """
-
-    bucket: Bucket
 
     @classmethod
     def at(cls, base: str | None, downloads: Path) -> "MrArt":
@@ -84,18 +75,18 @@ class MrArt:
         SourceError
             If the folder does not exist.
         """
-        bucket = Bucket(base or MR_ART_BUCKET, downloads)
-        if not bucket.is_remote and not Path(bucket.base).is_dir():
+        data_set = cls(base or MR_ART_BUCKET, downloads)
+        if not data_set.is_remote and not Path(data_set.base).is_dir():
             raise SourceError(f"expected a folder or a URL with participants.tsv and sub-*/anat; got {base!r}")
-        return cls(bucket)
+        return data_set
 
     def subjects(self) -> list[str]:
         """Return those that participants.tsv lists, in its order."""
-        return list(self.bucket.participants())
+        return list(self.participants())
 
     def find_pairs(self, subject: str) -> MatchedScans:
         """Look for a person's three scans, and for the scores in ``sub-*_scans.tsv``, which may be missing."""
-        here = {label: self.bucket.has(_location(subject, label)) for label in (STILL, *MOVED)}
+        here = {label: self.has(_location(subject, label)) for label in (STILL, *MOVED)}
         missing = tuple(label for label, is_here in here.items() if not is_here)
         found = [label for label in MOVED if here[label]] if here[STILL] else []
         scores = self._scores(subject) if found else {}
@@ -106,24 +97,13 @@ class MrArt:
         )
         return MatchedScans(subject, tuple(pairs), missing)
 
-    def fingerprint(self, location: str) -> str:
-        """Return a hash that differs when `read` would return another scan."""
-        try:
-            return self.bucket.fingerprint(location)
-        except OSError as error:
-            raise SourceError(f"{location}: cannot be read ({error.strerror})") from error
-
-    def read(self, location: str, report: Report) -> Scan:
-        """Return a scan in native space, downloaded first where the data set is remote."""
-        return self.bucket.read(location, report)
-
     def _scores(self, subject: str) -> dict[str, int]:
         """Return location to score; empty if the data set has no table of the person's scans."""
         name = f"{subject}/{subject}_scans.tsv"
-        if not self.bucket.has(name):
+        if not self.has(name):
             return {}
         try:
-            with open(self.bucket.local(name), newline="", encoding="utf-8-sig") as handle:
+            with open(self.local(name), newline="", encoding="utf-8-sig") as handle:
                 rows = [row for row in csv.DictReader(handle, delimiter="\t") if row.get("score") not in (None, "n/a")]
             return {f"{subject}/{row['filename']}": int(row["score"]) for row in rows}
         except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError) as error:

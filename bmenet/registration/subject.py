@@ -6,7 +6,7 @@ import numpy as np
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
-from bmenet.data.table import FetchedScan
+from bmenet.data.participants import FetchedScan
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.intensity import normalise

@@ -6,11 +6,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bmenet.data.download import UnreachableError, download
+from bmenet.data.download import RETRY, UnreachableError, download
 from bmenet.runtime.errors import SourceError
 
 CONTENT = gzip.compress(np.random.default_rng(0).bytes(300_000), mtime=0)
-download = partial(download, backoff_s=0.01)
+QUICK = RETRY.new(backoff_factor=0)
+download = partial(download, retry=QUICK)
 
 
 @pytest.fixture
@@ -50,9 +51,9 @@ def test_download_goes_on_where_the_connection_broke(server, url, target):
 
 
 def test_download_goes_on_in_a_later_call(server, url, target):
-    server.faults["scan.nii.gz"] = ["cut"]
-    with pytest.raises(SourceError, match=r"gave up after 1 tries"):
-        download(url, target, attempts=1)
+    server.faults["scan.nii.gz"] = ["cut", "404"]
+    with pytest.raises(SourceError, match="the server answered 404"):
+        download(url, target)
     assert is_absent(target)
     download(url, target)
     assert target.read_bytes() == CONTENT
@@ -76,12 +77,17 @@ def test_download_tries_again_after_a_passing_refusal(server, url, target, fault
 
 def test_download_gives_up_when_nothing_more_arrives(server, url, target):
     server.faults["scan.nii.gz"] = ["500"] * 9
-    with pytest.raises(
-        SourceError, match=r"gave up after 3 tries: the server answered 500.*a copy of the data \(data\.mirror"
-    ):
-        download(url, target, attempts=3)
+    with pytest.raises(SourceError, match=r"the server answered 500 .*a copy of the data \(data\.mirror"):
+        download(url, target, retry=QUICK.new(total=2))
     assert len(server.requests) == 3
     assert is_absent(target)
+
+
+def test_download_gives_up_when_every_transfer_ends_at_once(server, url, target):
+    server.faults["scan.nii.gz"] = ["cut"] * 40
+    server.files["scan.nii.gz"] = CONTENT[:1]
+    with pytest.raises(SourceError, match=r"expected the whole file; gave up after 3 tries: .*data\.mirror"):
+        download(url, target, retry=QUICK.new(total=2))
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -141,10 +147,9 @@ def test_download_says_what_to_do_without_a_network(target):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}/scan.nii.gz"
-    with pytest.raises(
-        UnreachableError, match=r"gave up after 2 tries: the server cannot be reached\. Check the network.*data\.mirror"
-    ):
-        download(closed, target, attempts=2)
+    message = r"the server cannot be reached, tried 2 times\. Check the network.*data\.mirror"
+    with pytest.raises(UnreachableError, match=message):
+        download(closed, target, retry=QUICK.new(total=1))
 
 
 def test_download_reports_a_folder_it_cannot_write(url, tmp_path):

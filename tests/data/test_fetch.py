@@ -4,12 +4,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.data.covariates import Covariates
 from bmenet.data.download import UnreachableError
 from bmenet.data.fetch import fetch_subjects
 from bmenet.data.layout import Layout
+from bmenet.data.participants import Covariates, read_table
 from bmenet.data.sources.base import Source, Subject
-from bmenet.data.table import read_table
 from bmenet.imaging.scan import load_scan
 from bmenet.runtime.errors import SourceError, VolumeError
 from bmenet.runtime.files import sha256

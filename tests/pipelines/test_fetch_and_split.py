@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from bmenet.data.layout import Layout
-from bmenet.data.table import read_table
+from bmenet.data.participants import read_table
 from bmenet.runtime.errors import BMENetError, SourceError
 from bmenet.runtime.files import read_json, write_json
 from pipelines import fetch, split

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.data.table import FetchedScan
+from bmenet.data.participants import FetchedScan
 from bmenet.imaging.brain_extraction import Brain, find_brain
 from bmenet.imaging.resample import resample
 from bmenet.imaging.template import load_template

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmenet.config import DataConfig
-from bmenet.data.covariates import Covariates
+from bmenet.data.participants import Covariates
 from bmenet.imaging.scan import Scan
 from bmenet.runtime.errors import SourceError
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bmenet.config import Config
-from bmenet.data.covariates import Covariates, read_covariates
+from bmenet.data.participants import Covariates, read_covariates
 from bmenet.data.sources.base import Report, Source, Subject, configured_root
 from bmenet.imaging.scan import Scan, load_scan
 from bmenet.runtime.errors import SourceError

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bmenet.config import Config
-from bmenet.data.covariates import Covariates, read_covariates
+from bmenet.data.participants import Covariates, read_covariates
 from bmenet.data.sources.base import Report, Source, Subject, configured_root, subject_id
 from bmenet.imaging.scan import Scan, load_scan
 from bmenet.imaging.scan.dicom import is_dicom

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from bmenet.config import Config
+from bmenet.data.bucket import Bucket
 from bmenet.data.sources.base import Report, Source, Subject
-from bmenet.data.sources.bucket import TABLE, Bucket
 from bmenet.imaging.scan import Scan
-from bmenet.runtime.errors import SourceError
 
 BUCKET = "https://s3.amazonaws.com/openneuro.org/ds002748"
 
@@ -42,13 +41,7 @@ class OpenNeuroSource(Source):
 
     def fingerprint(self, subject: Subject) -> str:
         """Hash the file in a folder; for a URL, the address: the files of a published data set do not change."""
-        try:
-            return self.bucket.fingerprint(subject.location)
-        except OSError as error:
-            raise SourceError(
-                f"data.mirror: {TABLE} lists {subject.id}, but {subject.location} cannot be read ({error.strerror}); "
-                "complete the mirror, or choose others with data.subjects"
-            ) from error
+        return self.bucket.fingerprint(subject.location)
 
     def read(self, subject: Subject, report: Report) -> Scan:
         """Load the file, downloaded first where the base is a URL; the download is not kept after that."""

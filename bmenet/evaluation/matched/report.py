@@ -69,7 +69,7 @@ def evaluate_people(subjects: list[str], evaluation: MatchedEvaluation, folder: 
     for subject, outcome in outcomes.items():
         failures |= {f"{subject} {acquisition}": reason for acquisition, reason in outcome.failures.items()}
     # A report is shared: where the data set lies on this machine is not for it. The bar has told the whole path.
-    place = f"{evaluation.source.bucket.base}/"
+    place = f"{evaluation.source.base}/"
     failures = {name: reason.replace(place, "") for name, reason in failures.items()}
     _tell_missing(outcomes)
     if not any(result.code in MOVED for outcome in outcomes.values() for result in outcome.results):

@@ -1,6 +1,6 @@
 import pytest
 
-from bmenet.data.covariates import Covariates
+from bmenet.data.participants import Covariates
 from bmenet.data.sources.bids import BidsSource
 from bmenet.runtime.errors import SourceError
 

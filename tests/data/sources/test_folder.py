@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from bmenet.data.covariates import Covariates
+from bmenet.data.participants import Covariates
 from bmenet.data.sources.base import select
 from bmenet.data.sources.folder import FolderSource
 from bmenet.runtime.errors import SourceError

@@ -1,6 +1,6 @@
 import pytest
 
-from bmenet.data.covariates import Covariates
+from bmenet.data.participants import Covariates
 from bmenet.data.sources.openneuro import BUCKET, OpenNeuroSource
 from bmenet.runtime.errors import SourceError, VolumeError
 
@@ -63,7 +63,7 @@ def test_openneuro_names_a_subject_that_the_mirror_lacks(mirror):
     source = OpenNeuroSource(str(mirror), mirror)
     subject = source.subjects()[1]
     (mirror / subject.location).unlink()
-    with pytest.raises(SourceError, match=r"participants\.tsv lists sub-01, but sub-01/anat/.* data\.subjects"):
+    with pytest.raises(SourceError, match=r"^sub-01/anat/.*: cannot be read .*participants\.tsv lists.*data\.subjects"):
         source.fingerprint(subject)
 
 

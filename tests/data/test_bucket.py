@@ -1,15 +1,16 @@
 import pytest
 
-from bmenet.data.download import UnreachableError
-from bmenet.data.sources import bucket as module
-from bmenet.data.sources.bucket import Bucket
+from bmenet.data.bucket import Bucket
+from bmenet.data.download import RETRY, UnreachableError
 from bmenet.runtime.errors import SourceError
+
+QUICK = RETRY.new(backoff_factor=0)
 
 
 @pytest.fixture
 def remote(server, tmp_path):
     server.files["ds/there.txt"] = b"content"
-    return Bucket(f"{server.url}/ds", tmp_path / "downloads")
+    return Bucket(f"{server.url}/ds", tmp_path / "downloads", QUICK)
 
 
 def test_has_tells_what_a_server_offers(remote):
@@ -24,26 +25,23 @@ def test_has_tells_what_a_folder_holds(tmp_path):
     assert [folder.has(name) for name in ("there.txt", "gone.txt", "folder")] == [True, False, False]
 
 
-def test_has_asks_a_busy_server_again(remote, server, monkeypatch):
-    monkeypatch.setattr(module, "_RETRY", module._RETRY.new(backoff_factor=0))
+def test_has_asks_a_busy_server_again(remote, server):
     server.faults["ds/there.txt"] = ["503", "503"]
     assert remote.has("there.txt")
     assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("status", ["403", "503"])
-def test_has_does_not_take_a_refusal_for_a_missing_file(remote, server, monkeypatch, status):
-    monkeypatch.setattr(module, "_RETRY", module._RETRY.new(backoff_factor=0))
+def test_has_does_not_take_a_refusal_for_a_missing_file(remote, server, status):
     server.faults["ds/there.txt"] = [status] * 9
-    with pytest.raises(SourceError, match=r"/ds/there\.txt: expected .*" + ("403" if status == "403" else "503")):
+    with pytest.raises(SourceError, match=rf"/ds/there\.txt: expected .*{status}"):
         remote.has("there.txt")
 
 
 def test_has_says_that_the_server_cannot_be_reached(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_RETRY", module._RETRY.new(total=0))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(UnreachableError, match="cannot be reached; check the network"):
-        Bucket("http://127.0.0.1:1/ds", tmp_path).has("there.txt")
+    with pytest.raises(UnreachableError, match=r"cannot be reached, tried 5 times\. Check the network"):
+        Bucket("http://127.0.0.1:1/ds", tmp_path, QUICK).has("there.txt")
 
 
 def test_local_keeps_a_small_file_under_its_own_name(remote):

@@ -4,20 +4,16 @@ import hashlib
 import re
 from pathlib import Path
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+from urllib3 import Retry
 
-from bmenet.data.covariates import Covariates, read_covariates
-from bmenet.data.download import UnreachableError, download
+from bmenet.data.download import RETRY, ask, download
+from bmenet.data.participants import Covariates, read_covariates
 from bmenet.data.sources.base import Report
 from bmenet.imaging.scan import Scan, load_scan
 from bmenet.runtime.errors import SourceError
 from bmenet.runtime.files import sha256
 
 TABLE = "participants.tsv"
-_TIMEOUT_S = (10, 30)
-_RETRY = Retry(total=4, backoff_factor=1, status_forcelist=(408, 425, 429, 500, 502, 503, 504))
 
 
 class Bucket:
@@ -29,10 +25,12 @@ class Bucket:
         URL or folder that holds participants.tsv and the subjects' folders.
     downloads : Path
         Where unfinished downloads wait for the next run.
+    retry : urllib3.Retry
+        Of requests: see `download`.
     """
 
-    def __init__(self, base: str, downloads: Path) -> None:
-        self.base, self.downloads = base.rstrip("/"), downloads
+    def __init__(self, base: str, downloads: Path, retry: Retry = RETRY) -> None:
+        self.base, self.downloads, self.retry = base.rstrip("/"), downloads, retry
         self.is_remote = re.match("https?://", base) is not None
 
     def participants(self) -> dict[str, Covariates]:
@@ -54,7 +52,7 @@ class Bucket:
         if not self.is_remote:
             return Path(self.base) / location
         path = self.downloads / Path(location).name
-        download(f"{self.base}/{location}", path)
+        download(f"{self.base}/{location}", path, retry=self.retry)
         return path
 
     def has(self, location: str) -> bool:
@@ -68,16 +66,8 @@ class Bucket:
         if not self.is_remote:
             return (Path(self.base) / location).is_file()
         url = f"{self.base}/{location}"
-        try:
-            with requests.Session() as session:
-                for scheme in ("http://", "https://"):
-                    session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
-                with session.get(url, stream=True, timeout=_TIMEOUT_S) as response:
-                    status = response.status_code
-        except requests.ConnectionError as error:
-            raise UnreachableError(f"{url}: the server cannot be reached; check the network and run again") from error
-        except requests.RequestException as error:
-            raise SourceError(f"{url}: expected an answer; got {error}") from error
+        with ask(url, retry=self.retry) as response:
+            status = response.status_code
         if status not in (200, 404):
             raise SourceError(f"{url}: expected a file, or the answer that there is none; the server answered {status}")
         return status == 200
@@ -87,12 +77,18 @@ class Bucket:
 
         Raises
         ------
-        OSError
+        SourceError
             If the file in a folder cannot be read.
         """
         if self.is_remote:
             return hashlib.sha256(f"{self.base}/{location}".encode()).hexdigest()
-        return sha256(Path(self.base) / location)
+        try:
+            return sha256(Path(self.base) / location)
+        except OSError as error:
+            raise SourceError(
+                f"{location}: cannot be read ({error.strerror}), though {TABLE} lists whose it is; complete the copy of"
+                " the data, or leave the person out (data.subjects)"
+            ) from error
 
     def read(self, location: str, report: Report) -> Scan:
         """Load a scan, downloaded first where the base is a URL; the download is not kept after that."""
@@ -104,7 +100,7 @@ class Bucket:
 
         path = self.downloads / f"{self.fingerprint(location)[:16]}_T1w.nii.gz"
         if not path.exists():
-            download(f"{self.base}/{location}", path, progress=progress)
+            download(f"{self.base}/{location}", path, progress=progress, retry=self.retry)
         try:
             return load_scan(path)
         finally:

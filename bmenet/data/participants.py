@@ -1,4 +1,4 @@
-"""Age and sex of subjects, from BIDS' participants.tsv or any table with such columns."""
+"""Age and sex of people, from BIDS' participants.tsv or any such table, and the table of what was fetched."""
 
 import csv
 import math
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bmenet.data.layout import Layout
 from bmenet.runtime.errors import SourceError
+from bmenet.runtime.files import read_json
 
 Sex = Literal["F", "M"]
 
@@ -29,6 +31,37 @@ class Covariates:
 
     age: float | None = None
     sex: Sex | None = None
+
+
+@dataclass(frozen=True)
+class FetchedScan:
+    """A row of the subjects' table.
+
+    Parameters
+    ----------
+    id : str
+    file : str
+        T1w scan in native space, relative to the raw folder.
+    age : float or None
+        Years.
+    sex : {"F", "M"} or None
+    sha256 : str
+        Of the file.
+    source : str
+        The source's name, ``@``, and the start of the fingerprint of what was read; never a path.
+    """
+
+    id: str
+    file: str
+    age: float | None
+    sex: Sex | None
+    sha256: str
+    source: str
+
+
+def read_table(layout: Layout) -> list[FetchedScan]:
+    """Return what has been fetched so far; empty before the first fetch."""
+    return [FetchedScan(**row) for row in read_json(layout.subjects_table)] if layout.subjects_table.exists() else []
 
 
 def read_covariates(path: Path | str) -> dict[str, Covariates]:

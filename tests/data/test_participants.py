@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bmenet.data.covariates import Covariates, read_covariates
+from bmenet.data.participants import Covariates, read_covariates
 from bmenet.runtime.errors import SourceError
 
 

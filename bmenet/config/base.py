@@ -23,11 +23,24 @@ def _distinct(values: list[T]) -> list[T]:
     return values
 
 
-Distinct = Annotated[list[T], AfterValidator(_distinct)]
-"""A list in which nothing stands twice."""
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"expected an odd number; got {value}")
+    return value
+
+
+def _some_weight(weights: dict[str, float]) -> dict[str, float]:
+    if not any(weights.values()):
+        raise ValueError("expected at least one weight above zero; got none")
+    return weights
+
 
 SomeDistinct = Annotated[list[T], Field(min_length=1), AfterValidator(_distinct)]
-"""The same, with something in it."""
+"""A list with something in it, in which nothing stands twice."""
+
+Odd = Annotated[Count, AfterValidator(_odd)]
+CodeWeights = Annotated[dict[Code, NonNegative], AfterValidator(_some_weight)]
+"""How often each code is drawn, relative to the others."""
 
 
 class Section(BaseModel):

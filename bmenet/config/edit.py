@@ -1,4 +1,4 @@
-"""Change values in the text of a params.yaml; comments, order, quoting and layout stay."""
+"""YAML with its comments, order, quoting and layout: read, laid over one another, written again."""
 
 import io
 import sys
@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from ruamel.yaml import YAML, RoundTripRepresenter
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 
-from bmenet.config.load import find_key, yaml_errors
+from bmenet.config.load import yaml_errors
 from bmenet.runtime.errors import ConfigError
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes values that mean the same in YAML 1.1 (PyYAML) and 1.2 (ruamel.yaml, DVC)."""
+    """Writes new values so that YAML 1.1 (PyYAML) and 1.2 (ruamel.yaml, DVC) read the same; lists in brackets."""
 
-    def represent_none(self, _value: None) -> Any:
-        """Write ``null`` rather than nothing."""
+    def represent_null(self, _value: None) -> Any:
         return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+    def represent_brackets(self, values: list) -> Any:
+        return self.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=True)
 
     def represent_exponent(self, value: float) -> Any:
         """Write a point before an exponent: without one, 1e-05 is a text in YAML 1.1."""
@@ -27,7 +29,8 @@ class _Representer(RoundTripRepresenter):
         return self.represent_scalar("tag:yaml.org,2002:float", f"{mantissa}.0e{power}")
 
 
-_Representer.add_representer(type(None), _Representer.represent_none)
+_Representer.add_representer(type(None), _Representer.represent_null)
+_Representer.add_representer(list, _Representer.represent_brackets)
 _Representer.add_representer(float, _Representer.represent_exponent)
 
 
@@ -47,43 +50,10 @@ def load_text(text: str) -> CommentedMap:
 
 
 def dump_text(data: CommentedMap) -> str:
-    """Return a mapping as YAML, each comment in its column as long as the value leaves it a space."""
+    """Return a mapping as YAML; what was not changed is as it was, each comment in its column if the value allows."""
     stream = io.StringIO()
     _yaml().dump(data, stream)
     return stream.getvalue()
-
-
-def edit_values(text: str, values: Mapping[str, Any]) -> str:
-    r"""Return the text of a params.yaml with other values under dotted keys.
-
-    A value that is there already keeps its text, be it ``2`` or ``2.0``.
-
-    Parameters
-    ----------
-    text : str
-        YAML.
-    values : mapping
-        Dotted key to a number, a text, a truth value, None, or a list of these.
-
-    Raises
-    ------
-    ConfigError
-        If the text is not YAML, there is no such key, or a section would be replaced, or be the new value.
-
-    Examples
-    --------
-    >>> edit_values("sampling:\n  guidance: {scale: 0.02}     # longest step\n", {"sampling.guidance.scale": 1e-5})
-    'sampling:\n  guidance: {scale: 1.0e-05}  # longest step\n'
-    """
-    data = load_text(text)
-    for key, value in values.items():
-        section, name = find_key(data, key)
-        old = section[name]
-        if isinstance(old, Mapping) or isinstance(value, Mapping):
-            raise ConfigError(f"{key}: expected a value, or a list of values, to replace another; got a section")
-        if not _same(old, value):
-            section[name] = _listed(value) if isinstance(value, list | tuple) else value
-    return dump_text(data)
 
 
 def merge(base: CommentedMap, overlay: Mapping[str, Any]) -> None:
@@ -102,24 +72,10 @@ def merge(base: CommentedMap, overlay: Mapping[str, Any]) -> None:
 
 
 def _yaml() -> YAML:
-    """Return a reader and writer whose writing of what it read is the text itself, as profiles are laid out."""
+    """Return a reader and writer that give a profile back as it is laid out."""
     yaml = YAML()
     yaml.Representer = _Representer
     yaml.preserve_quotes = True
     yaml.width = sys.maxsize
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
-
-
-def _same(old: Any, new: Any) -> bool:
-    """Return whether two values are equal; True is not 1, and a list may be a tuple."""
-    if isinstance(old, list) and isinstance(new, list | tuple):
-        return len(old) == len(new) and all(map(_same, old, new))
-    return isinstance(old, bool) == isinstance(new, bool) and bool(old == new)
-
-
-def _listed(values: list | tuple) -> CommentedSeq:
-    """Return a list that is written in brackets."""
-    listed = CommentedSeq(values)
-    listed.fa.set_flow_style()
-    return listed

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bmenet.config.base import Code, Count, CountOrZero, NonNegative, Positive, Section, Span
+from bmenet.config.base import CodeWeights, Count, CountOrZero, NonNegative, Odd, Positive, Section, Span
 
 
 class TrainingConfig(Section):
@@ -126,13 +126,7 @@ class FineConfig(StepsConfig):
     anchored: bool
     channel_weights: Literal["decoder", "equal"]
     max_timestep: Count
-    code_weights: dict[Code, NonNegative]
-
-    @model_validator(mode="after")
-    def _some_code(self) -> "FineConfig":
-        if not any(self.code_weights.values()):
-            raise ValueError("code_weights: expected at least one weight above zero; got none")
-        return self
+    code_weights: CodeWeights
 
 
 class GuidanceConfig(Section):
@@ -144,13 +138,7 @@ class GuidanceConfig(Section):
     scale: NonNegative
     start: Count
     power: NonNegative
-    window: Annotated[int, Field(ge=3)]
-
-    @model_validator(mode="after")
-    def _odd(self) -> "GuidanceConfig":
-        if self.window % 2 == 0:
-            raise ValueError(f"window: expected an odd number of voxels; got {self.window}")
-        return self
+    window: Annotated[Odd, Field(ge=3)]
 
 
 class SamplingConfig(Section):

@@ -7,10 +7,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml.comments import CommentedMap
-
-from bmenet.config.edit import dump_text, edit_values, load_text, merge
-from bmenet.config.load import PARAMS_FILE, flatten, load_config, parse_text, read_text
+from bmenet.config.edit import dump_text, load_text, merge
+from bmenet.config.load import PARAMS_FILE, find_key, flatten, load_config, parse_text, read_text
 from bmenet.config.sections import Config
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.files import atomic_path, write_text
@@ -64,13 +62,18 @@ class Profiles:
         ConfigError
             If there is no such profile, its file is no overlay, or it extends itself.
         """
-        path = self._file(name)
-        text = read_text(path)
-        try:
-            overlay = load_text(text)
-            return text if _is_complete(overlay) else dump_text(self._compose(name, overlay, {name}))
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
+        texts: dict[str, str] = {}
+        parent: str | None = name
+        while parent is not None:
+            path = self._file(parent)
+            if parent in texts:
+                raise ConfigError(f"{path}: {_PARENT}: expected no profile that extends itself; got {list(texts)}")
+            texts[parent] = read_text(path)
+            try:
+                parent = _parent(texts[parent])
+            except ConfigError as error:
+                raise ConfigError(f"{path}: {error}") from error
+        return _composed(name, *reversed(texts.values()))
 
     def load(self, name: str) -> Config:
         """Return profile `name`, validated."""
@@ -147,7 +150,7 @@ class Profiles:
         Parameters
         ----------
         values : mapping
-            Dotted key to value, as `edit_values` takes them.
+            Dotted key to a number, a text, a truth value, None, or a list of these.
 
         Returns
         -------
@@ -157,15 +160,17 @@ class Profiles:
         Raises
         ------
         ConfigError
-            If params.yaml cannot be read as a configuration, a key cannot be replaced, others would change with it, or
-            the values do not fit, alone or together: then nothing is written.
+            If params.yaml cannot be read as a configuration, there is no such key, others would change with it, or the
+            values do not fit, alone or together: then nothing is written.
         """
-        before = load_config(self.params)
-        try:
-            edited = edit_values(read_text(self.params), values)
-        except ConfigError as error:
-            raise ConfigError(f"{self.params}: {error}") from error
-        changes = _difference(before, parse_text(edited, where=str(self.params)))
+        before, where = load_config(self.params), str(self.params)
+        old, data = flatten(before), load_text(read_text(self.params))
+        for key, value in values.items():
+            section, name = find_key(data, key, where)
+            if value != old.get(key):
+                section[name] = value
+        edited = dump_text(data)
+        changes = _difference(before, parse_text(edited, where))
         if tied := sorted({change.key for change in changes} - set(values)):
             raise ConfigError(f"{self.params}: expected values of their own; got YAML anchors that tie {tied} to them")
         if changes:
@@ -182,20 +187,6 @@ class Profiles:
         if (path := self._files().get(name)) is None:
             raise ConfigError(f"profile: expected one of {', '.join(self.names())}; got {name!r}")
         return path
-
-    def _compose(self, name: str, overlay: CommentedMap, children: set[str]) -> CommentedMap:
-        """Return an overlay laid over its parent, under its own name and its own first comment."""
-        parent = overlay.pop(_PARENT, DEFAULT)
-        if parent in children:
-            raise ConfigError(f"{_PARENT}: expected another profile; got {parent!r}, which extends this one")
-        base = load_text(read_text(self._file(parent)))
-        if not _is_complete(base):
-            base = self._compose(parent, base, children | {parent})
-        merge(base, overlay)
-        base["profile"] = name
-        if overlay.ca.comment:
-            base.ca.comment = overlay.ca.comment
-        return base
 
     def _describe_edits(self) -> str:
         """Name the edited keys on one line."""
@@ -222,9 +213,25 @@ def load_profile(name: str = DEFAULT) -> Config:
     return Profiles(_SHIPPED).load(name)
 
 
-def _is_complete(overlay: CommentedMap) -> bool:
-    """Tell whether a parameter file has every section, and so stands by itself."""
-    return overlay.keys() >= Config.model_fields.keys()
+@cache
+def _parent(text: str) -> str | None:
+    """Return the profile that an overlay changes; None where every section is there: such a file stands by itself."""
+    overlay = load_text(text)
+    return None if overlay.keys() >= Config.model_fields.keys() else overlay.get(_PARENT, DEFAULT)
+
+
+@cache
+def _composed(name: str, complete: str, *overlays: str) -> str:
+    """Return overlays laid over a complete text, under the last one's name and its first comment."""
+    if not overlays:
+        return complete
+    base = load_text(complete)
+    for overlay in map(load_text, overlays):
+        overlay.pop(_PARENT, None)
+        merge(base, overlay)
+        base.ca.comment = overlay.ca.comment or base.ca.comment
+    base["profile"] = name
+    return dump_text(base)
 
 
 def _difference(old: Config, new: Config) -> list[Change]:

@@ -6,10 +6,11 @@ from pydantic import Field, model_validator
 
 from bmenet.config.augmentation import OnlineConfig
 from bmenet.config.base import (
-    Code,
+    CodeWeights,
     Count,
     CountOrZero,
     NonNegative,
+    Odd,
     Plane,
     Positive,
     PositiveRange,
@@ -133,7 +134,7 @@ class CoarseConfig(Section):
     arch: Literal["unet", "swinir"]
     unet: UnetConfig
     swinir: SwinirConfig
-    context_slices: Annotated[int, Field(ge=1)]
+    context_slices: Odd
     planes: SomeDistinct[Plane]
     pixel_loss: Literal["mse", "l1", "log_mse"]
     pixel_weight: NonNegative
@@ -151,7 +152,7 @@ class CoarseConfig(Section):
     degradations: Literal["precomputed", "online", "mixed"]
     online: OnlineConfig | None = None
     start_from: str | None = None
-    code_weights: dict[Code, NonNegative]
+    code_weights: CodeWeights
     augment: AugmentConfig
     workers: CountOrZero
     validate_every: Count
@@ -161,12 +162,8 @@ class CoarseConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "CoarseConfig":
-        if self.context_slices % 2 == 0:
-            raise ValueError(f"context_slices: expected an odd number; got {self.context_slices}")
         if self.degradations != "precomputed" and self.online is None:
             raise ValueError(f"online: expected a section, for degradations are {self.degradations}; got none")
-        if not any(self.code_weights.values()):
-            raise ValueError("code_weights: expected at least one weight above zero; got none")
         return self
 
 
@@ -205,12 +202,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "Config":
-        if missing := sorted(set(self.evaluate.codes) - {CLEAN_CODE, *self.degradation.codes}):
-            raise ValueError(f"evaluate.codes: expected 000 or codes of degradation.codes; got {missing} too")
-        if missing := sorted(set(self.publish.codes) - {CLEAN_CODE, *self.degradation.codes}):
-            raise ValueError(f"publish.codes: expected 000 or codes of degradation.codes; got {missing} too")
-        if missing := sorted(set(self.tune.codes) - {CLEAN_CODE, *self.degradation.codes}):
-            raise ValueError(f"tune.codes: expected 000 or codes of degradation.codes; got {missing} too")
+        for name in ("evaluate", "publish", "tune"):
+            if missing := sorted(set(getattr(self, name).codes) - {CLEAN_CODE, *self.degradation.codes}):
+                raise ValueError(f"{name}.codes: expected 000 or codes of degradation.codes; got {missing} too")
         timesteps, trained, sampling = self.diffusion.timesteps, self.fine.max_timestep, self.sampling
         if trained >= timesteps:
             raise ValueError(f"fine.max_timestep: expected less than diffusion.timesteps ({timesteps}); got {trained}")

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
@@ -12,12 +14,15 @@ from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.intensity import normalise
 from bmenet.imaging.resample import resample
 from bmenet.imaging.scan import load_scan
+from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import Volume, save_unit_volume
-from bmenet.registration.figure import alignment_figure
 from bmenet.registration.rigid import AlignmentError, register
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.files import atomic_path, write_json
+
+_TISSUE_LEVELS = (0.1, 0.62)
+"""Template intensities of the brain's outline and of the border of grey and white matter."""
 
 
 def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> float:
@@ -77,6 +82,22 @@ def is_done(subject: FetchedScan, config: Config, layout: Layout) -> bool:
 def failure_picture(subject_id: str, layout: Layout) -> Path:
     """Return where the picture of a failed registration is."""
     return layout.report("register") / "failed" / f"{subject_id}.png"
+
+
+def alignment_figure(aligned: Volume, title: str) -> Figure:
+    """Show `aligned`, on the standard grid and of any intensity scale, with the template's brain and white matter."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=8, wrap=True)
+    ceiling = max(float(np.percentile(aligned.data, 99.5)), np.finfo(np.float32).tiny)
+    template = load_template(aligned.grid).data
+    for normal, axes in enumerate(figure.subplots(1, 3)):
+        middle = aligned.data.shape[normal] // 2
+        axes.imshow(aligned.data.take(middle, normal).T, cmap="gray", vmin=0, vmax=ceiling, origin="lower")
+        outlines = template.take(middle, normal).T
+        axes.contour(outlines, levels=_TISSUE_LEVELS, colors=["tab:red", "gold"], linewidths=0.6)
+        axes.set_axis_off()
+    return figure
 
 
 def _key(subject: FetchedScan, config: Config) -> str:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from bmenet.config.edit import dump_text, edit_values, load_text, merge
+from bmenet.config.edit import dump_text, load_text, merge
 from bmenet.config.load import find_key
 from bmenet.config.profiles import Profiles
 from bmenet.runtime.errors import ConfigError
@@ -22,6 +22,15 @@ def text(request) -> str:
     return Profiles().text(request.param)
 
 
+def edit(text: str, values: dict[str, Any]) -> str:
+    """Set dotted keys as `Profiles.apply` does."""
+    data = load_text(text)
+    for key, value in values.items():
+        section, name = find_key(data, key)
+        section[name] = value
+    return dump_text(data)
+
+
 def _read(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
@@ -32,12 +41,8 @@ def _leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
     return {prefix.removesuffix("."): tree}
 
 
-def test_what_is_there_already_keeps_every_byte(text):
-    leaves = _leaves(_read(text))
-    assert len(leaves) > 150
-    assert edit_values(text, leaves) == text
-    assert edit_values(text, {}) == text
-    assert edit_values("a: 2  # two\n", {"a": 2.0}) == "a: 2  # two\n"
+def test_what_is_not_changed_keeps_every_byte(text):
+    assert edit(text, {}) == text
 
 
 def test_a_leaf_changes_in_its_line_alone():
@@ -46,7 +51,7 @@ def test_a_leaf_changes_in_its_line_alone():
     others = cycle([*VALUES, *TEXTS])
     for key, value in list(leaves.items())[::6]:
         new = [0.125, "x"] if isinstance(value, list) else next(other for other in others if other != value)
-        edited = edit_values(text, {key: new})
+        edited = edit(text, {key: new})
         changed = [pair for pair in zip(text.split("\n"), edited.split("\n"), strict=True) if len(set(pair)) == 2]
         assert len(changed) == 1, key
         before, after = (line.partition(" # ")[2] for line in changed[0])
@@ -56,19 +61,18 @@ def test_a_leaf_changes_in_its_line_alone():
 
 def test_all_leaves_at_once(text):
     new = {key: number + 0.5 for number, key in enumerate(_leaves(_read(text)))}
-    edited = edit_values(text, new)
+    edited = edit(text, new)
     assert _leaves(_read(edited)) == new
     assert edited.count("#") == text.count("#")
 
 
-@pytest.mark.parametrize("value", [*VALUES, *TEXTS, [], [1, [2e-7, None]], (1, 2)])
+@pytest.mark.parametrize("value", [*VALUES, *TEXTS, [], [1, [2e-7, None]]])
 def test_every_value_is_read_back_the_same_by_both_yaml_versions(value):
-    expected = list(value) if isinstance(value, tuple) else value
     for before in ("a: {b: 1, c: 2}\n", "a:\n  b: 1  # one\n  c: 2", "a:\n  b:\n  c: 2\n", "a: {b: 'x', c: 2}"):
-        edited = edit_values(before, {"a.b": value})
+        edited = edit(before, {"a.b": value})
         for loaded in (_read(edited), yaml.safe_load(edited)):
-            assert loaded == {"a": {"b": expected, "c": 2}}
-            assert type(loaded["a"]["b"]) is type(expected)
+            assert loaded == {"a": {"b": value, "c": 2}}
+            assert type(loaded["a"]["b"]) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +89,11 @@ def test_every_value_is_read_back_the_same_by_both_yaml_versions(value):
     ],
 )
 def test_a_comment_keeps_its_column_where_it_can(before, value, after):
-    assert edit_values(before, {"a": value}) == after
+    assert edit(before, {"a": value}) == after
 
 
 def test_names_may_have_dots_themselves():
-    assert edit_values("a: {b: {x: 1}, b.c: {d: 2}}\n", {"a.b.c.d": 3}) == "a: {b: {x: 1}, b.c: {d: 3}}\n"
+    assert edit("a: {b: {x: 1}, b.c: {d: 2}}\n", {"a.b.c.d": 3}) == "a: {b: {x: 1}, b.c: {d: 3}}\n"
     assert find_key({"a": {"b": {}, "b.c": {"d": 2}}}, "a.b.c.d") == ({"d": 2}, "d")
 
 
@@ -100,14 +104,12 @@ def test_names_may_have_dots_themselves():
         ("a: {b: 1}", "a.b.c", 2, "a.b.c: unknown key"),
         ("", "a", 2, "expected sections of keys and values; got None"),
         ("[1]", "a", 2, "expected sections"),
-        ("a: {b: 1}", "a", 2, "a: expected a value"),
-        ("a: 1", "a", {"b": 1}, "a: expected a value"),
         ("a: [1", "a", 2, "not valid YAML: .*, line 1"),
     ],
 )
-def test_what_cannot_be_replaced_is_refused(before, key, value, message):
+def test_what_has_no_such_key_is_refused(before, key, value, message):
     with pytest.raises(ConfigError, match=message):
-        edit_values(before, {key: value})
+        edit(before, {key: value})
 
 
 @pytest.mark.parametrize(
@@ -129,5 +131,5 @@ def test_an_overlay_is_merged_key_by_key(base, overlay, merged):
 
 
 def test_infinity_and_none_are_numbers_of_yaml():
-    edited = edit_values("a: 1\n", {"a": -math.inf})
+    edited = edit("a: 1\n", {"a": -math.inf})
     assert _read(edited) == yaml.safe_load(edited) == {"a": -math.inf}

@@ -161,8 +161,8 @@ def test_an_overlay_of_the_workspace_is_a_profile(profiles, own):
     [
         ("grids: {spacing_mm: 1}\n", r"params/mine\.yaml: grids: unknown key"),
         ("seed: null\n", r"params/mine\.yaml: seed: missing key"),
-        ("extends: mine\n", r"params/mine\.yaml: extends: expected another profile; got 'mine'"),
-        ("extends: yours\n", r"params/mine\.yaml: profile: expected one of .*; got 'yours'"),
+        ("extends: mine\n", r"params/mine\.yaml: extends: expected no profile that extends itself; got \['mine'\]"),
+        ("extends: yours\n", r"profile: expected one of .*; got 'yours'"),
         ("- 1\n", r"params/mine\.yaml: expected sections"),
         ("seed: [1\n", r"params/mine\.yaml: not valid YAML"),
     ],
@@ -178,7 +178,9 @@ def test_switch_refuses_an_invalid_profile(profiles, own, text, message):
 def test_profiles_that_extend_one_another_are_refused(profiles, own):
     (own / "one.yaml").write_text("extends: two\n")
     (own / "two.yaml").write_text("extends: one\n")
-    with pytest.raises(ConfigError, match=r"extends: expected another profile; got 'one'"):
+    with pytest.raises(
+        ConfigError, match=r"params/one\.yaml: extends: expected no profile that extends itself; got \['one', 'two'\]"
+    ):
         profiles.load("one")
 
 
@@ -217,6 +219,8 @@ def test_apply_without_a_change_leaves_the_file_alone(profiles):
         ({"sampling.strength": 0.5, "sampling.steps": -1}, r"params\.yaml: sampling\.steps: expected"),
         ({"sampling.strength": 0.5, "sampling.step": 1}, r"params\.yaml: sampling\.step: unknown key"),
         ({"sampling.start_timestep": 999}, r"start_timestep"),
+        ({"sampling.guidance": 1}, r"params\.yaml: sampling\.guidance: expected"),
+        ({"sampling.steps": {"low": 1}}, r"params\.yaml: sampling\.steps: expected"),
     ],
 )
 def test_apply_writes_nothing_that_is_not_valid(profiles, values, message):

@@ -101,7 +101,7 @@ def test_a_download_that_was_cut_goes_on(remote, server):
         remote.read(place, print)
     remote.read(place, print)
     assert server.requests[-1][1] is not None, "the second call asks for the rest"
-    assert list(remote.bucket.downloads.glob("*_T1w*")) == []
+    assert list(remote.downloads.glob("*_T1w*")) == []
 
 
 @pytest.mark.parametrize("table", ["filename\tscore\nanat/x.nii.gz\tbad\n", "score\n1\n"])
@@ -119,7 +119,7 @@ def test_a_table_of_scans_without_scores_gives_none(mirror, tmp_path, table):
 
 
 def test_the_public_bucket_is_the_default(tmp_path):
-    assert MrArt.at(None, tmp_path).bucket.base == MR_ART_BUCKET
+    assert MrArt.at(None, tmp_path).base == MR_ART_BUCKET
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):

@@ -35,7 +35,7 @@ def test_fetch_names_all_that_a_mirror_lacks_and_ends_badly(workspace):
     mirror.mkdir()
     (mirror / "participants.tsv").write_text("participant_id\nsub-01\nsub-02\n")
     change(workspace, source="openneuro", mirror=str(mirror))
-    with pytest.raises(SourceError, match=r"2 of 2 subjects failed: sub-01: .*sub-02: .*complete the mirror"):
+    with pytest.raises(SourceError, match=r"2 of 2 subjects failed: sub-01: .*sub-02: .*complete the copy"):
         fetch.main()
     assert read_json("reports/fetch/metrics.json")["failed"] == 2
 

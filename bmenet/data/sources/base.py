@@ -5,9 +5,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from bmenet.config import DataConfig
 from bmenet.data.participants import Covariates
 from bmenet.imaging.scan import Scan
 from bmenet.runtime.errors import SourceError
@@ -102,12 +100,3 @@ def select(subjects: Sequence[Subject], wanted: int | Sequence[str] | None) -> l
             f"got {', '.join(unknown)}"
         )
     return [by_id[name] for name in ids]
-
-
-def configured_root(config: DataConfig) -> Path:
-    """Return ``data.root``, which must be a folder."""
-    if config.root is None or not Path(config.root).is_dir():
-        raise SourceError(
-            f"params.yaml: data.root: expected the folder with the scans of source {config.source}; got {config.root!r}"
-        )
-    return Path(config.root)

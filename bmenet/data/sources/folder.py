@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bmenet.config import Config
 from bmenet.data.participants import Covariates, read_covariates
-from bmenet.data.sources.base import Report, Source, Subject, configured_root, subject_id
+from bmenet.data.sources.base import Report, Source, Subject, subject_id
 from bmenet.imaging.scan import Scan, load_scan
 from bmenet.imaging.scan.dicom import is_dicom
 from bmenet.runtime.errors import SourceError
@@ -28,18 +27,12 @@ class FolderSource(Source):
     Parameters
     ----------
     root : Path
-    covariates : Path, optional
+    covariates : Path or str, optional
         A CSV with the columns subject, age, sex.
     """
 
-    def __init__(self, root: Path, covariates: Path | None = None) -> None:
+    def __init__(self, root: Path, covariates: Path | str | None = None) -> None:
         self.root, self.covariates = root, covariates
-
-    @classmethod
-    def from_config(cls, config: Config, downloads: Path) -> "FolderSource":
-        """Read ``data.root`` and ``data.covariates``."""
-        table = config.data.covariates
-        return cls(configured_root(config.data), Path(table) if table else None)
 
     def subjects(self) -> list[Subject]:
         """Return one subject per scan, by path."""

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from bmenet.config import Config
 from bmenet.data.bucket import Bucket
 from bmenet.data.sources.base import Report, Source, Subject
 from bmenet.imaging.scan import Scan
@@ -28,11 +27,6 @@ class OpenNeuroSource(Source):
 
     def __init__(self, base: str, downloads: Path) -> None:
         self.bucket = Bucket(base, downloads)
-
-    @classmethod
-    def from_config(cls, config: Config, downloads: Path) -> "OpenNeuroSource":
-        """Read ``data.mirror``."""
-        return cls(config.data.mirror or BUCKET, downloads)
 
     def subjects(self) -> list[Subject]:
         """Return those listed, in the table's order."""

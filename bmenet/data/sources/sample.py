@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +10,6 @@ from nibabel.orientations import axcodes2ornt, ornt_transform
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bmenet.config import Config
 from bmenet.data.sources.base import Report, Source, Subject
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.scan import Scan
@@ -70,12 +68,6 @@ class SampleSource(Source):
 
     def __init__(self, count: int, deformation_mm: float, spacing_mm: int, seed: int) -> None:
         self.count, self.deformation_mm, self.spacing_mm, self.seed = count, deformation_mm, spacing_mm, seed
-
-    @classmethod
-    def from_config(cls, config: Config, downloads: Path) -> "SampleSource":
-        """Read ``data.sample``, ``grid`` and ``seed``."""
-        sample = config.data.sample
-        return cls(sample.subjects, sample.deformation_mm, config.grid.spacing_mm, config.seed)
 
     @cached_property
     def _template(self) -> Volume:

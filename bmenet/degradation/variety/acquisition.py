@@ -1,15 +1,23 @@
-"""Other scanners: contrast curves and resolutions, the same for the clean volume and its degraded twin."""
+"""Other scanners and their artefacts, beyond the degradation model.
+
+Contrast curves and resolutions are the same for the clean volume and its degraded twin; the ghosts of a periodic
+change, and noise that is neither white nor even, are in the twin alone.
+"""
 
 import numpy as np
-from scipy import ndimage
+from scipy import fft, ndimage
 from scipy.interpolate import PchipInterpolator
 
-from bmenet.config.augmentation import ContrastConfig, ResolutionConfig
+from bmenet.config.augmentation import ContrastConfig, GhostingConfig, ResolutionConfig
+from bmenet.degradation.variety.anatomy import smooth_map
 from bmenet.imaging.volume import Volume
 
 _KNOTS = np.linspace(0, 1, 6)
 _FWHM_PER_SIGMA = 2.355
 _TABLE = np.linspace(0, 1, 1025)
+
+_UNTOUCHED_CENTRE = 0.02
+"""Fraction of the lines on either side of the centre of k-space that keep their weight, and so the brightness."""
 
 
 def recontrast(clean: Volume, config: ContrastConfig, rng: np.random.Generator) -> Volume:
@@ -36,3 +44,64 @@ def lower_resolution(clean: Volume, config: ResolutionConfig, rng: np.random.Gen
     sigma = fwhm_mm / _FWHM_PER_SIGMA / clean.grid.spacing_mm[0]
     blurred = ndimage.gaussian_filter(clean.data, sigma, truncate=3)
     return clean.with_data(np.where(clean.data > 0, np.clip(blurred, 0, 1), 0)), sigma
+
+
+def ghost(image: np.ndarray, config: GhostingConfig, rng: np.random.Generator) -> np.ndarray:
+    """Weaken and strengthen k-space from line to line in a period: copies of the head appear along the axis.
+
+    Breathing and pulsation do it, and so does a scanner that loses every n-th line.
+
+    Parameters
+    ----------
+    image : ndarray, shape (X, Y, Z)
+        Real or complex.
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z), complex64
+    """
+    axis = int(rng.integers(3))
+    extent = image.shape[axis]
+    lines = fft.fftfreq(extent, 1 / extent)
+    amplitude = rng.uniform(config.amplitude.low, config.amplitude.high)
+    period = rng.uniform(config.period_lines.low, config.period_lines.high)
+    phase = 2 * np.pi * (lines / period + rng.random())
+    if rng.random() < 0.5:
+        weight = 1 + amplitude * np.exp(1j * rng.uniform(0, 2 * np.pi)) * np.cos(phase)
+    else:
+        weight = 1 - amplitude * (np.cos(phase) > np.cos(np.pi / period)) + 0j
+    weight[np.abs(lines) <= _UNTOUCHED_CENTRE * extent] = 1
+    view = [1, 1, 1]
+    view[axis] = -1
+    spectrum = fft.fft(image.astype(np.complex64), axis=axis, overwrite_x=True)
+    return fft.ifft(spectrum * weight.astype(np.complex64).reshape(view), axis=axis, overwrite_x=True)
+
+
+def uneven_noise(
+    shape: tuple[int, ...], sigma: float, blur: np.ndarray, spread: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Return complex noise that is stronger in some places, as parallel imaging makes it, and has a grain.
+
+    Parameters
+    ----------
+    shape : tuple of int, (3,)
+    sigma : float
+        Of either channel, over the volume, of the unit scale.
+    blur : ndarray, shape (3,)
+        Standard deviation of the grain along each axis, in voxels: resampling leaves neighbours alike.
+    spread : float
+        The local sigma lies within a factor ``1 + spread`` of `sigma`.
+    rng : Generator
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z), complex64
+    """
+    noise = np.empty(shape, np.complex64)
+    for channel in (noise.real, noise.imag):
+        white = rng.standard_normal(shape, dtype=np.float32)
+        channel[:] = ndimage.gaussian_filter(white, blur, truncate=3) if blur.any() else white
+    scale = np.float32(sigma / max(float(noise.real[::4, ::4, ::4].std()), 1e-6))
+    if spread:
+        scale = scale * np.exp(smooth_map(shape, -np.log1p(spread), np.log1p(spread), min(shape) / 3, rng))
+    return noise * scale

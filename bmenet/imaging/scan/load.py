@@ -1,17 +1,18 @@
-"""Read one scan from a NIfTI file or a DICOM series; nothing in it is trusted before it is checked."""
+"""Read a scan from a NIfTI file or a DICOM series, or a brain mask; nothing is trusted before it is checked."""
 
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from bmenet.imaging.grid import Grid
 from bmenet.imaging.scan.content import check_content
 from bmenet.imaging.scan.geometry import read_geometry
 from bmenet.imaging.scan.header import check_shape
 from bmenet.imaging.scan.nifti import read_nifti
 from bmenet.imaging.scan.scan import Scan
 from bmenet.imaging.volume import Volume
-from bmenet.runtime.errors import VolumeError
+from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 
 def load_scan(path: Path | str) -> Scan:
@@ -38,12 +39,46 @@ def load_scan(path: Path | str) -> Scan:
         is_folder = path.is_dir()
     except OSError as error:
         raise VolumeError(f"{path}: cannot be read ({error.strerror})") from error
-    return _load_series(path) if is_folder else _load_nifti(path)
-
-
-def _load_nifti(path: Path) -> Scan:
+    if is_folder:
+        return _load_series(path)
     header, counts = read_nifti(path)
     return _build(path, header.nifti, counts, header.slope, header.intercept, header.notes)
+
+
+def load_brain_mask(path: Path | str, grid: Grid) -> np.ndarray:
+    """Load a brain mask; read as carefully as a scan.
+
+    Parameters
+    ----------
+    path : Path or str
+        A NIfTI file, positive inside the brain.
+    grid : Grid
+        Where it must lie.
+
+    Returns
+    -------
+    brain_mask : ndarray of bool, shape (X, Y, Z)
+
+    Raises
+    ------
+    VolumeError
+        If the file is not one readable 3D NIfTI volume.
+    GridMismatchError
+        If it lies on another grid.
+    """
+    path = Path(path)
+    try:
+        header, counts = read_nifti(path)
+        _, affine, _ = read_geometry(header.nifti, header.shape, path)
+    except VolumeError as error:
+        raise VolumeError(f"expected a brain mask as NIfTI; {error}") from error
+    counts = counts.reshape(header.shape[:3])
+    if not Grid(counts.shape, affine).same_as(grid):
+        raise GridMismatchError(
+            f"{path}: expected the clean scan's grid, shape {grid.shape}; got shape {counts.shape} or another affine"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        return counts * header.slope + header.intercept > 0
 
 
 def _load_series(folder: Path) -> Scan:

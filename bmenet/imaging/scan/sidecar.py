@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bmenet.imaging.scan.save import save_scan
-from bmenet.imaging.scan.scan import Scan
+from bmenet.imaging.scan.scan import Scan, save_scan
 from bmenet.runtime.errors import VolumeError
 from bmenet.runtime.files import read_json, write_json
 

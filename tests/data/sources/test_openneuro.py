@@ -1,6 +1,8 @@
 import pytest
 
+from bmenet.config import load_config
 from bmenet.data.participants import Covariates
+from bmenet.data.sources import SOURCES
 from bmenet.data.sources.openneuro import BUCKET, OpenNeuroSource
 from bmenet.runtime.errors import SourceError, VolumeError
 
@@ -74,6 +76,7 @@ def test_openneuro_does_not_follow_a_table_out_of_the_data_set(mirror):
 
 
 def test_openneuro_takes_the_public_bucket_by_default(workspace):
-    from bmenet.config import load_config
-
-    assert OpenNeuroSource.from_config(load_config(), workspace).bucket.base == BUCKET
+    config = load_config()
+    source = SOURCES["openneuro"](config, workspace)
+    assert config.data.mirror is None
+    assert source.bucket.base == BUCKET

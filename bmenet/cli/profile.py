@@ -38,7 +38,7 @@ def _switch(profiles: Profiles, name: str, force: bool) -> None:
     """Print the difference, then switch."""
     profiles.load(name)
     try:
-        changes = profiles.changes(name)
+        changes = profiles.changes(name) if profiles.params.exists() else []
     except ConfigError as error:
         console.print(f"no difference to show: {error}", markup=False)
     else:

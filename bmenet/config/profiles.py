@@ -1,6 +1,7 @@
 """Profiles: one complete default, and overlays of what others change; one of them is written to params.yaml."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -84,7 +85,11 @@ class Profiles:
         if not self.params.is_file():
             return None
         content = self.params.read_bytes()
-        return next((name for name in self.names() if self.text(name).encode() == content), None)
+        for name in self.names():
+            with suppress(ConfigError):  # a broken file is no reason to keep another from being chosen
+                if self.text(name).encode() == content:
+                    return name
+        return None
 
     def changes(self, name: str) -> list[Change]:
         """Return what switching from params.yaml to profile `name` changes, key by key.

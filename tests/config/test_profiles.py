@@ -173,6 +173,7 @@ def test_switch_refuses_an_invalid_profile(profiles, own, text, message):
     with pytest.raises(ConfigError, match=message):
         profiles.switch("mine")
     assert profiles.params.read_bytes() == before
+    assert profiles.switch("demo") is None
 
 
 def test_profiles_that_extend_one_another_are_refused(profiles, own):

@@ -10,6 +10,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -27,8 +28,7 @@ from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import Volume
 from bmenet.networks.coarse import build_coarse
-from bmenet.restoration import Enhancer
-from bmenet.restoration.slices import restore_volume
+from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.runtime.seeding import generator
 
 
@@ -94,29 +94,21 @@ def _motion_by_fft(clean: Volume, parameters: dict) -> np.ndarray:
 def _restoration(table: Table, config: Config, degraded: Volume, weights: Path | None, runs: int) -> None:
     """Time the restoration of a registered volume; its base line is the same network in eager float32."""
     if weights:
-        enhancer = Enhancer.from_folder(weights)
+        net = CoarseNet.from_folder(weights)
     else:
         network = build_coarse(config.coarse).to(memory_format=torch.channels_last).eval()
-        enhancer = Enhancer(network, config.coarse, config.grid.spacing_mm)
+        net = CoarseNet(network, config.coarse, config.grid.spacing_mm)
+    exact = replace(net, dtype=torch.float32)
+    axial = replace(net, config=net.config.model_copy(update={"planes": ["axial"]}), dtype=torch.bfloat16)
+    data = degraded.data
     _row(
         table,
-        f"restore, {len(enhancer.config.planes)} planes",
-        lambda: enhancer.restore(degraded),
+        f"restore, {len(net.config.planes)} planes",
+        lambda: net.restore(data),
         runs,
-        lambda: restore_volume(enhancer.network, degraded.data, config=enhancer.config, autocast_dtype=torch.float32),
+        lambda: exact.restore(data),
     )
-    _row(
-        table,
-        "restore, axial plane alone",
-        lambda: restore_volume(
-            enhancer.network,
-            degraded.data,
-            config=enhancer.config,
-            autocast_dtype=torch.bfloat16,
-            planes=["axial"],
-        ),
-        runs,
-    )
+    _row(table, "restore, axial plane alone", lambda: axial.restore(data), runs)
 
 
 def _row(

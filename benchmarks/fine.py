@@ -19,11 +19,11 @@ from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.template import load_template
 from bmenet.networks.autoencoder import LatentAutoencoder
+from bmenet.networks.compute import lay_channels_last
 from bmenet.networks.control import HintControl
 from bmenet.networks.covariate_encoder import CovariateEncoder
 from bmenet.networks.denoiser import Denoiser
-from bmenet.networks.memory import lay_channels_last
-from bmenet.restoration.fine import FineNet
+from bmenet.restoration.fine_net import FineNet
 from bmenet.restoration.torch_networks import TorchNetworks
 
 

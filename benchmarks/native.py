@@ -6,10 +6,12 @@ same scan degraded on its own grid (code 111, moderate) and restored either way.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import torch
 from nibabel.affines import voxel_sizes
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +29,6 @@ from bmenet.imaging.volume import Volume
 from bmenet.registration import register
 from bmenet.restoration import Enhancer
 from bmenet.restoration.enhancer import REGISTRATION
-from bmenet.restoration.slices import restore_volume
 from bmenet.restoration.way_back import non_negative
 from bmenet.runtime.seeding import generator
 
@@ -104,7 +105,7 @@ def _restore_on_own_grid(enhancer: Enhancer, degraded: Volume, moving2fixed: np.
     corner = np.eye(4)
     corner[:3, 3] = np.rint(centre - (np.array([x, y, z]) - 1) / 2)
     box = resample(degraded, Grid((x, y, z), canonical @ corner))
-    restored = restore_volume(enhancer.network, box.data, config=enhancer.config)
+    restored = replace(enhancer.coarse, spacing_mm=FIELD_OF_VIEW_MM[0] / x, dtype=torch.float32).restore(box.data)
     return resample(box.with_data(restored), degraded.grid).data
 
 

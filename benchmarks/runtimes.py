@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.timing import median_seconds
-from bmenet.networks.precision import fastest_dtype
+from bmenet.networks.compute import fastest_dtype
 from bmenet.release.export.parity import noisy_head
 from bmenet.restoration import Enhancer
 from bmenet.restoration.bundle import Bundle, open_bundle
@@ -115,13 +115,12 @@ def _load(variant: Variant, bundle: Bundle) -> Enhancer:
         return Enhancer.from_bundle(bundle, stage, "onnx", providers=providers, precision=variant.precision)
     enhancer = Enhancer.from_bundle(bundle, stage, "torch")
     dtype = torch.float32 if variant.precision == "fp32" else fastest_dtype(enhancer.device)
-    if variant.precision == "fp32":
-        enhancer = replace(enhancer, config=enhancer.config.model_copy(update={"precision": "fp32"}))
+    enhancer = replace(enhancer, coarse=replace(enhancer.coarse, dtype=dtype))
     if enhancer.fine is not None:
         networks = replace(cast(TorchNetworks, enhancer.fine.networks), dtype=dtype)
         enhancer = replace(enhancer, fine=replace(enhancer.fine, networks=networks))
     if variant.is_compiled:
-        enhancer.network.compile(dynamic=False)
+        enhancer.coarse.network.compile(dynamic=False)
         if enhancer.fine is not None:
             for part in (networks.autoencoder, networks.edge_autoencoder):
                 part.network.encoder.compile(dynamic=False)

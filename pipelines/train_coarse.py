@@ -4,23 +4,18 @@ from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
 from bmenet.runtime.files import read_json
-from bmenet.training.coarse import train_coarse, training_signature
-from bmenet.training.engine.stage import run_training_stage
+from bmenet.tracking import track_stage
+from bmenet.training.coarse import CoarseTask
+from bmenet.training.engine.trainer import Trainer, clear_checkpoints, write_trained
 
 
 def main() -> None:
-    """Train from the newest checkpoint to the end."""
+    """Train from the newest checkpoint to the end; keep the best weights, and record how it went."""
     config, layout = load_config(), Layout()
-    split = read_json(layout.split)
-    run_training_stage(
-        "coarse",
-        config,
-        layout,
-        training_signature(config, split, layout),
-        [layout.registered, layout.degraded_folder, layout.split],
-        lambda logger: train_coarse(config, split, layout, logger),
-        lambda _: {"config": config.coarse.model_dump(mode="json")},
-    )
+    task = CoarseTask(config, layout, read_json(layout.split))
+    with track_stage(config, "train_coarse", task.inputs, resume_key=task.signature) as run:
+        write_trained(task, Trainer(task, run).train(), run)
+    clear_checkpoints(task)
 
 
 if __name__ == "__main__":

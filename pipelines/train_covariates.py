@@ -3,22 +3,19 @@
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.training.covariates import covariates_signature, describe_covariates, train_covariates
-from bmenet.training.fine_stage import run_fine_stage
+from bmenet.runtime.files import read_json
+from bmenet.tracking import track_stage
+from bmenet.training.covariates import CovariatesTask
+from bmenet.training.engine.trainer import Trainer, clear_checkpoints, write_trained
 
 
 def main() -> None:
-    """Train from the newest checkpoint to the end."""
-    run_fine_stage(
-        "covariates",
-        load_config(),
-        Layout(),
-        signature=covariates_signature,
-        train=train_covariates,
-        describe=describe_covariates,
-        parents=("autoencoder", "prior"),
-        sees_coarse=True,
-    )
+    """Train from the newest checkpoint to the end; keep the best weights, and record how it went."""
+    config, layout = load_config(), Layout()
+    task = CovariatesTask(config, layout, read_json(layout.split))
+    with track_stage(config, "train_covariates", task.inputs, resume_key=task.signature) as run:
+        write_trained(task, Trainer(task, run).train(), run)
+    clear_checkpoints(task)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,21 @@
-"""Stage `train_fine`: the ControlNet that steers the frozen prior."""
+"""Stage `train_fine`: the ControlNet that steers the frozen denoiser."""
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.training.fine import describe_fine, fine_signature, train_fine
-from bmenet.training.fine_stage import run_fine_stage
+from bmenet.runtime.files import read_json
+from bmenet.tracking import track_stage
+from bmenet.training.control import ControlTask
+from bmenet.training.engine.trainer import Trainer, clear_checkpoints, write_trained
 
 
 def main() -> None:
-    """Train from the newest checkpoint to the end."""
-    run_fine_stage(
-        "fine",
-        load_config(),
-        Layout(),
-        signature=fine_signature,
-        train=train_fine,
-        describe=describe_fine,
-        parents=("autoencoder", "edge_autoencoder", "covariates", "prior"),
-        sees_coarse=True,
-    )
+    """Train from the newest checkpoint to the end; keep the best weights, and record how it went."""
+    config, layout = load_config(), Layout()
+    task = ControlTask(config, layout, read_json(layout.split))
+    with track_stage(config, "train_fine", task.inputs, resume_key=task.signature) as run:
+        write_trained(task, Trainer(task, run).train(), run)
+    clear_checkpoints(task)
 
 
 if __name__ == "__main__":

@@ -3,21 +3,19 @@
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.training.fine_stage import run_fine_stage
-from bmenet.training.prior import describe_prior, prior_signature, train_prior
+from bmenet.runtime.files import read_json
+from bmenet.tracking import track_stage
+from bmenet.training.denoiser import DenoiserTask
+from bmenet.training.engine.trainer import Trainer, clear_checkpoints, write_trained
 
 
 def main() -> None:
-    """Train from the newest checkpoint to the end."""
-    run_fine_stage(
-        "prior",
-        load_config(),
-        Layout(),
-        signature=prior_signature,
-        train=train_prior,
-        describe=describe_prior,
-        parents=("autoencoder",),
-    )
+    """Train from the newest checkpoint to the end; keep the best weights, and record how it went."""
+    config, layout = load_config(), Layout()
+    task = DenoiserTask(config, layout, read_json(layout.split))
+    with track_stage(config, "train_prior", task.inputs, resume_key=task.signature) as run:
+        write_trained(task, Trainer(task, run).train(), run)
+    clear_checkpoints(task)
 
 
 if __name__ == "__main__":

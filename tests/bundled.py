@@ -14,7 +14,7 @@ from bmenet.networks.coarse import build_coarse
 from bmenet.networks.weights import save_weights
 from bmenet.release.export.write import write_bundle
 from bmenet.release.released import DEFAULT_NAME
-from bmenet.restoration.fine import DEFAULT_SAMPLING
+from bmenet.restoration.fine_net import DEFAULT_SAMPLING
 from tests.fine_networks import make_fine_net, save_fine_net, smoke_config
 
 EXPORT = ExportConfig(precisions=["fp32", "fp16"], storage="fp32", opset=20)

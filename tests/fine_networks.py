@@ -8,12 +8,12 @@ from bmenet.config import Config
 from bmenet.config.profiles import load_profile
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.networks.autoencoder import LatentAutoencoder
+from bmenet.networks.compute import lay_channels_last
 from bmenet.networks.control import HintControl
 from bmenet.networks.covariate_encoder import CovariateEncoder
 from bmenet.networks.denoiser import Denoiser
-from bmenet.networks.memory import lay_channels_last
 from bmenet.networks.weights import save_weights
-from bmenet.restoration.fine import FineNet
+from bmenet.restoration.fine_net import FineNet
 from bmenet.restoration.torch_networks import TorchNetworks
 
 

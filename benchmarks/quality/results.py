@@ -20,7 +20,7 @@ from bmenet.imaging.figures import shown_slices
 from bmenet.imaging.volume import Volume, load_unit_volume
 from bmenet.networks.weights import SPEC_FILE
 from bmenet.restoration import Enhancer
-from bmenet.restoration.fine import DEFAULT_SAMPLING
+from bmenet.restoration.fine_net import DEFAULT_SAMPLING
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.files import sha256

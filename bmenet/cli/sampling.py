@@ -23,7 +23,7 @@ def sampling_with(
     ConfigError
         If params.yaml is not valid.
     """
-    from bmenet.restoration.fine import DEFAULT_SAMPLING
+    from bmenet.restoration.fine_net import DEFAULT_SAMPLING
 
     sampling = base or (load_config().sampling if PARAMS_FILE.exists() else DEFAULT_SAMPLING)
     given = {key: value for key, value in changes.items() if value is not None}

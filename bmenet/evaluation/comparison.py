@@ -12,7 +12,7 @@ from bmenet.evaluation.result import INPUT, Result, load_result, save_result
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.figures import shown_slices
 from bmenet.imaging.volume import UNIT_STEP, load_unit_volume, save_unit_volume
-from bmenet.restoration.fine import DEFAULT_SAMPLING
+from bmenet.restoration.fine_net import DEFAULT_SAMPLING
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.files import sha256
 

@@ -13,7 +13,7 @@ from bmenet.imaging.volume import Volume
 from bmenet.networks.fine_weights import KINDS
 from bmenet.networks.weights import SPEC_FILE
 from bmenet.restoration import Enhancer
-from bmenet.restoration.fine import FineNet
+from bmenet.restoration.fine_net import FineNet
 from bmenet.runtime.cache import join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.files import sha256
@@ -92,10 +92,10 @@ def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, see
     if method in BASELINES:
         modules.append("bmenet.evaluation.baselines")
     elif method != INPUT:
-        modules.append("bmenet.restoration.slices")
+        modules.append("bmenet.restoration.coarse_net")
         parts.append(sha256(weights / COARSE / SPEC_FILE))
     if method in FINE_VARIANTS:
-        modules.append("bmenet.restoration.torch_networks")
+        modules.append("bmenet.restoration.fine_net")
         parts += [_fine_digest(weights), sampling.model_dump(mode="json"), seed]
     return join_key(parts, code_hash(*modules))
 

@@ -11,12 +11,16 @@ from bmenet.networks.covariate_encoder import covariate_encoder_from_spec
 from bmenet.networks.denoiser import denoiser_from_spec
 from bmenet.networks.weights import Spec, load_weights
 
+AUTOENCODER, EDGE_AUTOENCODER, COVARIATES = "autoencoder", "edge_autoencoder", "covariates"
+DENOISER = "prior"
+CONTROL = "fine"
+
 KINDS: dict[str, Callable[[Spec], nn.Module]] = {
-    "autoencoder": autoencoder_from_spec,
-    "edge_autoencoder": autoencoder_from_spec,
-    "prior": denoiser_from_spec,
-    "covariates": covariate_encoder_from_spec,
-    "fine": control_from_spec,
+    AUTOENCODER: autoencoder_from_spec,
+    EDGE_AUTOENCODER: autoencoder_from_spec,
+    DENOISER: denoiser_from_spec,
+    COVARIATES: covariate_encoder_from_spec,
+    CONTROL: control_from_spec,
 }
 """Name to builder; the name is also that of the stage (``train_<name>``) and of the weights folder."""
 

@@ -39,6 +39,17 @@ def save_weights(folder: Path | str, kind: str, network: nn.Module, spec: Spec) 
     write_json(folder / SPEC_FILE, seal)
 
 
+def weights_digest(folder: Path | str) -> str:
+    """Return the SHA-256 of a network's ``model.json``, which holds that of its weights: it names both.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing was trained there.
+    """
+    return sha256(Path(folder) / SPEC_FILE)
+
+
 def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Module]) -> tuple[nn.Module, Spec]:
     """Load what `save_weights` wrote; return the network in evaluation mode, and its spec.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
-from bmenet.networks.coarse_weights import load_coarse
+from bmenet.networks.coarse import load_coarse
 from bmenet.release.card import documents, read_summary
 from bmenet.release.export.run import Exported, bundle_lineage, export
 from bmenet.release.export.write import trained_kinds

@@ -11,9 +11,9 @@ scan; where there is no noise it is 0, and `r` stays.
 """
 
 import numpy as np
+from scipy import ndimage
 
 from bmenet.imaging.box import bounding_box
-from bmenet.restoration.coil_field import smooth_ratio
 from bmenet.restoration.denoising import guided_means, noise_sigma, non_local_means, wiener
 
 _FIRST_SHARE, _SHARE = 0.6, 0.8
@@ -26,6 +26,7 @@ _FINEST_MM = 1.5
 """On a coarser grid folds of the cortex are as fine as noise."""
 
 _MARGIN_VOXELS = 2
+_FIELD_WIDTH_MM = 6.0
 
 
 def bring_back_detail(restored: np.ndarray, degraded: np.ndarray, spacing_mm: float) -> np.ndarray:
@@ -59,3 +60,24 @@ def bring_back_detail(restored: np.ndarray, degraded: np.ndarray, spacing_mm: fl
     result = restored.copy()
     result[box] = np.where(brain, (1 - share) * smooth + share * np.maximum(field * detailed, 0), 0)
     return result
+
+
+def smooth_ratio(bright: np.ndarray, data: np.ndarray, brain_mask: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """Return what to multiply `data` with to be as bright as `bright`, by least squares in a Gaussian window of 6 mm.
+
+    Parameters
+    ----------
+    bright, data : ndarray, shape (X, Y, Z), float32
+    brain_mask : ndarray of bool, shape (X, Y, Z)
+        Where both count.
+    spacing_mm : float
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z), float32
+        0 far from the brain.
+    """
+    width = _FIELD_WIDTH_MM / spacing_mm
+    above = ndimage.gaussian_filter(np.where(brain_mask, bright * data, 0), width)
+    below = ndimage.gaussian_filter(np.where(brain_mask, data**2, 0), width)
+    return above / np.maximum(below, np.finfo(np.float32).tiny)

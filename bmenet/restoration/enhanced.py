@@ -1,5 +1,8 @@
-"""What comes of enhancing a scan."""
+"""What comes of enhancing a scan, and how it is told while the work goes on."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +10,9 @@ from bmenet.imaging.scan import Scan
 from bmenet.registration import Registration
 
 Space = Literal["native", "template"]
+
+Progress = Callable[[str, float], None]
+"""Called with the name of a step and the fraction of it that is done, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +44,36 @@ class Enhanced:
     timings: dict[str, float]
     std: Scan | None = None
     strength: float = 1.0
+
+
+class Steps:
+    """Time steps and report their progress.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Nothing is reported without it.
+
+    Attributes
+    ----------
+    timings : dict
+        Name of a finished step to wall-clock seconds.
+    """
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.timings: dict[str, float] = {}
+        self._progress = progress
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Run one step."""
+        self.report(name, 0.0)
+        start = time.perf_counter()
+        yield
+        self.timings[name] = time.perf_counter() - start
+        self.report(name, 1.0)
+
+    def report(self, name: str, fraction: float) -> None:
+        """Tell how much of a step is done."""
+        if self._progress is not None:
+            self._progress(name, fraction)

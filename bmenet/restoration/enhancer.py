@@ -1,38 +1,42 @@
 """One class behind the command line, the evaluation and the served model."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from bmenet.config import CoarseConfig, RegistrationConfig, SamplingConfig
+from bmenet.config import RegistrationConfig, SamplingConfig
 from bmenet.imaging.brain import SHOWN_MARGIN_MM
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.grid import Grid, standard_grid
 from bmenet.imaging.resample import resample
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
-from bmenet.networks.coarse_weights import load_coarse
-from bmenet.networks.precision import fastest_dtype
+from bmenet.networks.coarse import COARSE
+from bmenet.networks.compute import choose_device
 from bmenet.registration import Registration, check_aligned, register
-from bmenet.restoration.blending import blend, brain_ramp, distance_to_brain, face_ramp
 from bmenet.restoration.bundle import Bundle
 from bmenet.restoration.bundle.manifest import Precision
-from bmenet.restoration.coil_field import own_field
-from bmenet.restoration.device import choose_device
-from bmenet.restoration.enhanced import Enhanced, Space
-from bmenet.restoration.fine import DEFAULT_SAMPLING, FineNet
+from bmenet.restoration.coarse_net import CoarseNet
+from bmenet.restoration.enhanced import Enhanced, Progress, Space, Steps
+from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
 from bmenet.restoration.onnx.networks import OnnxCoarse, onnx_fine_net
 from bmenet.restoration.onnx.providers import Provider
 from bmenet.restoration.onnx.session import open_sessions
-from bmenet.restoration.slices import restore_volume
-from bmenet.restoration.steps import Progress, Steps
-from bmenet.restoration.strength import adaptive_strength
-from bmenet.restoration.way_back import non_negative, return_std, return_to_native
+from bmenet.restoration.way_back import (
+    adaptive_strength,
+    blend,
+    brain_ramp,
+    distance_to_brain,
+    face_ramp,
+    non_negative,
+    own_field,
+    return_std,
+    return_to_native,
+)
 from bmenet.runtime.errors import GridMismatchError, WeightsError
 
 Runtime = Literal["torch", "onnx"]
@@ -46,16 +50,11 @@ class Enhancer:
 
     Parameters
     ----------
-    network : torch.nn.Module
-        On `device`, in evaluation mode.
-    config : CoarseConfig
-        What it was trained with.
-    spacing_mm : int
-        Of the standard grid it was trained on.
-    device : torch.device
-    registration : RegistrationConfig
+    coarse : CoarseNet
+        The first stage.
     fine : FineNet, optional
         The second stage; without it the coarse result is the result.
+    registration : RegistrationConfig
     sampling : SamplingConfig
         How the second stage is run.
     seed : int
@@ -70,23 +69,15 @@ class Enhancer:
         Whether the scan keeps the coil field that it came with: see `own_field`.
     """
 
-    network: torch.nn.Module
-    config: CoarseConfig
-    spacing_mm: int
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    registration: RegistrationConfig = REGISTRATION
+    coarse: CoarseNet
     fine: FineNet | None = None
+    registration: RegistrationConfig = REGISTRATION
     sampling: SamplingConfig = DEFAULT_SAMPLING
     seed: int = 0
     runtime: Runtime = "torch"
     provider: Provider | None = None
     is_adaptive: bool = True
     keeps_field: bool = False
-
-    @property
-    def place(self) -> str:
-        """What the networks run on: ONNX Runtime's first provider, or torch's device."""
-        return self.provider or str(self.device)
 
     @classmethod
     def from_bundle(
@@ -113,83 +104,58 @@ class Enhancer:
         WeightsError
             If the bundle lacks what is asked for.
         """
-        fine = bundle.manifest.fine
-        if stage == "fine" and fine is None:
+        manifest = bundle.manifest
+        settings = manifest.fine if stage == "fine" else None
+        if stage == "fine" and settings is None:
             raise WeightsError(
                 f"{bundle.folder}: expected a bundle with both stages; got the first alone; export again"
             )
         if runtime == "torch":
-            enhancer = cls.from_folder(bundle.weights / "coarse", device)
-            return enhancer if fine is None or stage == "coarse" else enhancer.with_fine(bundle.weights, fine.sampling)
+            enhancer = cls.from_folder(bundle.weights / COARSE, device)
+            return enhancer if settings is None else enhancer.with_fine(bundle.weights, settings.sampling)
         sessions = open_sessions(bundle, precision, providers, device)
-        config, spacing_mm = bundle.manifest.coarse, bundle.manifest.spacing_mm
-        enhancer = cls(OnnxCoarse(sessions), config, spacing_mm, runtime=runtime, provider=sessions.providers[0])
-        if fine is None or stage == "coarse":
+        coarse = CoarseNet(OnnxCoarse(sessions), manifest.coarse, manifest.spacing_mm, torch.float32)
+        enhancer = cls(coarse, runtime=runtime, provider=sessions.providers[0])
+        if settings is None:
             return enhancer
-        return replace(enhancer, fine=onnx_fine_net(sessions, fine), sampling=fine.sampling)
+        return replace(enhancer, fine=onnx_fine_net(sessions, settings), sampling=settings.sampling)
 
     @classmethod
     def from_folder(
         cls, folder: Path | str, device: str = "cpu", registration: RegistrationConfig = REGISTRATION
     ) -> "Enhancer":
         """Load a Coarse-net's folder (``model.safetensors``, ``model.json``) onto ``cpu``, ``cuda`` or ``auto``."""
-        place = choose_device(device)
-        network, spec = load_coarse(folder)
-        config = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
-        return cls(network.to(place), config, spec["spacing_mm"], place, registration)
+        return cls(CoarseNet.from_folder(folder, choose_device(device)), registration=registration)
 
-    def with_fine(self, bundle: Path | str, sampling: SamplingConfig = DEFAULT_SAMPLING, seed: int = 0) -> "Enhancer":
-        """Return an enhancer that runs the second stage too, its networks from the folders of `bundle`."""
-        fine = FineNet.from_folder(bundle, self.device)
+    def with_fine(self, weights: Path | str, sampling: SamplingConfig = DEFAULT_SAMPLING, seed: int = 0) -> "Enhancer":
+        """Return an enhancer that runs the second stage too, its networks from their folders in `weights`."""
+        fine = FineNet.from_folder(weights, self.device)
         if fine.spacing_mm != self.spacing_mm:
             raise WeightsError(
-                f"{bundle}: expected networks of the Coarse-net's grid, {self.spacing_mm} mm; got {fine.spacing_mm} mm;"
-                " train them again (`dvc repro`)"
+                f"{weights}: expected networks of the Coarse-net's grid, {self.spacing_mm} mm; got {fine.spacing_mm}"
+                " mm; train them again (`dvc repro`)"
             )
         return replace(self, fine=fine, sampling=sampling, seed=seed)
 
     @property
+    def device(self) -> torch.device:
+        """Where tensors come and go."""
+        return self.coarse.device
+
+    @property
+    def place(self) -> str:
+        """What the networks run on: ONNX Runtime's first provider, or torch's device."""
+        return self.provider or str(self.device)
+
+    @property
+    def spacing_mm(self) -> int:
+        """Of the standard grid that the networks were trained on."""
+        return self.coarse.spacing_mm
+
+    @property
     def grid(self) -> Grid:
-        """The standard grid at the spacing the network was trained on."""
+        """The standard grid at that spacing."""
         return standard_grid(self.spacing_mm)
-
-    def restore(self, volume: Volume, progress: Callable[[float], None] | None = None) -> Volume:
-        """Restore a skull-stripped volume on the standard grid, of any intensity scale; the scale is kept.
-
-        One stage or both, as the enhancer has them.
-
-        Raises
-        ------
-        GridMismatchError
-            If the volume lies on another grid.
-        """
-        return self.restore_samples(volume, progress)[0]
-
-    def restore_samples(
-        self, volume: Volume, progress: Callable[[float], None] | None = None
-    ) -> tuple[Volume, Volume | None]:
-        """Restore as `restore` does; return the standard deviation over samples too, where there were several."""
-        if not volume.grid.same_as(self.grid):
-            raise GridMismatchError(
-                f"expected a volume on the standard grid of {self.spacing_mm} mm, shape {self.grid.shape}; got shape "
-                f"{volume.grid.shape}, voxels of {volume.grid.spacing_mm} mm; use `enhance`, which registers it"
-            )
-        is_exact = self.config.precision == "fp32" or self.runtime == "onnx"
-        restored = restore_volume(
-            self.network,
-            volume.data,
-            config=self.config,
-            autocast_dtype=torch.float32 if is_exact else fastest_dtype(self.device),
-            progress=progress if self.fine is None else None,
-        )
-        std: np.ndarray | None = None
-        if self.fine is not None:
-            result = self.fine.restore(restored, self.sampling, self.seed, progress)
-            restored, std = result.data, result.std
-        if self.keeps_field:
-            field = own_field(restored, volume.data, self.spacing_mm)
-            restored, std = restored * field, None if std is None else std * field
-        return volume.with_data(restored), None if std is None else volume.with_data(std)
 
     def enhance(self, scan: Scan, space: Space = "native", progress: Progress | None = None) -> Enhanced:
         """Bring a scan to the standard grid, restore it, and bring the result back; cubic both ways.
@@ -230,8 +196,10 @@ class Enhancer:
                 shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
                 weight = weight.with_data(np.minimum(weight.data, brain_ramp(distance_mm)))
             restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
-            inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
-            strength = self._strength(shown, restored, inside)
+            strength = 1.0
+            if self.is_adaptive:
+                inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
+                strength = adaptive_strength(shown.data, restored.data, inside, self.spacing_mm)
             weight = weight.with_data(strength * weight.data)
             std = None if std is None else std.with_data(std.data * weight.data)
         with steps("return"):
@@ -245,11 +213,37 @@ class Enhancer:
         is_standard = native.grid.same_as(self.grid)
         return Enhanced(result, alignment, brain.is_skull_stripped, is_standard, steps.timings, spread, strength)
 
-    def _strength(self, shown: Volume, restored: Volume, brain_mask: np.ndarray) -> float:
-        """Return how much of the restoration is applied."""
-        if not self.is_adaptive:
-            return 1.0
-        return adaptive_strength(shown.data, restored.data, brain_mask, self.spacing_mm)
+    def restore(self, volume: Volume, progress: Callable[[float], None] | None = None) -> Volume:
+        """Restore a skull-stripped volume on the standard grid, of any intensity scale; the scale is kept.
+
+        One stage or both, as the enhancer has them.
+
+        Raises
+        ------
+        GridMismatchError
+            If the volume lies on another grid.
+        """
+        return self.restore_samples(volume, progress)[0]
+
+    def restore_samples(
+        self, volume: Volume, progress: Callable[[float], None] | None = None
+    ) -> tuple[Volume, Volume | None]:
+        """Restore as `restore` does; return the standard deviation over samples too, where there were several."""
+        if not volume.grid.same_as(self.grid):
+            raise GridMismatchError(
+                f"expected a volume on the standard grid of {self.spacing_mm} mm, shape {self.grid.shape}; got shape "
+                f"{volume.grid.shape}, voxels of {volume.grid.spacing_mm} mm; use `enhance`, which registers it"
+            )
+        std: np.ndarray | None = None
+        if self.fine is None:
+            restored = self.coarse.restore(volume.data, progress)
+        else:
+            result = self.fine.restore(self.coarse.restore(volume.data), self.sampling, self.seed, progress)
+            restored, std = result.data, result.std
+        if self.keeps_field:
+            field = own_field(restored, volume.data, self.spacing_mm)
+            restored, std = restored * field, None if std is None else std * field
+        return volume.with_data(restored), None if std is None else volume.with_data(std)
 
     def _align(self, brain: Volume) -> Registration:
         """Register the brain of a scan; of one that lies on the standard grid already, only check how it lies."""

@@ -1,24 +1,54 @@
-"""The second stage's networks as torch runs them."""
+"""The second stage's networks as torch runs them: volumes to latents and back, noise, and the constraint's gradient."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bmenet.diffusion.guidance import ncc_gradient
-from bmenet.networks.autocast import autocast
+from bmenet.losses.edge import gradient_magnitude
 from bmenet.networks.autoencoder import LatentAutoencoder
+from bmenet.networks.compute import autocast, fastest_dtype, lay_channels_last
 from bmenet.networks.control import HintControl
 from bmenet.networks.covariate_encoder import CovariateEncoder
 from bmenet.networks.denoiser import Denoiser
-from bmenet.networks.fine_weights import KINDS, load_fine
-from bmenet.networks.memory import lay_channels_last
-from bmenet.networks.precision import fastest_dtype
-from bmenet.networks.weights import SPEC_FILE, Spec
-from bmenet.restoration.latent import decode_volume, decode_with_gradient, encode_volume
+from bmenet.networks.fine_weights import AUTOENCODER, CONTROL, COVARIATES, DENOISER, EDGE_AUTOENCODER, KINDS, load_fine
+from bmenet.networks.weights import Spec, weights_digest
 from bmenet.runtime.errors import WeightsError
-from bmenet.runtime.files import sha256
+
+EDGE_GAIN = 4.0
+"""Brings edge maps to about the range of intensities: the gradient at the border of a brain is near 0.25 a voxel."""
+
+
+def edge_map(volume: Tensor) -> Tensor:
+    """Return ``4 G(x)``, the magnitude of the 3D gradient, of volumes of shape (B, 1, X, Y, Z)."""
+    return EDGE_GAIN * gradient_magnitude(volume, 3)
+
+
+@torch.no_grad()
+def encode_volume(
+    autoencoder: LatentAutoencoder, volume: Tensor, autocast_dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Return E(x), float32, shape (B, C, X/d, Y/d, Z/d)."""
+    with autocast(volume.device, autocast_dtype):
+        return autoencoder.encode(volume.contiguous(memory_format=torch.channels_last_3d)).float()
+
+
+@torch.no_grad()
+def decode_volume(
+    autoencoder: LatentAutoencoder, latent: Tensor, autocast_dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Return D(z), float32, shape (B, 1, X, Y, Z)."""
+    return decode_with_gradient(autoencoder, latent, autocast_dtype)
+
+
+def decode_with_gradient(autoencoder: LatentAutoencoder, latent: Tensor, autocast_dtype: torch.dtype) -> Tensor:
+    """Return D(z) so that a gradient can flow back to z."""
+    with autocast(latent.device, autocast_dtype):
+        return autoencoder.decode(latent.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
 @dataclass(frozen=True)
@@ -41,6 +71,12 @@ class TorchNetworks:
     denoiser: Denoiser
     control: HintControl
     dtype: torch.dtype | None = None
+
+    @classmethod
+    def of(cls, networks: Mapping[str, Any], dtype: torch.dtype | None = None) -> "TorchNetworks":
+        """Put the networks of `KINDS` together."""
+        autoencoders = networks[AUTOENCODER], networks[EDGE_AUTOENCODER]
+        return cls(*autoencoders, networks[COVARIATES], networks[DENOISER], networks[CONTROL], dtype)
 
     @property
     def device(self) -> torch.device:
@@ -92,7 +128,7 @@ class TorchNetworks:
 def load_networks(
     weights: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> tuple[TorchNetworks, dict[str, Spec]]:
-    """Load the networks from the folders ``autoencoder``, ``edge_autoencoder``, ... of `weights`, and their specs.
+    """Load the networks from their folders in `weights`, and their specs.
 
     Raises
     ------
@@ -105,27 +141,17 @@ def load_networks(
         network, specs[kind] = load_fine(Path(weights) / kind, kind)
         networks[kind] = lay_channels_last(network.to(device)).requires_grad_(False)
     _require_family(Path(weights), specs)
-    return (
-        TorchNetworks(
-            networks["autoencoder"],  # type: ignore[arg-type]
-            networks["edge_autoencoder"],  # type: ignore[arg-type]
-            networks["covariates"],  # type: ignore[arg-type]
-            networks["prior"],  # type: ignore[arg-type]
-            networks["fine"],  # type: ignore[arg-type]
-            dtype,
-        ),
-        specs,
-    )
+    return TorchNetworks.of(networks, dtype), specs
 
 
 def _require_family(weights: Path, specs: dict[str, Spec]) -> None:
     """Check that every network was trained with the others that are here, on one grid."""
     for kind, spec in specs.items():
         for parent, expected in spec.get("parents", {}).items():
-            if (got := sha256(weights / parent / SPEC_FILE)) != expected:
+            if (got := weights_digest(weights / parent)) != expected:
                 raise WeightsError(
                     f"{weights / kind}: trained with another {parent} (model.json {expected[:12]}) than the one here"
-                    f" ({got[:12]}); train again (`dvc repro train_fine`) or copy weights that belong together"
+                    f" ({got[:12]}); train again (`dvc repro train_{CONTROL}`) or copy weights that belong together"
                 )
     spacings = {kind: spec["spacing_mm"] for kind, spec in specs.items()}
     if len(set(spacings.values())) > 1:

@@ -1,114 +1,171 @@
-"""Train the Coarse-net: what is particular to it, around the loop that is not."""
+"""Train the Coarse-net on slices of stored and of fresh cases."""
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bmenet.config import CoarseConfig, Config
+from bmenet.config import Config
 from bmenet.data.layout import Layout
+from bmenet.evaluation.metrics.fidelity import psnr, ssim
+from bmenet.evaluation.panel import panel
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import load_unit_volume
 from bmenet.losses import CoarseLoss
-from bmenet.networks.coarse import build_coarse
-from bmenet.networks.coarse_weights import load_coarse
-from bmenet.networks.weights import SPEC_FILE
+from bmenet.networks.coarse import COARSE, build_coarse, load_coarse
+from bmenet.networks.weights import Spec, weights_digest
+from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.runtime.errors import ConfigError, VolumeError
-from bmenet.runtime.files import read_json, sha256
-from bmenet.tracking import NullLogger
+from bmenet.runtime.files import read_json
 from bmenet.training.batches import SliceBatches
 from bmenet.training.cases import Cases, FreshCases, MixedCases, StoredCases
-from bmenet.training.engine.checkpoint import CheckpointFolder
-from bmenet.training.engine.loader import Batch, batch_loader
+from bmenet.training.engine.loader import Batch
 from bmenet.training.engine.schedule import Schedule
-from bmenet.training.engine.session import Task, Trained, train_network
-from bmenet.training.validation import CODES, CoarseValidation
+from bmenet.training.engine.task import Loss, Split, Task, Validation
 
-Split = dict[str, Any]
-"""``train``, ``validation`` and ``test``: lists of subjects."""
+VALIDATED_CODES = ("111", "000")
+"""Everything at once, whose PSNR ranks the weights; and nothing, which must come out as it went in."""
 
-_NOT_DECISIVE = {"workers", "checkpoint_every"}
-"""Keys of `coarse` that leave the trained weights as they are."""
-
-
-class CoarseObjective:
-    """The loss of a network on a batch."""
-
-    def __init__(self, config: CoarseConfig) -> None:
-        self.loss = CoarseLoss(config)
-
-    def __call__(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the total loss and its terms."""
-        slab = batch["slab"].contiguous(memory_format=torch.channels_last)
-        return self.loss(network(slab), batch["clean"])
+_METRICS = {"psnr": (psnr, False), "psnr_brain": (psnr, True), "ssim": (ssim, False)}
+"""Name to function, and whether only the brain counts; not the table of `bmenet.evaluation.metrics`, whose growth
+must not train a network again."""
 
 
-def training_signature(config: Config, split: Split, layout: Layout) -> str:
-    """Return a fingerprint of all that decides the trained weights; a checkpoint is resumed only under the same.
-
-    Settings, subjects, and the volumes themselves, by the checksums in the sidecars of their cases.
-    """
-    subjects = [name for subset in ("train", "validation") for name in split[subset]]
-    sidecars = [
-        layout.degraded(name, code).with_suffix(".json") for name in subjects for code in config.degradation.codes
-    ]
-    decisive = {
-        "seed": config.seed,
-        "grid": config.grid.model_dump(mode="json"),
-        "intensity": config.intensity.model_dump(mode="json"),
-        "severity": config.degradation.preset.model_dump(mode="json"),
-        "coarse": config.coarse.model_dump(mode="json", exclude=_NOT_DECISIVE),
-        "start": _start_digest(config.coarse.start_from),
-        "split": {name: list(split[name]) for name in ("train", "validation")},
-        "volumes": [[sidecar[key] for key in ("clean_sha256", "sha256")] for sidecar in map(_read_sidecar, sidecars)],
-    }
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-
-
-def train_coarse(config: Config, split: Split, layout: Layout, logger: NullLogger) -> Trained:
-    """Train the Coarse-net, going on from its newest good checkpoint.
-
-    Parameters
-    ----------
-    config : Config
-    split : dict
-        Subjects by subset.
-    layout : Layout
-        Where clean and degraded volumes are, and where checkpoints go.
-    logger : NullLogger
-
-    Returns
-    -------
-    Trained
-        The averaged weights of the validation with the best PSNR of code 111.
+class CoarseTask(Task):
+    """Restore slices of degraded volumes.
 
     Raises
     ------
     ConfigError
         If a subset is empty or `code_weights` names a code that is not degraded.
-    TrainingError
-        If the loss is not finite, or training was asked to stop.
     """
-    _require_cases(config, split)
-    coarse = config.coarse
-    batches = SliceBatches(_cases(config, split["train"], layout), coarse, config.seed)
-    return train_network(
-        Task(
-            name="coarse",
-            build=lambda: _network(coarse),
-            load_batches=lambda start, accelerator: batch_loader(
-                batches, start, coarse.steps, coarse.workers, accelerator
-            ),
-            objective=lambda _: CoarseObjective(coarse),
-            validation=lambda dtype: CoarseValidation(coarse, layout, split["validation"], dtype, logger),
-        ),
-        Schedule(**coarse.model_dump(include=set(Schedule.__dataclass_fields__)), log_every=config.tracking.log_every),
-        coarse.precision,
-        config.seed,
-        CheckpointFolder(layout.checkpoints("coarse"), training_signature(config, split, layout)),
-        logger,
-    )
+
+    kind = COARSE
+    sections: ClassVar = ("coarse", "intensity")
+
+    def __init__(self, config: Config, layout: Layout, split: Split) -> None:
+        super().__init__(config, layout, split)
+        trained = {code for code, weight in config.coarse.code_weights.items() if weight > 0}
+        stored = {"000", *config.degradation.codes}
+        online = config.coarse.degradations == "online"
+        needed = set(VALIDATED_CODES) if online else {*VALIDATED_CODES, *trained}
+        if missing := sorted(needed - stored):
+            raise ConfigError(
+                f"degradation.codes: expected the codes that coarse.code_weights trains on and 111 to validate on;"
+                f" {missing} are missing; add them"
+            )
+
+    @property
+    def schedule(self) -> Schedule:
+        """When things happen, and how fast the network learns."""
+        own = self.steps.model_dump(include=set(Schedule.__dataclass_fields__))
+        return Schedule(**own, log_every=self.config.tracking.log_every)
+
+    @property
+    def precision(self) -> str:
+        """Of the forward pass."""
+        return self.steps.precision
+
+    @property
+    def workers(self) -> int:
+        """Processes that make batches."""
+        return self.steps.workers
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Clean and degraded volumes, and the split."""
+        return [self.layout.registered, self.layout.degraded_folder, self.layout.split]
+
+    @property
+    def validation_subjects(self) -> list[str]:
+        """The validation subjects in use."""
+        return self.split["validation"][: self.steps.validation_volumes]
+
+    def prepare(self, dtype: torch.dtype) -> None:
+        """Note the number format; cases are read when they are drawn."""
+        self.dtype = dtype
+        self.coarse_loss = CoarseLoss(self.steps)
+
+    def network(self) -> nn.Module:
+        """Return an untrained network, or the one that `coarse.start_from` names.
+
+        Raises
+        ------
+        ConfigError
+            If that one is of another shape.
+        """
+        coarse = self.steps
+        network = build_coarse(coarse)
+        if coarse.start_from is not None:
+            start, _ = load_coarse(coarse.start_from)
+            try:
+                network.load_state_dict(start.state_dict())
+            except RuntimeError as error:
+                raise ConfigError(
+                    f"coarse.start_from: expected a network of coarse.arch, coarse.{coarse.arch} and context_slices as"
+                    f" params.yaml has them; {coarse.start_from} is another one: change either"
+                ) from error
+        return network
+
+    def batches(self) -> SliceBatches:
+        """Return batches of slices of the cases that `coarse.degradations` names."""
+        return SliceBatches(self._cases(), self.steps, self.config.seed)
+
+    def loss(self, network: nn.Module, batch: Batch) -> Loss:
+        """Return the weighted sum of the losses of pixels, structure and edges, and its terms."""
+        slab = batch["slab"].contiguous(memory_format=torch.channels_last)
+        return self.coarse_loss(network(slab), batch["clean"])
+
+    def validate(self, network: nn.Module, step: int) -> Validation:
+        """Restore whole volumes as inference does; the score is the PSNR of code 111.
+
+        Metrics are means over subjects, named ``val.<metric>.<code>``.
+        """
+        net = CoarseNet(network, self.steps, self.config.grid.spacing_mm, self.dtype)
+        subjects = self.validation_subjects
+        sums = {f"val.{metric}.{code}": 0.0 for metric in _METRICS for code in VALIDATED_CODES}
+        for subject in subjects:
+            clean = load_unit_volume(self.layout.clean(subject)).data
+            brain_mask = foreground_mask(clean)
+            for code in VALIDATED_CODES:
+                degraded = load_unit_volume(self.layout.case_input(subject, code)).data
+                coarse = net.restore(degraded)
+                for metric, (function, inside_brain) in _METRICS.items():
+                    sums[f"val.{metric}.{code}"] += function(coarse, clean, brain_mask if inside_brain else None)
+                if (subject, code) == (subjects[0], VALIDATED_CODES[0]):
+                    volumes = {"clean": clean, "degraded": degraded, "coarse": coarse}
+                    figure = panel(volumes, f"{subject}, code {code}, step {step}")
+        means = {name: total / len(subjects) for name, total in sums.items()}
+        return Validation(means[f"val.psnr.{VALIDATED_CODES[0]}"], means, figure)
+
+    def spec(self, network: nn.Module) -> Spec:
+        """Return the section of the Coarse-net."""
+        return {"config": self.steps.model_dump(mode="json")}
+
+    def decisive(self) -> list[Any]:
+        """Return the severity, the first network, and the volumes, by the checksums in the sidecars of their cases."""
+        config = self.config
+        sidecars = [
+            _read_sidecar(self.layout.degraded(subject, code).with_suffix(".json"))
+            for subject in self.all_subjects
+            for code in config.degradation.codes
+        ]
+        return [
+            config.degradation.preset.model_dump(mode="json"),
+            _start_digest(self.steps.start_from),
+            [[sidecar[key] for key in ("clean_sha256", "sha256")] for sidecar in sidecars],
+        ]
+
+    def _cases(self) -> Cases:
+        """Return the source of training cases."""
+        coarse, spacing_mm, subjects = self.steps, self.config.grid.spacing_mm, self.split["train"]
+        stored = StoredCases(self.layout, subjects, coarse, spacing_mm)
+        if coarse.degradations == "precomputed":
+            return stored
+        preset = self.config.degradation.preset
+        fresh = FreshCases(self.layout, subjects, coarse, spacing_mm, preset, self.config.seed)
+        return fresh if coarse.degradations == "online" else MixedCases(stored, fresh)
 
 
 def _start_digest(folder: str | None) -> str | None:
@@ -116,7 +173,7 @@ def _start_digest(folder: str | None) -> str | None:
     if folder is None:
         return None
     try:
-        return sha256(Path(folder) / SPEC_FILE)
+        return weights_digest(folder)
     except OSError as error:
         raise ConfigError(
             f"coarse.start_from: expected the folder of a trained Coarse-net; got {folder} ({error.strerror}); run"
@@ -130,51 +187,3 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
         return read_json(path)
     except FileNotFoundError:
         raise VolumeError(f"{path}: no such file; run the stage degrade first") from None
-
-
-def _cases(config: Config, subjects: list[str], layout: Layout) -> Cases:
-    """Return the source of training cases that `coarse.degradations` names."""
-    coarse, spacing_mm = config.coarse, config.grid.spacing_mm
-    stored = StoredCases(layout, subjects, coarse, spacing_mm)
-    if coarse.degradations == "precomputed":
-        return stored
-    fresh = FreshCases(layout, subjects, coarse, spacing_mm, config.degradation.preset, config.seed)
-    return fresh if coarse.degradations == "online" else MixedCases(stored, fresh)
-
-
-def _network(coarse: CoarseConfig) -> nn.Module:
-    """Return the network before its first step: untrained, or the one that `coarse.start_from` names.
-
-    Raises
-    ------
-    ConfigError
-        If that one is of another shape.
-    """
-    network = build_coarse(coarse)
-    if coarse.start_from is not None:
-        start, _ = load_coarse(coarse.start_from)
-        try:
-            network.load_state_dict(start.state_dict())
-        except RuntimeError as error:
-            raise ConfigError(
-                f"coarse.start_from: expected a network of coarse.arch, coarse.{coarse.arch} and context_slices as"
-                f" params.yaml has them; {coarse.start_from} is another one: change either"
-            ) from error
-    return network
-
-
-def _require_cases(config: Config, split: Split) -> None:
-    """Check that there is something to train and to validate on."""
-    for name in ("train", "validation"):
-        if not split[name]:
-            raise ConfigError(
-                f"split.{name}: expected at least one subject; got none; raise split.{name} in params.yaml"
-            )
-    trained = {code for code, weight in config.coarse.code_weights.items() if weight > 0}
-    stored = {"000", *config.degradation.codes}
-    needed = set(CODES) if config.coarse.degradations == "online" else {*CODES, *trained}
-    if missing := sorted(needed - stored):
-        raise ConfigError(
-            f"degradation.codes: expected the codes that coarse.code_weights trains on and 111 to validate on;"
-            f" {missing} are missing; add them"
-        )

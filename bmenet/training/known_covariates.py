@@ -1,4 +1,4 @@
-"""What is known about a subject, as the diffusion prior is told it."""
+"""What is known about a subject: age and sex from its table, volumes from its clean scan."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,6 @@ from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.ventricles import estimate_ventricles_ml
 from bmenet.imaging.volume import load_unit_volume
 from bmenet.networks.covariates import ScaledCovariates, scale_covariates
-from bmenet.runtime.code import code_hash
 
 
 def subject_covariates(config: Config, layout: Layout, known: dict, subject: str) -> ScaledCovariates:
@@ -37,17 +36,7 @@ def subject_covariates(config: Config, layout: Layout, known: dict, subject: str
     )
 
 
-def covariates_fingerprint() -> str:
-    """Return a fingerprint of the code that measures covariates: other targets are another training."""
-    return code_hash(__name__)
-
-
 def informed_covariates(known: dict, subjects: Iterable[str]) -> list[bool]:
     """Return, for each covariate, whether any of the subjects tells it; volumes are always measured."""
     people = [known.get(subject, {}) for subject in subjects]
-    return [
-        any(person.get("sex") is not None for person in people),
-        any(person.get("age") is not None for person in people),
-        True,
-        True,
-    ]
+    return [*(any(person.get(key) is not None for person in people) for key in ("sex", "age")), True, True]

@@ -13,9 +13,9 @@ from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.networks.fine_weights import KINDS
 from bmenet.networks.weights import SPEC_FILE
+from bmenet.restoration.coarsen import case_codes
 from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
 from bmenet.runtime.files import read_json, sha256
-from bmenet.training.fine_cases import case_codes
 from bmenet.tuning.search_space import require_space
 
 STORAGE_VARIABLE = "BMENET_STUDIES"

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from bmenet.config import Config
-from bmenet.restoration.fine import FineNet
-from bmenet.restoration.fine_networks import FineNetworks
+from bmenet.restoration.fine_net import FineNet, FineNetworks
 from bmenet.tuning.objective import Outcome, Report
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.yardstick import Yardstick

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,16 +16,14 @@ from bmenet.config import Config, flatten
 from bmenet.data.layout import Layout
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.networks.control import HintControl
-from bmenet.networks.fine_weights import load_fine
-from bmenet.networks.precision import fastest_dtype
-from bmenet.restoration.fine import FineNet
-from bmenet.restoration.slices import restore_volume
+from bmenet.networks.fine_weights import CONTROL, load_fine
+from bmenet.restoration.coarse_net import CoarseNet
+from bmenet.restoration.fine_net import FineNet
 from bmenet.restoration.torch_networks import TorchNetworks
-from bmenet.tracking import NullLogger
-from bmenet.training.coarse import train_coarse
-from bmenet.training.engine.session import Trained
-from bmenet.training.engine.setting import Setting
-from bmenet.training.fine import fine_signature, train_fine
+from bmenet.runtime.logger import Logger, NullLogger
+from bmenet.training.coarse import CoarseTask
+from bmenet.training.control import ControlTask
+from bmenet.training.engine.trainer import Trained, Trainer
 from bmenet.tuning.objective import Outcome, Report
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.sampling_objective import clock, timed_restore
@@ -67,32 +65,29 @@ class TrainingObjective:
         shutil.rmtree(folder, ignore_errors=True)
         return outcome
 
-    def _train_and_restore(self, config: Config, layout: Layout, logger: NullLogger) -> Outcome:
+    def _train_and_restore(self, config: Config, layout: Layout, logger: Logger) -> Outcome:
         split = {"train": list(self.plan.train), "validation": list(self.plan.validation), "covariates": {}}
         outcome = Outcome()
         if self.plan.is_fine:
-            setting = Setting(config, layout, split, logger)
-            net = self._fine_net(config, train_fine(setting, fine_signature(setting)))
+            net = self._fine_net(config, Trainer(ControlTask(config, layout, split), logger).train())
             for case in self.cases:
                 outcome.add(case, *timed_restore(net, case.given.data, config))
         else:
-            network = train_coarse(config, split, layout, logger).network.to(self.device)
-            is_exact = config.coarse.precision == "fp32"
-            dtype = torch.float32 if is_exact else fastest_dtype(self.device)
+            network = Trainer(CoarseTask(config, layout, split), logger).train().network.to(self.device)
+            coarse_net = CoarseNet(network, config.coarse, config.grid.spacing_mm)
             for case in self.cases:
                 start = clock(self.device.type)
-                restored = restore_volume(network, case.given.data, config=config.coarse, autocast_dtype=dtype)
+                restored = coarse_net.restore(case.given.data)
                 outcome.add(case, restored, clock(self.device.type) - start)
         return outcome
 
     def _fine_net(self, config: Config, trained: Trained) -> FineNet:
         """Return the second stage with the control that was just trained."""
-        kinds = ("autoencoder", "edge_autoencoder", "covariates", "prior")
-        frozen: list[Any] = [load_fine(self.plan.layout.weights(kind), kind)[0].to(self.device) for kind in kinds]
-        autoencoder, edge_autoencoder, covariate_encoder, denoiser = frozen
+        weights = self.plan.layout.weights
+        networks = {kind: load_fine(weights(kind), kind)[0].to(self.device) for kind in ControlTask.parents}
         control = cast(HintControl, trained.network.to(self.device))
         return FineNet(
-            TorchNetworks(autoencoder, edge_autoencoder, covariate_encoder, denoiser, control),
+            TorchNetworks.of(networks | {CONTROL: control}),
             NoiseSchedule(config.diffusion),
             control.reference_variance,
             config.fine.max_timestep,

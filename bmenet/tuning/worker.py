@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from bmenet.restoration.device import choose_device
+from bmenet.networks.compute import choose_device
 from bmenet.runtime.errors import BMENetError
 from bmenet.runtime.progress import console
 from bmenet.tuning.objective import Objective

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bmenet.config.profiles import load_profile
+from bmenet.data.layout import Layout
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.coarse import build_coarse
@@ -11,11 +12,10 @@ from bmenet.networks.control import HintControl
 from bmenet.networks.covariate_encoder import CovariateEncoder
 from bmenet.networks.denoiser import Denoiser
 from bmenet.networks.slab import input_channels
-from bmenet.restoration.fine import DEFAULT_SAMPLING, FineNet
+from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
 from bmenet.restoration.torch_networks import TorchNetworks
-from bmenet.training.engine.setting import Setting
-from bmenet.training.fine import FineObjective
-from bmenet.training.frozen import Frozen
+from bmenet.training.control import ControlTask
+from bmenet.training.noise import Frozen
 
 CONFIG = load_profile("paper")
 
@@ -34,7 +34,7 @@ def net() -> FineNet:
     return FineNet(networks, NoiseSchedule(CONFIG.diffusion), None, CONFIG.fine.max_timestep, 4)
 
 
-def test_the_control_takes_a_step(net, tmp_path):
+def test_the_control_takes_a_step(net):
     generator = torch.Generator().manual_seed(0)
     latent, noise = (torch.randn(1, 3, 5, 7, 5, generator=generator) for _ in range(2))
     batch = {
@@ -45,9 +45,11 @@ def test_the_control_takes_a_step(net, tmp_path):
         "covariates": torch.rand(1, 4, generator=generator),
         "timestep": torch.tensor([500]),
     }
-    objective = FineObjective(Setting(CONFIG, None, {}), Frozen(net.networks.denoiser, torch.float32), None, [1.0] * 3)  # type: ignore[arg-type]
+    task = ControlTask(CONFIG, Layout(), {"train": ["one"], "validation": ["other"]})
+    task.denoiser = Frozen(net.networks.denoiser, torch.float32)
+    task.reference_variance, task.channel_weights = None, [1.0] * 3
     first = net.networks.control.network.controlnet_mid_block.conv.weight
-    total, _ = objective(net.networks.control, batch)
+    total, _ = task.loss(net.networks.control, batch)
     (gradient,) = torch.autograd.grad(total, first)
     assert torch.isfinite(total)
     assert gradient.shape == first.shape

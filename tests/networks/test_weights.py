@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from bmenet.config.profiles import load_profile
-from bmenet.networks.coarse import build_coarse
-from bmenet.networks.coarse_weights import load_coarse
+from bmenet.networks.coarse import build_coarse, load_coarse
 from bmenet.networks.weights import save_weights
 from bmenet.runtime.errors import WeightsError
 

@@ -126,7 +126,7 @@ def test_a_champion_that_never_stays_the_same_ends_the_stage(stage, monkeypatch)
 def test_what_is_measured_is_what_is_served():
     enhancer = publish._load(open_bundle(smoke_bundle()), "fine")
     assert enhancer.runtime == "onnx"
-    assert enhancer.network.sessions.precision == "fp32"
+    assert enhancer.coarse.network.sessions.precision == "fp32"
 
 
 def test_a_registry_that_cannot_be_reached_stops_the_stage_before_any_work(stage, monkeypatch):

@@ -41,6 +41,6 @@ def test_both_runtimes_restore_slices_alike():
     slab = torch.rand(2, channels, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch_result, onnx_result = (
-            Enhancer.from_bundle(bundle, "coarse", runtime, "cpu").network(slab) for runtime in ("torch", "onnx")
+            Enhancer.from_bundle(bundle, "coarse", runtime, "cpu").coarse.network(slab) for runtime in ("torch", "onnx")
         )
     assert (torch_result - onnx_result).abs().max() < 1e-4 * torch_result.abs().max()

@@ -1,6 +1,7 @@
 """An Enhancer whose network, brain extraction and registration are plain functions."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 import torch
 from scipy import ndimage
 
-from bmenet.config.profiles import load_profile
 from bmenet.imaging.brain_extraction import Brain
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
@@ -51,6 +51,21 @@ def make_scan() -> Callable[..., Scan]:
     return make
 
 
+@dataclass(frozen=True)
+class StandInNet:
+    """A Coarse-net that is a plain function."""
+
+    function: Callable[[np.ndarray], np.ndarray]
+    spacing_mm: int = 4
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def restore(self, degraded: np.ndarray, progress: Callable[[float], None] | None = None) -> np.ndarray:
+        return self.function(degraded)
+
+
 @pytest.fixture
 def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
     """Return a function that makes an Enhancer on the 4 mm grid from stand-ins for its parts."""
@@ -62,15 +77,10 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         is_stripped: bool = True,
         is_adaptive: bool = False,
     ) -> Enhancer:
-        def restore_volume(_network: object, data: np.ndarray, **_options: object) -> np.ndarray:
-            return restore(data)
-
         transform = np.eye(4) if moving2fixed is None else moving2fixed
-        monkeypatch.setattr(module, "restore_volume", restore_volume)
         monkeypatch.setattr(module, "find_brain", lambda volume, device: Brain(brain(volume), is_stripped, "deepbet"))
         monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
         monkeypatch.setattr(module, "check_aligned", lambda volume, config: Registration(np.eye(4), 0.8, "none"))
-        config = load_profile("smoke").coarse
-        return Enhancer(torch.nn.Identity(), config, 4, is_adaptive=is_adaptive)
+        return Enhancer(StandInNet(restore), is_adaptive=is_adaptive)  # type: ignore[arg-type]
 
     return make

@@ -15,9 +15,9 @@ from bmenet.release.export.onnx_file import write_graph
 from bmenet.release.export.rewrite import use_axis_norms
 from bmenet.restoration import Enhancer
 from bmenet.restoration.bundle import open_bundle
+from bmenet.restoration.fine_net import FineNet
 from bmenet.restoration.onnx.providers import gpu_names
 from bmenet.restoration.onnx.session import Sessions
-from bmenet.restoration.torch_networks import load_networks
 from bmenet.runtime.errors import BMENetError, ConfigError, WeightsError
 from tests.bundled import SAMPLING, smoke_bundle
 from tests.fine_networks import smoke_config
@@ -37,9 +37,8 @@ def onnx(bundle) -> Enhancer:
 def exact(bundle) -> Enhancer:
     """Torch, float32 throughout."""
     enhancer = Enhancer.from_bundle(bundle, "fine", "torch", "cpu")
-    networks = load_networks(bundle.weights, dtype=torch.float32)[0]
-    config = enhancer.config.model_copy(update={"precision": "fp32"})
-    return replace(enhancer, config=config, fine=replace(enhancer.fine, networks=networks))
+    fine = FineNet.from_folder(bundle.weights, dtype=torch.float32)
+    return replace(enhancer, coarse=replace(enhancer.coarse, dtype=torch.float32), fine=fine)
 
 
 def test_both_stages_agree(onnx, exact, phantom):
@@ -83,8 +82,8 @@ def test_a_bundle_of_one_stage_says_so(bundle):
 
 def test_batches_of_any_size_are_restored(onnx):
     slab = torch.rand(5, _channels(onnx), 40, 56, generator=torch.Generator().manual_seed(0))
-    whole = onnx.network(slab)
-    parts = torch.cat([onnx.network(part) for part in slab.split([1, 3, 1])])
+    whole = onnx.coarse.network(slab)
+    parts = torch.cat([onnx.coarse.network(part) for part in slab.split([1, 3, 1])])
     torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
 
 
@@ -92,11 +91,11 @@ def test_slices_of_every_plane_go_through_one_graph(onnx, exact):
     for shape in ((40, 56), (40, 40), (56, 40)):
         slab = torch.rand(2, _channels(onnx), *shape, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            torch.testing.assert_close(onnx.network(slab), exact.network(slab), atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(onnx.coarse.network(slab), exact.coarse.network(slab), atol=1e-5, rtol=1e-4)
 
 
 def _channels(enhancer: Enhancer) -> int:
-    return input_channels(enhancer.config.context_slices)
+    return input_channels(enhancer.coarse.config.context_slices)
 
 
 def test_a_graph_that_is_not_there_is_named(bundle):

@@ -19,7 +19,7 @@ import uvicorn
 
 from bmenet.registration import Registration
 from bmenet.restoration.enhancer import Enhanced
-from bmenet.restoration.fine import DEFAULT_SAMPLING
+from bmenet.restoration.fine_net import DEFAULT_SAMPLING
 from bmenet.runtime.errors import ConfigError
 from bmenet.serving import Guard, Service, Settings
 

@@ -10,7 +10,7 @@ import torch
 from bmenet.evaluation.metrics import METRICS
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.volume import load_unit_volume
-from bmenet.restoration.fine import FineNet
+from bmenet.restoration.fine_net import FineNet
 from bmenet.tuning.sampling_objective import RememberingNetworks, SamplingObjective
 from bmenet.tuning.training_objective import TrainingObjective, shortened
 from bmenet.tuning.yardstick import Yardstick

@@ -20,8 +20,7 @@ from bmenet.networks.slab import PLANE_AXES, input_channels
 from bmenet.restoration.bundle import Bundle
 from bmenet.restoration.bundle.manifest import Precision
 from bmenet.restoration.enhancer import Enhancer
-from bmenet.restoration.latent import edge_map
-from bmenet.restoration.torch_networks import TorchNetworks
+from bmenet.restoration.torch_networks import TorchNetworks, edge_map
 from bmenet.runtime.seeding import generator
 
 TOLERANCES: dict[Precision, dict[str, float]] = {
@@ -178,9 +177,9 @@ def _fine_inputs(exact: Enhancer, head: Volume) -> _FineInputs | None:
 
 def _computations(enhancer: Enhancer, head: Volume, given: _FineInputs | None) -> Iterator[tuple[str, Computation]]:
     """Yield the name of each comparison and its computation by one runtime."""
-    for plane in enhancer.config.planes:
-        slab = _slab(head, plane, input_channels(enhancer.config.context_slices))
-        yield f"coarse, {plane}", partial(enhancer.network, slab)
+    for plane in enhancer.coarse.config.planes:
+        slab = _slab(head, plane, input_channels(enhancer.coarse.config.context_slices))
+        yield f"coarse, {plane}", partial(enhancer.coarse.network, slab)
     yield "coarse, end to end", lambda: replace(enhancer, fine=None).restore(head).data
     if given is None or enhancer.fine is None:
         return
@@ -227,7 +226,7 @@ def _timed(compute: Computation) -> tuple[np.ndarray, float]:
 def _exact(bundle: Bundle, weights: Path) -> Enhancer:
     """Return torch's enhancer with the weights of a folder, in float32 throughout."""
     enhancer = Enhancer.from_folder(weights / "coarse")
-    enhancer = replace(enhancer, config=enhancer.config.model_copy(update={"precision": "fp32"}))
+    enhancer = replace(enhancer, coarse=replace(enhancer.coarse, dtype=torch.float32))
     if bundle.manifest.fine is None:
         return enhancer
     fine = enhancer.with_fine(weights, bundle.manifest.fine.sampling).fine

@@ -18,7 +18,7 @@ from bmenet import __version__
 from bmenet.config import CoarseConfig, ExportConfig, SamplingConfig
 from bmenet.config.deploy import Storage
 from bmenet.imaging.grid import standard_grid
-from bmenet.networks.coarse_weights import load_coarse
+from bmenet.networks.coarse import load_coarse
 from bmenet.networks.fine_weights import KINDS, load_fine
 from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE, Spec, save_weights
 from bmenet.release.export.graphs import GraphPlan, coarse_graphs, fine_graphs

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.restoration.bundle.manifest import FineSettings
-from bmenet.restoration.fine import FineNet
-from bmenet.restoration.fine_networks import FineNetworks
+from bmenet.restoration.fine_net import FineNet, FineNetworks
 from bmenet.restoration.onnx.session import Sessions
 from bmenet.runtime.errors import ConfigError, WeightsError
 

@@ -12,7 +12,7 @@ from bmenet.evaluation.matched.person import MatchedEvaluation, evaluate_person
 from bmenet.evaluation.methods import Restorations
 from bmenet.evaluation.metrics.fidelity import psnr
 from bmenet.registration import AlignmentError, Registration
-from bmenet.restoration.fine import DEFAULT_SAMPLING
+from bmenet.restoration.fine_net import DEFAULT_SAMPLING
 from bmenet.runtime.errors import WeightsError
 from bmenet.runtime.files import write_text
 from tests.matched_heads import (

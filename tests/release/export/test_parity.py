@@ -9,7 +9,7 @@ import onnx
 import pytest
 from safetensors.torch import save_file
 
-from bmenet.networks.coarse_weights import load_coarse
+from bmenet.networks.coarse import load_coarse
 from bmenet.release.export.parity import MIN_PSNR_DB, TOLERANCES, Parity, measure_parity, measure_rounding
 from bmenet.restoration.bundle import Bundle, open_bundle
 from bmenet.runtime.files import sha256

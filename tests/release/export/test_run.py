@@ -11,8 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bmenet.networks.coarse import build_coarse
-from bmenet.networks.coarse_weights import load_coarse
+from bmenet.networks.coarse import build_coarse, load_coarse
 from bmenet.networks.weights import save_weights
 from bmenet.release.export import run as module
 from bmenet.release.export.parity import MIN_PSNR_DB, Parity

@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
-from bmenet.networks.coarse_weights import load_coarse
+from bmenet.networks.coarse import load_coarse
 from bmenet.release.export.write import add_texts, new_folder, store_networks, write_bundle
 from bmenet.restoration.bundle import open_bundle
 from bmenet.restoration.torch_networks import load_networks

@@ -1,12 +1,24 @@
-"""What needs no restoration comes back as it came; what needs it gets all of it."""
+"""How much of the restoration enters the result: all where it is needed, nothing where it is not, a ramp between."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bmenet.evaluation.metrics.fidelity import psnr
 from bmenet.imaging.resample import resample
+from bmenet.imaging.volume import Volume
 from bmenet.restoration import enhancer as module
-from bmenet.restoration.blending import left_around
-from bmenet.restoration.strength import DECIDED, NEGLIGIBLE, adaptive_strength
+from bmenet.restoration.way_back import (
+    DECIDED,
+    NEGLIGIBLE,
+    adaptive_strength,
+    blend,
+    brain_ramp,
+    face_ramp,
+    left_around,
+    own_field,
+)
 from tests.restoration.test_enhancer import _head_motion, _native_grid
 
 
@@ -70,3 +82,51 @@ def test_noise_around_a_brain_is_weakened_alike_beyond_the_field_of_view(strengt
     weight = strength * np.linspace(0, 1, 9, dtype=np.float32)
     left = (1 - weight) * left_around(weight, strength)
     np.testing.assert_allclose(left, 1 - strength, atol=1e-6)
+
+
+def test_face_ramp_rises_from_nothing_on_the_faces_to_one_after_four_mm():
+    weight = face_ramp((20, 10, 10), (1.0, 2.0, 4.0))
+    np.testing.assert_allclose(weight[:6, 5, 5], [0, 0.25, 0.5, 0.75, 1, 1])
+    np.testing.assert_allclose(weight[10, -4:, 5], [1, 1, 0.5, 0])
+    assert (weight[:, :, [0, -1]] == 0).all()
+    np.testing.assert_array_equal(weight, weight[::-1, ::-1, ::-1])
+
+
+def test_brain_ramp_is_one_in_the_brain_and_falls_to_zero_around_it():
+    np.testing.assert_allclose(brain_ramp(np.array([0, 1, 2, 3, 50])), [1, 1, 0.5, 0, 0])
+
+
+def test_blend_keeps_every_bit_where_the_weight_is_zero(generator):
+    kept = Volume(generator.normal(size=(4, 4, 4)).astype(np.float32), np.eye(4))
+    restored = kept.with_data(kept.data * 1e6)
+    weight = kept.with_data((generator.random((4, 4, 4)) > 0.5).astype(np.float32))
+    blended = blend(restored, kept, weight)
+    np.testing.assert_array_equal(blended.data[weight.data == 0], kept.data[weight.data == 0])
+    np.testing.assert_allclose(blended.data[weight.data == 1], restored.data[weight.data == 1], rtol=1e-6)
+
+
+@pytest.fixture
+def field(clean):
+    return np.linspace(0.7, 1.3, clean.shape[1], dtype=np.float32)[None, :, None]
+
+
+def test_what_a_network_took_out_comes_back_and_noise_does_not(clean, noisy, field):
+    inside = clean > 0
+    returned = clean * own_field(clean, noisy * field, 1)
+    assert psnr(returned, clean * field, inside) > 30 > psnr(noisy * field, clean * field, inside)
+    assert psnr(clean, clean * field, inside) < 25
+
+
+def test_the_background_has_no_field(clean, noisy, field):
+    assert (own_field(clean, noisy * field, 1)[clean == 0] == 1).all()
+
+
+@pytest.mark.parametrize("keeps_field", [False, True])
+def test_an_enhancer_keeps_the_field_where_it_is_asked_to(make_enhancer, make_scan, smooth, keeps_field):
+    field = np.linspace(0.7, 1.3, smooth.data.shape[1], dtype=np.float32)[None, :, None]
+    scan = make_scan(smooth.with_data(smooth.data * field))
+    enhancer = replace(make_enhancer(lambda data: data / field), keeps_field=keeps_field)
+    inside = smooth.data > 0.1
+    wanted = scan.volume.data if keeps_field else smooth.data
+    error = (enhancer.enhance(scan).scan.volume.data - wanted)[inside]
+    assert np.sqrt(np.mean(error**2)) < 0.02

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -5,12 +7,13 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from bmenet.config import CoarseConfig
-from bmenet.config.profiles import load_profile
 from bmenet.imaging.intensity import CANONICAL_BRIGHTNESS
 from bmenet.imaging.volume import Volume
 from bmenet.networks.coarse import build_coarse
 from bmenet.networks.slab import PLANE_AXES, central_slice
-from bmenet.restoration.slices import restore_volume
+from bmenet.networks.weights import save_weights
+from bmenet.restoration.coarse_net import CoarseNet
+from tests.fine_networks import smoke_config
 
 
 class Probe(nn.Module):
@@ -27,19 +30,27 @@ class Probe(nn.Module):
         return self.function(slab)
 
 
-def plain_mean(network: nn.Module, data: np.ndarray, **options) -> np.ndarray:
-    """Restore without what makes planes agree: the networks here are no restorations."""
-    return restore_volume(network, data, harmonise=False, **options)
-
-
 @pytest.fixture(scope="module")
 def config() -> CoarseConfig:
-    return load_profile("smoke").coarse.model_copy(update={"context_slices": 3})
+    """Of three neighbours and three planes, in full precision."""
+    return smoke_config().coarse.model_copy(update={"context_slices": 3, "precision": "fp32"})
+
+
+def restore(network: nn.Module, data: np.ndarray, config: CoarseConfig, *planes: str, **options) -> np.ndarray:
+    """Restore in the planes that are named, or in all of `config`."""
+    chosen = config.model_copy(update={"planes": list(planes)}) if planes else config
+    dtype = options.pop("dtype", None)
+    return CoarseNet(network, chosen, 4, dtype).restore(data, **options)
+
+
+def plain_mean(function: Callable[[Tensor], Tensor], data: np.ndarray, config: CoarseConfig, *planes) -> np.ndarray:
+    """Restore without what makes planes agree: the networks here are no restorations."""
+    return restore(Probe(function), data, config, *planes, harmonise=False)
 
 
 @pytest.mark.parametrize("planes", [["axial"], ["coronal"], ["sagittal"], ["axial", "coronal", "sagittal"]])
 def test_untrained_network_gives_the_volume_back(config: CoarseConfig, phantom: Volume, planes: list[str]) -> None:
-    restored = restore_volume(build_coarse(config).eval(), phantom.data, config=config, planes=planes)
+    restored = restore(build_coarse(config).eval(), phantom.data, config, *planes)
     assert restored.dtype == np.float32
     np.testing.assert_allclose(restored, phantom.data, atol=1e-6)
 
@@ -48,7 +59,8 @@ def test_untrained_network_gives_the_volume_back(config: CoarseConfig, phantom: 
 def test_scale_of_the_input_is_given_back(config: CoarseConfig, phantom: Volume, scale: float) -> None:
     halving = Probe(lambda slab: 0.5 * central_slice(slab, 3))
     data = phantom.data * np.float32(scale)
-    np.testing.assert_allclose(plain_mean(halving, data, config=config), 0.5 * data, rtol=1e-4, atol=1e-5 * scale)
+    restored = restore(halving, data, config, harmonise=False)
+    np.testing.assert_allclose(restored, 0.5 * data, rtol=1e-4, atol=1e-5 * scale)
     bright = torch.cat([slab[:, 1] for slab in halving.seen if slab.shape[-1] == 56])
     assert bright[bright > 0.3].mean().item() == pytest.approx(CANONICAL_BRIGHTNESS, rel=0.25)
 
@@ -59,7 +71,7 @@ def test_neighbours_are_the_slices_before_and_after(config: CoarseConfig, phanto
     shape = [1, 1, 1]
     shape[normal] = -1
     ramp = phantom.data + np.arange(1, phantom.data.shape[normal] + 1, dtype=np.float32).reshape(shape)
-    after = plain_mean(Probe(lambda slab: slab[:, 2:3]), ramp, config=config, planes=[plane])
+    after = plain_mean(lambda slab: slab[:, 2:3], ramp, config, plane)
     expected = np.moveaxis(np.zeros_like(ramp), normal, 0)
     expected[:-1] = np.moveaxis(ramp, normal, 0)[1:]
     np.testing.assert_allclose(np.moveaxis(after, normal, 0), expected, rtol=1e-4)
@@ -68,7 +80,7 @@ def test_neighbours_are_the_slices_before_and_after(config: CoarseConfig, phanto
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_coordinates_lie_where_they_say_in_every_plane(config: CoarseConfig, phantom: Volume, axis: int) -> None:
     # A constant added to the position keeps it positive, as restored intensities are.
-    restored = plain_mean(Probe(lambda slab: slab[:, 3 + axis : 4 + axis] + 2), phantom.data, config=config)
+    restored = plain_mean(lambda slab: slab[:, 3 + axis : 4 + axis] + 2, phantom.data, config, *PLANE_AXES)
     extent = phantom.data.shape[axis]
     profile = np.moveaxis(restored, axis, 0)
     assert np.ptp(profile.reshape(extent, -1), axis=1).max() < 1e-4 * profile.max()
@@ -78,14 +90,13 @@ def test_coordinates_lie_where_they_say_in_every_plane(config: CoarseConfig, pha
 
 
 def test_result_is_not_negative(config: CoarseConfig, phantom: Volume) -> None:
-    restored = plain_mean(Probe(lambda slab: central_slice(slab, 3) - 0.5), phantom.data, config=config)
+    restored = plain_mean(lambda slab: central_slice(slab, 3) - 0.5, phantom.data, config)
     assert restored.min() == 0
     assert restored.max() > 0
 
 
 def test_background_is_exactly_zero(config: CoarseConfig, phantom: Volume) -> None:
-    haze = Probe(lambda slab: central_slice(slab, 3) + 0.01)
-    restored = restore_volume(haze, phantom.data, config=config)
+    restored = restore(Probe(lambda slab: central_slice(slab, 3) + 0.01), phantom.data, config)
     assert restored[phantom.data > 0].min() > 0
     background = ~ndimage.binary_dilation(phantom.data > 0, iterations=4)
     assert np.count_nonzero(restored[background]) == 0
@@ -93,19 +104,24 @@ def test_background_is_exactly_zero(config: CoarseConfig, phantom: Volume) -> No
 
 def test_progress_ends_at_one(config: CoarseConfig, phantom: Volume) -> None:
     fractions: list[float] = []
-    network = build_coarse(config).eval()
-    restore_volume(network, phantom.data, config=config, planes=["axial", "coronal"], progress=fractions.append)
-    assert fractions == sorted(fractions)
-    assert fractions[-1] == 1
+    restore(build_coarse(config).eval(), phantom.data, config, "axial", "coronal", progress=fractions.append)
+    assert fractions == [0.5, 1]
 
 
-def test_half_precision_stays_close(config: CoarseConfig, phantom: Volume) -> None:
+def test_half_precision_stays_close_and_the_precision_of_training_decides(
+    config: CoarseConfig, phantom: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bmenet.restoration.coarse_net.fastest_dtype", lambda _: torch.bfloat16)
     torch.manual_seed(0)
     network = build_coarse(config).eval()
     nn.init.normal_(network.tail.weight, std=0.01)
-    full = restore_volume(network, phantom.data, config=config)
-    half = restore_volume(network, phantom.data, config=config, autocast_dtype=torch.bfloat16)
+    fast = config.model_copy(update={"precision": "auto"})
+    full, half, told = (
+        restore(network, phantom.data, these, "axial", dtype=dtype)
+        for these, dtype in ((config, None), (fast, None), (fast, torch.float32))
+    )
     assert 0 < np.abs(full - half).max() < 0.01 * full.max()
+    np.testing.assert_array_equal(told, full)
 
 
 def test_planes_are_made_to_agree_and_brightness_is_kept(config: CoarseConfig, phantom: Volume) -> None:
@@ -116,8 +132,8 @@ def test_planes_are_made_to_agree_and_brightness_is_kept(config: CoarseConfig, p
         level = torch.linspace(0.8, 1.0, slab.shape[0]).view(-1, 1, 1, 1) if is_axial else 0.9
         return central_slice(slab, 3) * level
 
-    plain = plain_mean(Probe(unsure), phantom.data, config=config)
-    agreed = restore_volume(Probe(unsure), phantom.data, config=config)
+    plain = plain_mean(unsure, phantom.data, config, *PLANE_AXES)
+    agreed = restore(Probe(unsure), phantom.data, config, *PLANE_AXES)
     inside = phantom.data > 0.4
     unevenness = [(volume[inside] / phantom.data[inside]).std() for volume in (plain, agreed)]
     assert unevenness[1] < 0.4 * unevenness[0]
@@ -132,12 +148,25 @@ def test_detail_is_taken_from_the_scan_in_unit_intensities(config: CoarseConfig,
         given.append((restored, degraded, spacing_mm))
         return degraded
 
-    monkeypatch.setattr("bmenet.restoration.slices.bring_back_detail", take_the_scan)
+    monkeypatch.setattr("bmenet.restoration.coarse_net.bring_back_detail", take_the_scan)
     data = phantom.data * np.float32(500)
-    result = restore_volume(build_coarse(config).eval(), data, config=config)
-    np.testing.assert_allclose(result, data, rtol=1e-5)
+    np.testing.assert_allclose(restore(build_coarse(config).eval(), data, config), data, rtol=1e-5)
     [(restored, degraded, spacing_mm)] = given
     np.testing.assert_allclose(restored, degraded, atol=1e-5)
     assert spacing_mm == 4
-    assert plain_mean(build_coarse(config).eval(), data, config=config).shape == data.shape
-    assert len(given) == 1
+
+
+def test_the_network_on_disk_is_loaded_once_for_each_state_of_its_weights(config: CoarseConfig, tmp_path) -> None:
+    def save(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        network = build_coarse(config).eval()
+        save_weights(tmp_path, "coarse", network, {"spacing_mm": 4, "config": config.model_dump(mode="json")})
+        return network
+
+    first = save(0)
+    net = CoarseNet.load_once(tmp_path)
+    assert CoarseNet.load_once(tmp_path) is net
+    assert (net.config, net.spacing_mm, net.device.type) == (config, 4, "cpu")
+    assert all(torch.equal(tensor, net.network.state_dict()[name]) for name, tensor in first.state_dict().items())
+    save(1)
+    assert CoarseNet.load_once(tmp_path) is not net

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bmenet.restoration.latent import channel_sensitivity
+from bmenet.training.latents import channel_sensitivity
 
 
 class Decoder(torch.nn.Module):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,9 +18,8 @@ from bmenet.diffusion.solvers import SOLVERS
 from bmenet.imaging.brain import background_mask
 from bmenet.imaging.grid import FIELD_OF_VIEW_MM
 from bmenet.imaging.intensity import blind_scale
-from bmenet.restoration.fine_networks import FineNetworks
-from bmenet.restoration.latent import edge_map
-from bmenet.restoration.torch_networks import load_networks
+from bmenet.networks.fine_weights import CONTROL, DENOISER
+from bmenet.restoration.torch_networks import edge_map, load_networks
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.seeding import derive_seed
 
@@ -34,6 +34,37 @@ DEFAULT_SAMPLING = SamplingConfig(
     samples=1,
 )
 """What is done where no params.yaml says otherwise."""
+
+
+class FineNetworks(Protocol):
+    """The networks of the second stage, frozen, on one device.
+
+    Tensors are float32 on `device`, with a batch of one: volumes (1, 1, X, Y, Z), latents (1, C, X/d, Y/d, Z/d).
+    """
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors are expected, and returned."""
+
+    def encode(self, volume: Tensor) -> Tensor:
+        """Return E(x)."""
+
+    def encode_edges(self, edges: Tensor) -> Tensor:
+        """Return E_edge of an edge map."""
+
+    def covariates(self, volume: Tensor) -> Tensor:
+        """Return c, shape (1, 4)."""
+
+    def noises(
+        self, noisy_latent: Tensor, timestep: Tensor, covariates: Tensor, hint: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return ``epsilon_h``, steered by the control, and ``epsilon`` without it where the prediction asks for it."""
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return D(z)."""
+
+    def ncc_gradient(self, latent: Tensor, base: Tensor, gain: float, reference: Tensor, window: int) -> Tensor:
+        """Return ``d/dz NCC(base + gain D(z), reference)``, of the shape of the latent."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +112,7 @@ class FineNet:
     def from_folder(
         cls, weights: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
     ) -> "FineNet":
-        """Load the networks from the folders ``autoencoder``, ``edge_autoencoder``, ... of `weights`, for torch.
+        """Load the networks from their folders in `weights`, for torch.
 
         Raises
         ------
@@ -91,10 +122,10 @@ class FineNet:
         networks, specs = load_networks(weights, device, dtype)
         return cls(
             networks,
-            NoiseSchedule(DiffusionConfig.model_validate(specs["prior"]["diffusion"])),
-            specs["fine"]["reference_variance"],
-            int(specs["fine"]["max_timestep"]),
-            int(specs["fine"]["spacing_mm"]),
+            NoiseSchedule(DiffusionConfig.model_validate(specs[DENOISER]["diffusion"])),
+            specs[CONTROL]["reference_variance"],
+            int(specs[CONTROL]["max_timestep"]),
+            int(specs[CONTROL]["spacing_mm"]),
         )
 
     def check(self, sampling: SamplingConfig) -> None:

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from bmenet.networks.precision import fastest_dtype
-from bmenet.restoration import fine as module
-from bmenet.restoration.fine import DEFAULT_SAMPLING, FineNet
-from bmenet.restoration.latent import encode_volume
-from bmenet.restoration.torch_networks import TorchNetworks
+from bmenet.networks.compute import fastest_dtype
+from bmenet.restoration import fine_net as module
+from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
+from bmenet.restoration.torch_networks import TorchNetworks, encode_volume
 from bmenet.runtime.errors import ConfigError, WeightsError
 from tests.fine_networks import make_fine_net, save_fine_net
 

@@ -1,0 +1,145 @@
+"""The first stage: a volume restored slice by slice, in one to three planes, which are then made to agree."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bmenet.config import CoarseConfig
+from bmenet.imaging.brain import background_mask
+from bmenet.imaging.intensity import blind_scale
+from bmenet.networks.coarse import coarse_config, load_coarse
+from bmenet.networks.compute import autocast, fastest_dtype
+from bmenet.networks.slab import PLANE_AXES, coordinate_channels
+from bmenet.networks.weights import weights_digest
+from bmenet.restoration.agreement import agree, keep_brightness
+from bmenet.restoration.detail import bring_back_detail
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class CoarseNet:
+    """The first stage: its network, whoever runs it, and what it was trained with.
+
+    Parameters
+    ----------
+    network : Module
+        Slabs (B, context_slices + 3, H, W) to restored slices (B, 1, H, W); in evaluation mode.
+    config : CoarseConfig
+        What it was trained with.
+    spacing_mm : int
+        Of the standard grid that it was trained on.
+    dtype : torch.dtype, optional
+        Number format that it computes in; by default float32 where ``config.precision`` is ``fp32``, else the fastest
+        of its device.
+    """
+
+    network: nn.Module
+    config: CoarseConfig
+    spacing_mm: int
+    dtype: torch.dtype | None = None
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    ) -> "CoarseNet":
+        """Load the network from its folder (``model.safetensors``, ``model.json``), for torch.
+
+        Raises
+        ------
+        WeightsError
+            If it is missing or damaged.
+        """
+        network, spec = load_coarse(folder)
+        return cls(network.to(device), coarse_config(spec), spec["spacing_mm"], dtype)
+
+    @classmethod
+    def load_once(cls, folder: Path | str) -> "CoarseNet":
+        """Load as `from_folder` does, onto the CPU: once a process, and once for each state of the weights."""
+        return _load_once(Path(folder), weights_digest(folder))
+
+    @property
+    def device(self) -> torch.device:
+        """Where slabs are expected, and restored slices returned."""
+        return next(self.network.parameters()).device
+
+    @torch.inference_mode()
+    def restore(
+        self, degraded: np.ndarray, progress: Callable[[float], None] | None = None, *, harmonise: bool = True
+    ) -> np.ndarray:
+        """Restore a degraded volume.
+
+        Parameters
+        ----------
+        degraded : ndarray, shape (X, Y, Z)
+            On the standard grid, of any intensity scale: it is estimated blindly and given back.
+        progress : callable, optional
+            Told the fraction done, in (0, 1], after every plane.
+        harmonise : bool
+            Whether the planes are made to agree, see `agree`, the brightness is kept, and detail that went with the
+            noise comes back, see `bring_back_detail`; False: the plain mean of the planes.
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z), float32
+            Non-negative, in the scale of `degraded` and as bright on the mean; exactly zero in the background of the
+            brain.
+
+        Raises
+        ------
+        VolumeError
+            If `degraded` has no bright tissue.
+        """
+        names = self.config.planes
+        scale = blind_scale(degraded, self.spacing_mm)
+        unit_data = np.asarray(degraded / np.float32(scale), dtype=np.float32, order="C")
+        volume = torch.from_numpy(unit_data).to(self.device)
+        planes = []
+        with autocast(self.device, self._dtype):
+            for name in names:
+                planes.append(_restore_plane(volume, self.network, name, self.config.context_slices).cpu().numpy())
+                if progress is not None:
+                    progress(len(planes) / len(names))
+        if harmonise:
+            agreed = agree(planes, [PLANE_AXES[name] for name in names], self.spacing_mm)
+            restored = keep_brightness(np.maximum(agreed, 0), unit_data)
+        else:
+            restored = np.maximum(np.mean(planes, axis=0, dtype=np.float32), 0)
+        restored[background_mask(restored)] = 0
+        if harmonise:
+            restored = bring_back_detail(restored, unit_data, self.spacing_mm)
+        return restored * np.float32(scale)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        if self.dtype is None and self.config.precision != "fp32":
+            return fastest_dtype(self.device)
+        return self.dtype or torch.float32
+
+
+@lru_cache(maxsize=1)
+def _load_once(folder: Path, _digest: str) -> CoarseNet:
+    return CoarseNet.from_folder(folder)
+
+
+def _restore_plane(volume: Tensor, network: nn.Module, plane: str, context_slices: int) -> Tensor:
+    """Return a volume of the restored slices of one plane."""
+    normal = PLANE_AXES[plane]
+    result = torch.empty_like(volume)
+    slices, restored = volume.movedim(normal, 0), result.movedim(normal, 0)
+    count, height, width = slices.shape
+    beyond = context_slices // 2
+    # (N, H, W, context): a view in which neighbours are repeated without being copied.
+    slabs = functional.pad(slices, (0, 0, 0, 0, beyond, beyond)).unfold(0, context_slices, 1)
+    for start in range(0, count, _BATCH):
+        stop = min(start + _BATCH, count)
+        position = coordinate_channels(plane, (start, 0, 0), (stop - start, height, width), tuple(volume.shape))
+        slab = torch.cat([slabs[start:stop].movedim(-1, 1), position.to(volume.device)], dim=1)
+        restored[start:stop] = network(slab.contiguous(memory_format=torch.channels_last))[:, 0].float()
+    return result

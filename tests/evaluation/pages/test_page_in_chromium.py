@@ -126,14 +126,6 @@ def test_both_sides_show_a_volume(viewer):
         assert viewer.picture(side).std() > 10
 
 
-def test_another_layer_shows_another_picture_on_its_side_alone(viewer):
-    left, right = viewer.picture("left"), viewer.picture("right")
-    viewer.choose("left", 1)
-    assert viewer.changed("left", left)
-    np.testing.assert_array_equal(viewer.picture("right"), right)
-    assert np.abs(viewer.picture("left") - right).max() < 3
-
-
 def test_the_window_changes_every_image(viewer):
     left, right = viewer.picture("left"), viewer.picture("right")
     viewer.set_slider("#image-high", 150)

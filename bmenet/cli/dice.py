@@ -28,10 +28,10 @@ def dice(
     Label 0 never counts. A label or a region that B has and A lacks scores 0; what B lacks has no score, and is in no
     mean. On another grid, A is taken to that of B by nearest neighbours.
     """
-    from bmenet.evaluation.files import Labelling, compare_label_files  # Late: --help answers at once.
+    from bmenet.evaluation.files import compare_label_files  # Late: --help answers at once.
 
     with exit_on_error():
-        overlap = compare_label_files(labels, reference, Labelling(labelling))
+        overlap = compare_label_files(labels, reference, labelling)
     show_notes(overlap.notes)
     if as_json:
         record = {

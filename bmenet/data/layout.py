@@ -141,8 +141,8 @@ class Layout:
         return self.root / "data" / "segmented"
 
     def matched(self, subject: str, acquisition: str) -> Path:
-        """Return a scan of a matched pair, prepared; not a pipeline output."""
-        return self.root / "data" / "matched" / f"{subject}_acq-{acquisition}_T1w.npz"
+        """Return a scan of a matched pair as a volume on the standard grid; not a pipeline output."""
+        return self.root / "data" / "matched" / f"{subject}_acq-{acquisition}_T1w.nii"
 
     def report(self, stage: str) -> Path:
         """Metrics, tables and figures of a stage."""

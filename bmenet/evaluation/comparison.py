@@ -2,22 +2,17 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from bmenet.config import SamplingConfig
 from bmenet.data.layout import Layout
 from bmenet.evaluation.methods import Restorations, method_fingerprint
-from bmenet.evaluation.metrics.measure import measure
-from bmenet.evaluation.result import INPUT, Result, load_result, save_result
+from bmenet.evaluation.metrics.measure import matched_gain, measure
+from bmenet.evaluation.result import INPUT, Result, load_result, save_result, within_units
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.figures import shown_slices
-from bmenet.imaging.volume import UNIT_STEP, load_unit_volume, save_unit_volume
+from bmenet.imaging.volume import load_unit_volume, save_unit_volume
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.files import sha256
-
-_BRIGHTEST = np.iinfo(np.uint16).max * UNIT_STEP
-"""What a file of unit intensities can hold."""
 
 
 def evaluate_case(
@@ -29,6 +24,7 @@ def evaluate_case(
     sampling: SamplingConfig = DEFAULT_SAMPLING,
     seed: int = 0,
     is_kept: bool = False,
+    fits_gain: bool = False,
 ) -> list[Result]:
     """Restore a degraded volume by every method and measure each result against the clean volume.
 
@@ -47,6 +43,8 @@ def evaluate_case(
         Of the second stage's noise.
     is_kept : bool
         Whether the restored volumes stay too, for those who segment them or look at them.
+    fits_gain : bool
+        Whether each result is multiplied by its `matched_gain` first: the clean volume is another acquisition.
     """
     clean_path, degraded_path = layout.clean(subject), layout.case_input(subject, code)
     checksums = sha256(clean_path), sha256(degraded_path)
@@ -55,7 +53,7 @@ def evaluate_case(
     results: list[Result] = []
     for method in methods:
         path, volume_path = layout.evaluated(subject, code, method), layout.restored(subject, code, method)
-        key = join_key(checksums, method_fingerprint(method, weights, sampling, seed))
+        key = join_key(checksums, method_fingerprint(method, weights, sampling, seed), fits_gain)
         must_keep = is_kept and method != INPUT
         if index.holds(path.stem, key, path) and (volume_path.exists() or not must_keep):
             results.append(load_result(path))
@@ -65,12 +63,14 @@ def evaluate_case(
             brain_mask = foreground_mask(clean.data)
             restorations = Restorations(load_unit_volume(degraded_path), weights, sampling, seed)
         restored, seconds = restorations(method)
+        if fits_gain:
+            restored = restored.with_data(restored.data * matched_gain(restored.data, clean.data, brain_mask))
         metrics = measure(restored, clean, brain_mask)
         results.append(Result(subject, code, method, metrics, seconds, shown_slices(restored.data)))
         # The old volume goes first: beside a new result it would pass for the new one after a kill.
         volume_path.unlink(missing_ok=True)
         save_result(path, results[-1])
         if must_keep:
-            save_unit_volume(volume_path, restored.with_data(np.clip(restored.data, 0, _BRIGHTEST)))
+            save_unit_volume(volume_path, within_units(restored))
         index.record(path.stem, key, path)
     return results

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -31,6 +31,9 @@ MOST_UNKNOWN = 0.1
 """Share of the labelled voxels that may have numbers which are not in the table of FreeSurfer's."""
 
 _CORNER_SLACK = 0.5
+
+Labelling = Literal["auto", "freesurfer", "none"]
+"""Whose numbers the labels are."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,6 @@ def measure_scans(enhanced_path: Path, clean_path: Path, brain_mask_path: Path |
     return ScanMetrics(metrics, scale, (*notes, *(f"{clean_path}: {note}" for note in brain_notes)))
 
 
-class Labelling(StrEnum):
-    """Whose numbers the labels are."""
-
-    AUTO = "auto"
-    FREESURFER = "freesurfer"
-    NONE = "none"
-
-
 @dataclass(frozen=True)
 class LabelOverlap:
     """How far a segmentation overlaps with a reference.
@@ -112,7 +107,7 @@ class LabelOverlap:
     notes: tuple[str, ...]
 
 
-def compare_label_files(path: Path, reference_path: Path, labelling: Labelling = Labelling.AUTO) -> LabelOverlap:
+def compare_label_files(path: Path, reference_path: Path, labelling: Labelling = "auto") -> LabelOverlap:
     """Compare two label volumes, the first brought to the grid of the second where they differ.
 
     Parameters
@@ -175,10 +170,10 @@ def _is_freesurfer(sizes: Mapping[int, int], labelling: Labelling) -> tuple[bool
     labels = sizes.keys()
     unknown = sorted(labels - freesurfer_names().keys())
     unknown_share = sum(sizes[label] for label in unknown) / sum(sizes.values())
-    if labelling is Labelling.NONE:
+    if labelling == "none":
         return False, ""
     in_no_region = f"labels {_listed(unknown)} ({unknown_share:.1%} of the voxels) are in no region" if unknown else ""
-    if labelling is Labelling.FREESURFER:
+    if labelling == "freesurfer":
         return True, in_no_region
     if unknown_share > MOST_UNKNOWN:
         return False, f"labels {_listed(unknown)} are not in the table of FreeSurfer's labels: no regions"

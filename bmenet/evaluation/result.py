@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bmenet.data.layout import Layout
-from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.imaging.volume import UNIT_STEP, Volume, load_unit_volume
 from bmenet.runtime.cache import CaseIndex
 from bmenet.runtime.files import atomic_path
 
@@ -67,6 +67,11 @@ def load_restored(subject: str, code: str, method: str, layout: Layout) -> Volum
 def restored_path(subject: str, code: str, method: str, layout: Layout) -> Path:
     """Return where the volume of a method lies; of the degraded input, that input."""
     return layout.case_input(subject, code) if method == INPUT else layout.restored(subject, code, method)
+
+
+def within_units(volume: Volume) -> Volume:
+    """Cut what a file of unit intensities cannot hold: nothing that is tissue."""
+    return volume.with_data(np.clip(volume.data, 0, np.iinfo(np.uint16).max * UNIT_STEP))
 
 
 def kept_or_made(

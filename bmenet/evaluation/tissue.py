@@ -22,26 +22,9 @@ from bmenet.runtime.parallel import require_all, run_parallel
 def compare_all_tissues(
     cases: Mapping[str, Sequence[tuple[str, str]]], segmenter: str, layout: Layout, work: str
 ) -> dict[tuple[str, str, str], dict[str, float]]:
-    """Compare the tissues of several subjects, in several processes; see `compare_tissues`.
+    """Return subject, code and method to the metrics of `compare_tissues`, of several subjects in several processes.
 
-    Parameters
-    ----------
-    cases : mapping
-        Subject to its cases; a subject is one item, for its clean labels serve all of them.
-    segmenter : str
-    layout : Layout
-    work : str
-        What is said to have failed.
-
-    Returns
-    -------
-    dict
-        Subject, code and method to metrics.
-
-    Raises
-    ------
-    BMENetError
-        If a subject fails.
+    `cases` is subject to its cases; `work` names what is said to have failed where a subject fails (BMENetError).
     """
     items = [(subject, (subject, of_subject, segmenter, layout)) for subject, of_subject in cases.items()]
     found, failures = run_parallel(compare_tissues, items, description="segment")

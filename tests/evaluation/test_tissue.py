@@ -31,7 +31,7 @@ class Thresholds:
         Thresholds.runs += 1
         labels = np.where(brain_mask, 1 + np.digitize(volume.data, [1 / 3, 2 / 3]), 0)
         regions = {"dark": (1,), "grey matter": (2,), "bright": (3,), "nowhere": (9,)}
-        return Segmentation(labels, volume.affine, {}, regions)
+        return Segmentation(labels, regions)
 
 
 @pytest.fixture

@@ -1,32 +1,26 @@
 """Evaluate every method on the matched pairs of one person: real motion, a real still scan to compare with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from bmenet.config import SamplingConfig
 from bmenet.data.layout import Layout
 from bmenet.data.mr_art import STILL, MatchedPair, MrArt
+from bmenet.evaluation.comparison import evaluate_case
 from bmenet.evaluation.files import SCALE_PERCENTILE
-from bmenet.evaluation.matched.volumes import (
-    Preparation,
-    StillVolume,
-    load_moved,
-    matched_gain,
-    prepare_moved,
-    prepare_still,
-    save_moved,
-)
-from bmenet.evaluation.methods import COARSE, FINE_VARIANTS, Restorations, method_fingerprint
-from bmenet.evaluation.metrics.measure import measure
-from bmenet.evaluation.result import Result, kept_or_made, load_result, save_result
-from bmenet.imaging.figures import shown_slices
-from bmenet.imaging.volume import Volume
+from bmenet.evaluation.matched.volumes import Preparation, prepare_moved, prepare_still
+from bmenet.evaluation.methods import COARSE, FINE_VARIANTS
+from bmenet.evaluation.result import Result
+from bmenet.imaging.volume import load_unit_volume, save_unit_volume
 from bmenet.restoration import Enhancer
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.errors import BMENetError, WeightsError
+from bmenet.runtime.files import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -113,78 +107,65 @@ def evaluate_person(subject: str, evaluation: MatchedEvaluation) -> PersonOutcom
     found = evaluation.source.find_pairs(subject)
     if not found.pairs:
         return PersonOutcome([], found.missing)
-    person = _Person(found.pairs[0], evaluation)
-    results = person.evaluate(STILL, person.still_key, lambda: person.still.volume)
-    failures = {}
+    layout = _MatchedLayout(evaluation.layout.root)
+    evaluate = partial(
+        evaluate_case,
+        subject,
+        methods=list(evaluation.methods),
+        layout=layout,
+        weights=evaluation.weights,
+        sampling=evaluation.sampling,
+        seed=evaluation.seed,
+        fits_gain=True,
+    )
+    still_key = _write_still(found.pairs[0], evaluation, layout)
+    results, failures = evaluate(code=STILL), {}
     for pair in found.pairs:
         try:
-            results += person.evaluate(pair.acquisition, person.moved_key(pair), partial(person.moved, pair))
+            _write_moved(pair, evaluation, layout, still_key)
+            results += evaluate(code=pair.acquisition)
         except BMENetError as error:
             failures[pair.acquisition] = str(error)
     scores = {pair.acquisition: pair.score for pair in found.pairs if pair.score is not None}
     return PersonOutcome(results, found.missing, scores, failures)
 
 
-class _Person:
-    """The scans of one person, read and prepared only if some result of them is not kept yet."""
+class _MatchedLayout(Layout):
+    """A workspace in which acquisitions are the codes, and a person's still scan is the clean volume."""
 
-    def __init__(self, pair: MatchedPair, evaluation: MatchedEvaluation) -> None:
-        self.subject, self.location, self.evaluation = pair.subject, pair.still, evaluation
-        preparation = evaluation.preparation
-        self.volumes, self.results = (CaseIndex(evaluation.layout.index(name)) for name in ("matched", "evaluated"))
-        self.still_key = join_key(
-            evaluation.source.fingerprint(pair.still),
-            [preparation.spacing_mm, preparation.percentile, preparation.registration.model_dump(mode="json")],
-            code_hash("bmenet.evaluation.matched.volumes"),
-        )
+    def clean(self, subject: str) -> Path:
+        """Return the still scan as a volume; its transform lies beside it."""
+        return self.matched(subject, STILL)
 
-    def moved_key(self, pair: MatchedPair) -> str:
-        """Return what a moved scan's volume depends on, as one hash."""
-        return join_key(self.still_key, self.evaluation.source.fingerprint(pair.moved))
+    def case_input(self, subject: str, code: str) -> Path:
+        """Return the scan of an acquisition as a volume."""
+        return self.matched(subject, code)
 
-    @cached_property
-    def still(self) -> StillVolume:
-        """The clean volume."""
-        done = self.evaluation
-        path = done.layout.matched(self.subject, STILL)
 
-        def prepare() -> StillVolume:
-            return prepare_still(done.source.read(self.location, _say_nothing), done.preparation)
+def _write_still(pair: MatchedPair, evaluation: MatchedEvaluation, layout: Layout) -> str:
+    """Write the still scan as a clean volume, unless it is there; return the key of what it was made from."""
+    preparation, index, path = evaluation.preparation, CaseIndex(layout.index("matched")), layout.clean(pair.subject)
+    settings = [preparation.spacing_mm, preparation.percentile, preparation.registration.model_dump(mode="json")]
+    code = code_hash("bmenet.evaluation.matched.volumes")
+    key = join_key(evaluation.source.fingerprint(pair.still), settings, code)
+    if not index.holds(path.stem, key, path, path.with_suffix(".json")):
+        still, moving2fixed = prepare_still(evaluation.source.read(pair.still, _say_nothing), preparation)
+        save_unit_volume(path, still)
+        write_json(path.with_suffix(".json"), {"moving2fixed": moving2fixed.tolist()})
+        index.record(path.stem, key, path, path.with_suffix(".json"))
+    return key
 
-        return kept_or_made(
-            self.volumes, path, self.still_key, prepare, lambda path, still: still.save(path), StillVolume.load
-        )
 
-    def moved(self, pair: MatchedPair) -> Volume:
-        """Return the volume with motion."""
-        done = self.evaluation
-        path = done.layout.matched(self.subject, pair.acquisition)
-
-        def prepare() -> Volume:
-            return prepare_moved(done.source.read(pair.moved, _say_nothing), self.still, done.preparation)
-
-        return kept_or_made(self.volumes, path, self.moved_key(pair), prepare, save_moved, load_moved)
-
-    def evaluate(self, code: str, volume_key: str, degraded: Callable[[], Volume]) -> list[Result]:
-        """Return the result of every method under a code, kept or new."""
-        done = self.evaluation
-        restorations = cache(lambda: Restorations(degraded(), done.weights, done.sampling, done.seed))
-        results = []
-        for method in done.methods:
-            path = done.layout.evaluated(self.subject, code, method)
-            key = join_key(volume_key, method_fingerprint(method, done.weights, done.sampling, done.seed))
-
-            def make(method: str = method) -> Result:
-                return self._measure(code, method, *restorations()(method))
-
-            results.append(kept_or_made(self.results, path, key, make, save_result, load_result))
-        return results
-
-    def _measure(self, code: str, method: str, restored: Volume, seconds: float) -> Result:
-        still, brain_mask = self.still.volume, self.still.brain_mask
-        matched = restored.with_data(restored.data * matched_gain(restored.data, still.data, brain_mask))
-        metrics = measure(matched, still, brain_mask)
-        return Result(self.subject, code, method, metrics, seconds, shown_slices(matched.data))
+def _write_moved(pair: MatchedPair, evaluation: MatchedEvaluation, layout: Layout, still_key: str) -> None:
+    """Write the moved scan as the volume to be restored, unless it is there."""
+    index, path = CaseIndex(layout.index("matched")), layout.case_input(pair.subject, pair.acquisition)
+    key = join_key(still_key, evaluation.source.fingerprint(pair.moved))
+    if not index.holds(path.stem, key, path):
+        still = layout.clean(pair.subject)
+        start = np.array(read_json(still.with_suffix(".json"))["moving2fixed"])
+        scan = evaluation.source.read(pair.moved, _say_nothing)
+        save_unit_volume(path, prepare_moved(scan, load_unit_volume(still), start, evaluation.preparation))
+        index.record(path.stem, key, path)
 
 
 def _say_nothing(note: str) -> None:

@@ -1,11 +1,11 @@
 """The scans of a matched pair as volumes: aligned, interpolated once each, on one standard grid, cut to one brain."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from bmenet.config import RegistrationConfig
+from bmenet.evaluation.result import within_units
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.grid import Grid, standard_grid
@@ -16,8 +16,6 @@ from bmenet.imaging.volume import Volume
 from bmenet.registration import BACKENDS, AlignmentError, Registration, register
 from bmenet.registration.rigid import measure_similarity
 from bmenet.registration.start import centre_of_mass_mm, coarsened
-from bmenet.runtime.errors import VolumeError
-from bmenet.runtime.files import atomic_path
 
 _CLIPPED_PERCENTILE = 98
 """What outshines white matter is clipped: vessels and ghosts would stretch the joint histogram."""
@@ -49,44 +47,17 @@ class Preparation:
         return standard_grid(self.spacing_mm)
 
 
-@dataclass(frozen=True)
-class StillVolume:
-    """The scan without motion: what every restoration is measured against.
-
-    Parameters
-    ----------
-    volume : Volume
-        Clean, [0, 1], zero outside the brain.
-    support : ndarray of bool, shape (X, Y, Z)
-        Where the still scan's brain is; the moved volume is cut to it too.
-    moving2fixed : ndarray, shape (4, 4)
-        RAS+ mm of the native scan to RAS+ mm of the standard space.
-    """
-
-    volume: Volume
-    support: np.ndarray
-    moving2fixed: np.ndarray
-
-    @property
-    def brain_mask(self) -> np.ndarray:
-        """Where metrics of the brain look and gains are fitted, as for every clean volume."""
-        return foreground_mask(self.volume.data)
-
-    def save(self, path: Path) -> None:
-        """Write everything to one file, atomically."""
-        _save_arrays(path, **vars(self.volume), support=self.support, moving2fixed=self.moving2fixed)
-
-    @classmethod
-    def load(cls, path: Path) -> "StillVolume":
-        """Read what `save` wrote."""
-        with np.load(path) as arrays:
-            return cls(Volume(arrays["data"], arrays["affine"]), arrays["support"], arrays["moving2fixed"])
-
-
-def prepare_still(scan: Scan, preparation: Preparation) -> StillVolume:
+def prepare_still(scan: Scan, preparation: Preparation) -> tuple[Volume, np.ndarray]:
     """Register a still scan to the template and make it a clean volume, as the stage `register` makes one of a head.
 
     A scan that is skull-stripped already is cut to its brain too, so that what it is compared with can be.
+
+    Returns
+    -------
+    volume : Volume
+        Clean, [0, 1], zero outside the brain.
+    moving2fixed : ndarray, shape (4, 4)
+        RAS+ mm of the native scan to RAS+ mm of the standard space.
 
     Raises
     ------
@@ -97,22 +68,30 @@ def prepare_still(scan: Scan, preparation: Preparation) -> StillVolume:
     """
     native, grid = _non_negative(scan.volume), preparation.grid
     brain_mask = find_brain(native).brain_mask
-    registration = register(_cut(native, brain_mask), preparation.registration)
-    standard = _non_negative(resample(native, grid, registration.moving2fixed)).data
+    moving2fixed = register(_cut(native, brain_mask), preparation.registration).moving2fixed
+    standard = _non_negative(resample(native, grid, moving2fixed)).data
     # Cut after the interpolation: a spline across an edge cut before would ring.
-    support = resample(native.with_data(brain_mask), grid, registration.moving2fixed, order=1).data > 0.5
+    support = resample(native.with_data(brain_mask), grid, moving2fixed, order=1).data > 0.5
     unit_data, _ = normalise(np.where(support, standard, 0), preparation.percentile)
-    return StillVolume(Volume(unit_data, grid.affine), support, registration.moving2fixed)
+    return Volume(unit_data, grid.affine), moving2fixed
 
 
-def prepare_moved(scan: Scan, still: StillVolume, preparation: Preparation) -> Volume:
+def prepare_moved(scan: Scan, still: Volume, start: np.ndarray, preparation: Preparation) -> Volume:
     """Lay a moved scan on the still one, interpolated once, and cut it to the still scan's brain.
+
+    Parameters
+    ----------
+    scan : Scan
+    still : Volume
+    start : ndarray, shape (4, 4)
+        Of the still scan's registration, as `prepare_still` returns both.
+    preparation : Preparation
 
     Returns
     -------
     Volume
-        What the methods restore: its own foreground percentile is 1, and brighter voxels are kept; zero outside the
-        still scan's support.
+        What the methods restore: its own foreground percentile is 1, and brighter voxels are kept, up to what a file
+        of unit intensities can hold; zero outside the still scan's brain.
 
     Raises
     ------
@@ -123,21 +102,9 @@ def prepare_moved(scan: Scan, still: StillVolume, preparation: Preparation) -> V
     """
     native = _non_negative(scan.volume)
     brain = _cut(native, find_brain(native).brain_mask)
-    moving2fixed = align_pair(brain, still.volume, still.moving2fixed, preparation.registration).moving2fixed
-    standard = _non_negative(resample(native, preparation.grid, moving2fixed))
-    data = np.where(still.support, standard.data, 0)
-    return standard.with_data(data / normalise(data, preparation.percentile)[1])
-
-
-def save_moved(path: Path, moved: Volume) -> None:
-    """Write a moved volume, whose intensities may exceed 1, atomically."""
-    _save_arrays(path, **vars(moved))
-
-
-def load_moved(path: Path) -> Volume:
-    """Read what `save_moved` wrote."""
-    with np.load(path) as arrays:
-        return Volume(arrays["data"], arrays["affine"])
+    moving2fixed = align_pair(brain, still, start, preparation.registration).moving2fixed
+    standard = _cut(_non_negative(resample(native, preparation.grid, moving2fixed)), foreground_mask(still.data))
+    return within_units(standard.with_data(standard.data / normalise(standard.data, preparation.percentile)[1]))
 
 
 def align_pair(moved: Volume, still: Volume, start: np.ndarray, config: RegistrationConfig) -> Registration:
@@ -190,31 +157,6 @@ def align_pair(moved: Volume, still: Volume, start: np.ndarray, config: Registra
     return Registration(moving2fixed, similarity, config.backend)
 
 
-def matched_gain(restored: np.ndarray, still: np.ndarray, brain_mask: np.ndarray) -> float:
-    """Return the gain g that minimises ``|g r - s|^2`` inside the brain, ``<r, s> / <r, r>``: restored r, still s.
-
-    Two acquisitions have different receiver gains, so a restoration cannot know how bright the still scan is. The same
-    rule for every method, the input included, takes the difference out. It hides any error in overall brightness, and
-    gives each method the best PSNR that a single factor can. It does not hide a difference that varies in space: the
-    coil's sensitivity at another place of the head counts as error of every method alike.
-
-    Parameters
-    ----------
-    restored, still : ndarray, shape (X, Y, Z)
-    brain_mask : ndarray of bool, shape (X, Y, Z)
-
-    Raises
-    ------
-    VolumeError
-        If `restored` has no signal inside the brain, or the opposite one.
-    """
-    inside = restored[brain_mask].astype(np.float64)
-    agreement = float(inside @ still[brain_mask])
-    if not agreement > 0:
-        raise VolumeError("expected a restored volume with signal inside the brain; got one without")
-    return agreement / float(inside @ inside)
-
-
 def _cut(volume: Volume, brain_mask: np.ndarray) -> Volume:
     """Keep the brain alone."""
     return volume.with_data(volume.data * brain_mask)
@@ -223,8 +165,3 @@ def _cut(volume: Volume, brain_mask: np.ndarray) -> Volume:
 def _non_negative(volume: Volume) -> Volume:
     """Cut off what is below 0: no signal is, and cubic splines undershoot."""
     return volume.with_data(np.maximum(volume.data, 0))
-
-
-def _save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)

@@ -52,7 +52,7 @@ class AtroposSegmenter:
     def segment(self, volume: Volume, brain_mask: np.ndarray) -> Segmentation:
         """Segment the brain of a volume into its tissues, each a region of its own."""
         regions: dict[str, tuple[int, ...]] = {tissue: (label,) for label, tissue in TISSUES.items()}
-        return Segmentation(segment_tissues(volume, brain_mask), volume.affine, dict(TISSUES), regions)
+        return Segmentation(segment_tissues(volume, brain_mask), regions)
 
 
 def segment_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:

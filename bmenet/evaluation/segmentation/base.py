@@ -21,18 +21,12 @@ class Segmentation:
     Parameters
     ----------
     labels : ndarray of integers, shape (X, Y, Z)
-        0 where there is none.
-    affine : ndarray, shape (4, 4)
-        Voxel index to RAS+ mm. The grid may be the tool's own; volumes of one grid are segmented on one grid.
-    names : dict
-        Label to the structure's name.
+        0 where there is none. The grid may be the tool's own; volumes of one grid are segmented on one grid.
     regions : dict
         Region to the labels that make it up; no label is in two.
     """
 
     labels: np.ndarray
-    affine: np.ndarray
-    names: dict[int, str]
     regions: dict[str, tuple[int, ...]]
 
 

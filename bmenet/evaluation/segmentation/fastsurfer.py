@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 
 from bmenet.evaluation.segmentation.base import Segmentation, SegmentationError
-from bmenet.evaluation.segmentation.freesurfer import freesurfer_names, freesurfer_regions, table_sha256
+from bmenet.evaluation.segmentation.freesurfer import freesurfer_regions, table_sha256
 from bmenet.evaluation.segmentation.label_volume import LabelVolume, load_labels
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.code import code_hash
@@ -81,7 +81,7 @@ class FastSurferSegmenter:
             raise VolumeError("`volume`: expected finite intensities; got NaN or infinite ones")
         path = self.folder / f"{_key(volume)}.mgz"
         labels = _load_kept(path) or _run(volume, path)
-        return Segmentation(labels.labels, labels.affine, freesurfer_names(), freesurfer_regions())
+        return Segmentation(labels.labels, freesurfer_regions())
 
 
 def find_fastsurfer() -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bmenet.evaluation.metrics import METRICS
-from bmenet.evaluation.metrics.measure import measure
+from bmenet.evaluation.metrics.measure import matched_gain, measure
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
@@ -61,3 +61,20 @@ def test_measure_refuses_nan(phantom):
     spoiled[0, 0, 0] = np.nan
     with pytest.raises(VolumeError, match="`restored`: expected finite"):
         measure(phantom.with_data(spoiled), phantom)
+
+
+def test_matched_gain_is_the_best_factor_there_is(phantom, generator):
+    still, brain_mask = phantom.data, phantom.data > 0
+    noisy = 3 * still + 0.1 * generator.standard_normal(still.shape).astype(np.float32)
+    gain = matched_gain(noisy, still, brain_mask)
+    assert gain == pytest.approx(1 / 3, rel=0.01)
+
+    def error(factor):
+        return np.sum((factor * noisy - still)[brain_mask] ** 2)
+
+    assert error(gain) < min(error(gain * 1.01), error(gain * 0.99))
+
+
+def test_matched_gain_refuses_an_empty_restoration(phantom):
+    with pytest.raises(VolumeError, match="with signal inside the brain; got one without"):
+        matched_gain(np.zeros_like(phantom.data), phantom.data, phantom.data > 0)

@@ -6,7 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 
@@ -70,9 +69,7 @@ def test_segment_returns_fastsurfer_s_labels_on_its_grid_with_the_nine_regions(i
     install()
     segmentation = segmenter.segment(phantom, phantom.data > 0)
     np.testing.assert_array_equal(segmentation.labels[::-1] == 2, phantom.data > 0.7)
-    assert nib.aff2axcodes(segmentation.affine) == ("L", "A", "S")
     assert len(segmentation.regions) == 9
-    assert segmentation.names[17] == "Left-Hippocampus"
 
 
 def test_segment_runs_the_segmentation_alone_on_the_cpu_and_names_no_patient(install, segmenter, phantom, monkeypatch):
@@ -173,10 +170,3 @@ def test_require_says_what_to_install_and_what_to_set(monkeypatch, tmp_path):
     monkeypatch.delenv("FASTSURFER_HOME", raising=False)
     with pytest.raises(SegmentationError, match=r"run_fastsurfer.sh in \$FASTSURFER_HOME \(not set\) or on PATH"):
         SEGMENTERS["fastsurfer"].require()
-
-
-def test_fastsurfer_is_found_on_path_too(install, monkeypatch, tmp_path):
-    install()
-    monkeypatch.delenv("FASTSURFER_HOME")
-    monkeypatch.setenv("PATH", f"{tmp_path / 'fastsurfer'}:/usr/bin")
-    assert module.find_fastsurfer() == str(tmp_path / "fastsurfer" / "run_fastsurfer.sh")

@@ -10,67 +10,60 @@ from bmenet.config.degradation import Severity
 Chance = Annotated[float, Field(ge=0, le=1)]
 
 
-class DeformationConfig(Section):
-    """Bent brains, with wider or narrower ventricles."""
+class Variation(Section):
+    """A change that a fresh case takes by chance."""
 
     chance: Chance
+
+
+class DeformationConfig(Variation):
+    """Bent brains, with wider or narrower ventricles."""
+
     rms_mm: NonNegativeRange
     widening: Annotated[float, Field(ge=0, le=1)]
 
 
-class ContrastConfig(Section):
+class ContrastConfig(Variation):
     """A rising curve from 0 to 1: a power, bent at some knots."""
 
-    chance: Chance
     gamma: PositiveRange
     bend: NonNegative
 
 
-class ResolutionConfig(Section):
+class ResolutionConfig(Variation):
     """Blur, as of larger voxels."""
 
-    chance: Chance
     fwhm_mm: NonNegativeRange
 
 
-class ScalpConfig(Section):
-    """A skull and a scalp that move and ring with the brain, and of which only the innermost is shown."""
-
-    chance: Chance
-
-
-class GhostingConfig(Section):
+class GhostingConfig(Variation):
     """k-space weights that change in a period from line to line."""
 
-    chance: Chance
     amplitude: FractionRange
     period_lines: PositiveRange
 
 
-class UnevenNoiseConfig(Section):
+class UnevenNoiseConfig(Variation):
     """Noise with a grain and with a strength that varies over the head."""
 
-    chance: Chance
     blur_voxels: NonNegativeRange
     spread: NonNegative
 
 
-class StrippingConfig(Section):
-    """Brain extraction after the acquisition: the background is zero, whatever was there."""
-
-    chance: Chance
-
-
 class VarietyConfig(Section):
-    """How often, and how far, fresh cases differ from what the degradation model makes of the subjects."""
+    """How often, and how far, fresh cases differ from what the degradation model makes of the subjects.
+
+    `scalp`: a skull and a scalp that move and ring with the brain, and of which only the innermost is shown.
+    `stripping`: brain extraction after the acquisition; the background is zero, whatever was there.
+    """
 
     deformation: DeformationConfig
     contrast: ContrastConfig
     resolution: ResolutionConfig
-    scalp: ScalpConfig
+    scalp: Variation
     ghosting: GhostingConfig
     uneven_noise: UnevenNoiseConfig
-    stripping: StrippingConfig
+    stripping: Variation
 
 
 class OnlineConfig(Section):

@@ -9,8 +9,9 @@ import bmenet.config
 from bmenet.cli.profile import profile
 from bmenet.config import flatten, load_config
 from bmenet.config.profiles import DEFAULT, Change, Profiles, load_profile
-from bmenet.release.released import DEFAULT_NAME
+from bmenet.release.released import default_model
 from bmenet.runtime.errors import ConfigError
+from tests.conftest import REPOSITORY
 
 NAMES = ["base", "demo", "full", "paper", "released", "smoke"]
 SHIPPED = Path(bmenet.config.__file__).parent / "profiles"
@@ -93,7 +94,7 @@ def test_released_evaluates_installed_networks_and_is_full_otherwise():
     full, released = flatten(load_profile("full")), flatten(load_profile("released"))
     changed = {key for key in full if full[key] != released[key]} - {"profile"}
     assert {key.split(".")[0] for key in changed} == {"evaluate"}
-    assert released["evaluate.weights"] == f"bmenet/release/weights/{DEFAULT_NAME}/weights"
+    assert (REPOSITORY / released["evaluate.weights"]).samefile(default_model().folder / "weights")
 
 
 def test_switch_writes_each_profile_with_its_comments(profiles):

@@ -42,10 +42,8 @@ def degrade(
     with exit_on_error():
         from bmenet.config import PARAMS_FILE, load_config
         from bmenet.config.profiles import load_profile
-        from bmenet.degradation.scan import degrade_scan, remake_scan
-        from bmenet.imaging.scan import load_scan
-        from bmenet.imaging.scan.checksum import scan_sha256
-        from bmenet.imaging.scan.sidecar import check_sidecar, read_sidecar, save_degraded
+        from bmenet.degradation.scan import check_sidecar, degrade_scan, read_sidecar, remake_scan, save_degraded
+        from bmenet.imaging.scan import load_scan, scan_sha256
 
         check_sidecar(out)
         clean, clean_sha256 = load_scan(scan), scan_sha256(scan)

@@ -37,7 +37,7 @@ def report_page(
     from bmenet.evaluation.pages.origin import as_texts, software_versions
     from bmenet.evaluation.pages.scan_page import scan_page
     from bmenet.imaging.resample import resample
-    from bmenet.imaging.scan.checksum import scan_sha256
+    from bmenet.imaging.scan import scan_sha256
     from bmenet.runtime.errors import VolumeError
 
     before = degraded.volume

@@ -31,7 +31,7 @@ def load_config(path: Path | str = PARAMS_FILE) -> Config:
 def read_text(path: Path) -> str:
     """Return the text of a YAML file; a `ConfigError` says why it cannot be read."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; run inside the project, or write one with `bmenet profile demo`"

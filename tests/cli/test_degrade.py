@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bmenet.degradation import apply
-from bmenet.imaging.scan import load_scan, sidecar
+from bmenet.degradation import scan as module
+from bmenet.imaging.scan import load_scan
 from bmenet.runtime.files import sha256
 
 CANARY = "JaneDoe19"
@@ -95,7 +96,7 @@ def test_a_killed_remake_in_place_keeps_its_sidecar(bmenet, scan_path, monkeypat
     def die(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sidecar, "save_scan", die)
+    monkeypatch.setattr(module, "save_scan", die)
     assert bmenet("degrade", scan_path, out, "--from", out.with_suffix(".json")).exit_code == 130
     assert out.with_suffix(".json").read_bytes() == recipe
 
@@ -144,7 +145,7 @@ def test_a_killed_degrade_leaves_no_sidecar_beside_a_scan_it_does_not_make(bmene
     def die(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sidecar, step, die)
+    monkeypatch.setattr(module, step, die)
     assert bmenet("degrade", scan_path, out, "--seed", 2).exit_code == 130
     assert not out.with_suffix(".json").exists()
     assert (out.read_bytes() == older) == (step == "save_scan")
@@ -174,7 +175,7 @@ def test_a_sidecar_that_the_disk_refuses_is_one_line(bmenet, scan_path, monkeypa
     def refuse(*_arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sidecar, "write_json", refuse)
+    monkeypatch.setattr(module, "write_json", refuse)
     result = bmenet("degrade", scan_path, scan_path.with_name("out.nii"))
     assert result.exit_code == 1
     assert result.stderr == f"bmenet: {scan_path.with_name('out.json')}: cannot be written (No space left on device)\n"

@@ -6,11 +6,9 @@ import pytest
 from bmenet.config.profiles import load_profile
 from bmenet.degradation.calibration import summarise
 from bmenet.degradation.case import write_case
-from bmenet.degradation.scan import remake_scan
+from bmenet.degradation.scan import read_sidecar, remake_scan
 from bmenet.imaging.grid import standard_grid
-from bmenet.imaging.scan import load_scan, save_scan
-from bmenet.imaging.scan.checksum import scan_sha256
-from bmenet.imaging.scan.sidecar import read_sidecar
+from bmenet.imaging.scan import load_scan, save_scan, scan_sha256
 from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
 from bmenet.runtime.cache import CaseIndex
 from bmenet.runtime.files import read_json, sha256

@@ -1,5 +1,6 @@
-"""Read a scan from a NIfTI file or a DICOM series, or a brain mask; nothing is trusted before it is checked."""
+"""Read a scan, a NIfTI file or a DICOM series, or a brain mask; nothing in it is trusted before it is checked."""
 
+import hashlib
 from pathlib import Path
 
 import nibabel as nib
@@ -13,6 +14,7 @@ from bmenet.imaging.scan.nifti import read_nifti
 from bmenet.imaging.scan.scan import Scan
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
+from bmenet.runtime.files import sha256
 
 
 def load_scan(path: Path | str) -> Scan:
@@ -43,6 +45,26 @@ def load_scan(path: Path | str) -> Scan:
         return _load_series(path)
     header, counts = read_nifti(path)
     return _build(path, header.nifti, counts, header.slope, header.intercept, header.notes)
+
+
+def scan_sha256(path: Path | str) -> str:
+    """Return the SHA-256 of a scan's file; of a DICOM series, that of its images' sorted SHA-256s: names do not count.
+
+    Raises
+    ------
+    VolumeError
+        If it cannot be read.
+    """
+    from bmenet.imaging.scan.dicom import is_dicom
+
+    path = Path(path)
+    try:
+        if not path.is_dir():
+            return sha256(path)
+        digests = sorted(sha256(file) for file in path.iterdir() if file.is_file() and is_dicom(file))
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be read ({error.strerror})") from error
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def load_brain_mask(path: Path | str, grid: Grid) -> np.ndarray:

@@ -10,8 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.imaging.scan import load_brain_mask, load_scan
+from bmenet.imaging.scan import load_brain_mask, load_scan, scan_sha256
 from bmenet.runtime.errors import GridMismatchError, VolumeError
+from bmenet.runtime.files import sha256
 
 
 def _set(field, value):
@@ -301,3 +302,27 @@ def test_load_brain_mask_refuses_another_grid(write, head, phantom):
     shifted[0, 3] += 4
     with pytest.raises(GridMismatchError, match="expected the clean scan's grid"):
         load_brain_mask(write((head > 300).astype(np.uint8), shifted), phantom.grid)
+
+
+def test_checksum_of_a_file_is_that_of_its_bytes(tmp_path):
+    (tmp_path / "scan.nii").write_bytes(b"voxels")
+    assert scan_sha256(tmp_path / "scan.nii") == sha256(tmp_path / "scan.nii")
+
+
+def test_checksum_of_a_series_is_that_of_its_images_whatever_their_names(tmp_path):
+    def series(name, images):
+        folder = tmp_path / name
+        folder.mkdir()
+        for file, content in images.items():
+            (folder / file).write_bytes(content)
+        return scan_sha256(folder)
+
+    one, two = (bytes(128) + b"DICM" + end for end in (b"1", b"2"))
+    first = series("a", {"1.dcm": one, "2.dcm": two})
+    assert series("b", {"x": two, "y": one, "notes.txt": b"mine"}) == first
+    assert series("c", {"1.dcm": one}) != first
+
+
+def test_checksum_of_nothing_is_an_error(tmp_path):
+    with pytest.raises(VolumeError, match="cannot be read"):
+        scan_sha256(tmp_path / "none.nii")

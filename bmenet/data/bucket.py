@@ -2,13 +2,13 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from urllib3 import Retry
 
 from bmenet.data.download import RETRY, ask, download
 from bmenet.data.participants import Covariates, read_covariates
-from bmenet.data.sources.base import Report
 from bmenet.imaging.scan import Scan, load_scan
 from bmenet.runtime.errors import SourceError
 from bmenet.runtime.files import sha256
@@ -90,7 +90,7 @@ class Bucket:
                 " the data, or leave the person out (data.subjects)"
             ) from error
 
-    def read(self, location: str, report: Report) -> Scan:
+    def read(self, location: str, report: Callable[[str], None]) -> Scan:
         """Load a scan, downloaded first where the base is a URL; the download is not kept after that."""
         if not self.is_remote:
             return load_scan(Path(self.base) / location)

@@ -39,6 +39,6 @@ def import_brainldm(
         config = load_config(profile) if Path(profile).is_file() else Profiles().load(profile)
         sizes = BrainLDM(config.autoencoder, config.prior, config.diffusion)
         done = convert(source, Layout().weights_folder, sizes, scale_factor)
-    typer.echo(f"autoencoder: {done.autoencoder_keys} tensors; prior: {done.prior_keys} tensors", err=True)
+    typer.echo(f"autoencoder: {done.autoencoder_keys} tensors; denoiser: {done.denoiser_keys} tensors", err=True)
     typer.echo(done.autoencoder)
-    typer.echo(done.prior)
+    typer.echo(done.denoiser)

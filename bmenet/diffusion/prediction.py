@@ -1,4 +1,4 @@
-"""What every step of the reverse process predicts: the clean latent, from the reference, the prior and the control."""
+"""What every step of the reverse process predicts: the clean latent, from reference, denoiser and control."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,8 +58,8 @@ class CleanPrediction:
         if noise is None:
             raise ValueError("`noise`: expected the denoiser's own noise, since the reference is a witness; got None")
         share = self._share(timestep, noisy_latent)
-        prior = self.schedule.predict_clean(noisy_latent, noise, timestep)
-        return (1 - share) * reference_latent + share * prior - self.spread(timestep, noisy_latent) * (steered - noise)
+        own = self.schedule.predict_clean(noisy_latent, noise, timestep)
+        return (1 - share) * reference_latent + share * own - self.spread(timestep, noisy_latent) * (steered - noise)
 
     def spread(self, timestep: Tensor, like: Tensor) -> Tensor:
         """Return ``sigma sqrt(w)``, of the shape (B, C, 1, 1, 1): how far off ``z_0^`` may well be before training."""

@@ -3,20 +3,19 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 from bmenet.config import SamplingConfig
 from bmenet.evaluation.baselines import BASELINES
 from bmenet.evaluation.result import INPUT
 from bmenet.imaging.volume import Volume
-from bmenet.networks.fine_weights import KINDS
-from bmenet.networks.weights import SPEC_FILE
-from bmenet.restoration import Enhancer
+from bmenet.networks.fine_weights import fine_digests
+from bmenet.networks.weights import weights_digest
+from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.restoration.fine_net import FineNet
 from bmenet.runtime.cache import join_key
 from bmenet.runtime.code import code_hash
-from bmenet.runtime.files import sha256
 
 COARSE = "coarse"
 FINE = "fine"
@@ -74,15 +73,15 @@ class Restorations:
         coarse, seconds = self._coarse
         if method == COARSE:
             return coarse, seconds
-        net, changed = FINE_VARIANTS[method](_fine_net(self.weights, _fine_digest(self.weights)), self.sampling)
+        net, changed = FINE_VARIANTS[method](FineNet.load_once(self.weights), self.sampling)
         fine, more_seconds = _timed(lambda: coarse.with_data(net.restore(coarse.data, changed, self.seed).data))
         return fine, seconds + more_seconds
 
     @cached_property
     def _coarse(self) -> tuple[Volume, float]:
         """The Coarse-net's result and its CPU-seconds."""
-        enhancer = _enhancer(self.weights / COARSE, sha256(self.weights / COARSE / SPEC_FILE))
-        return _timed(lambda: enhancer.restore(self.degraded))
+        net = CoarseNet.load_once(self.weights / COARSE)
+        return _timed(lambda: self.degraded.with_data(net.restore(self.degraded.data)))
 
 
 def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, seed: int) -> str:
@@ -93,10 +92,10 @@ def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, see
         modules.append("bmenet.evaluation.baselines")
     elif method != INPUT:
         modules.append("bmenet.restoration.coarse_net")
-        parts.append(sha256(weights / COARSE / SPEC_FILE))
+        parts.append(weights_digest(weights / COARSE))
     if method in FINE_VARIANTS:
         modules.append("bmenet.restoration.fine_net")
-        parts += [_fine_digest(weights), sampling.model_dump(mode="json"), seed]
+        parts += [fine_digests(weights), sampling.model_dump(mode="json"), seed]
     return join_key(parts, code_hash(*modules))
 
 
@@ -104,20 +103,3 @@ def _timed(restore: Callable[[], Volume]) -> tuple[Volume, float]:
     """Return a result and the CPU-seconds that it took."""
     start = time.process_time()
     return restore(), time.process_time() - start
-
-
-@lru_cache(maxsize=1)
-def _enhancer(coarse_weights: Path, _digest: str) -> Enhancer:
-    """Load Coarse-net once a process and once for each state of its weights."""
-    return Enhancer.from_folder(coarse_weights)
-
-
-@lru_cache(maxsize=1)
-def _fine_net(weights: Path, _digest: str) -> FineNet:
-    """Load the second stage once a process and once for each state of its weights."""
-    return FineNet.from_folder(weights)
-
-
-def _fine_digest(weights: Path) -> str:
-    """Return a checksum of all networks of the second stage."""
-    return " ".join(sha256(weights / kind / SPEC_FILE) for kind in KINDS)

@@ -16,6 +16,7 @@ from bmenet.config import AutoencoderConfig, DiffusionConfig, PriorConfig
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.covariates import COVARIATES
 from bmenet.networks.denoiser import Denoiser
+from bmenet.networks.fine_weights import AUTOENCODER, DENOISER
 from bmenet.networks.weights import save_weights
 from bmenet.runtime.errors import WeightsError
 from bmenet.runtime.files import sha256
@@ -30,9 +31,9 @@ class Imported(NamedTuple):
     """Where the weights went, and how many keys each had."""
 
     autoencoder: Path
-    prior: Path
+    denoiser: Path
     autoencoder_keys: int
-    prior_keys: int
+    denoiser_keys: int
 
 
 class BrainLDM(NamedTuple):
@@ -74,7 +75,7 @@ def import_brainldm(source: Path, weights: Path, sizes: BrainLDM, scale_factor: 
     denoiser = Denoiser(sizes.prior, sizes.autoencoder.latent_channels)
     parts: list[tuple[str, str, nn.Module, nn.Module, dict[str, Any]]] = [
         (
-            "autoencoder",
+            AUTOENCODER,
             AUTOENCODER_FILE,
             autoencoder,
             autoencoder.network,
@@ -85,7 +86,7 @@ def import_brainldm(source: Path, weights: Path, sizes: BrainLDM, scale_factor: 
             },
         ),
         (
-            "prior",
+            DENOISER,
             DENOISER_FILE,
             denoiser,
             denoiser.network,
@@ -106,7 +107,7 @@ def import_brainldm(source: Path, weights: Path, sizes: BrainLDM, scale_factor: 
         counts.append(len(state))
     for kind, _, module, _, spec in parts:
         save_weights(weights / kind, kind, module, spec)
-    return Imported(weights / "autoencoder", weights / "prior", *counts)
+    return Imported(weights / AUTOENCODER, weights / DENOISER, *counts)
 
 
 def old_key(key: str) -> str:

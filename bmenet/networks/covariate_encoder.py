@@ -26,7 +26,7 @@ class CovariateEncoder(nn.Module):
     width : float
         Channels over those of the published ResNet-18; multiples of 1/8.
     informed : sequence of bool, (4,), optional
-        Which covariates the prior knows what to do with, by default all; the others stay `UNKNOWN`.
+        Which covariates the denoiser was trained with, by default all; the others stay `UNKNOWN`.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Covariates of the diffusion prior as numbers in [0, 1]: sex, age, ventricular volume, brain volume."""
+"""Covariates of the denoiser as numbers in [0, 1]: sex, age, ventricular volume, brain volume."""
 
 from typing import NamedTuple
 

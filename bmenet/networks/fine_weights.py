@@ -9,7 +9,7 @@ from bmenet.networks.autoencoder import autoencoder_from_spec
 from bmenet.networks.control import control_from_spec
 from bmenet.networks.covariate_encoder import covariate_encoder_from_spec
 from bmenet.networks.denoiser import denoiser_from_spec
-from bmenet.networks.weights import Spec, load_weights
+from bmenet.networks.weights import Spec, load_weights, weights_digest
 
 AUTOENCODER, EDGE_AUTOENCODER, COVARIATES = "autoencoder", "edge_autoencoder", "covariates"
 DENOISER = "prior"
@@ -23,6 +23,11 @@ KINDS: dict[str, Callable[[Spec], nn.Module]] = {
     CONTROL: control_from_spec,
 }
 """Name to builder; the name is also that of the stage (``train_<name>``) and of the weights folder."""
+
+
+def fine_digests(weights: Path | str) -> list[str]:
+    """Return the digests of all networks of the second stage: see `weights_digest`."""
+    return [weights_digest(Path(weights) / kind) for kind in KINDS]
 
 
 def load_fine(folder: Path | str, kind: str) -> tuple[nn.Module, Spec]:

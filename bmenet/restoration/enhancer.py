@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from bmenet.config import RegistrationConfig, SamplingConfig
-from bmenet.imaging.brain import SHOWN_MARGIN_MM
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.grid import Grid, standard_grid
 from bmenet.imaging.resample import resample
@@ -29,13 +28,11 @@ from bmenet.restoration.onnx.session import open_sessions
 from bmenet.restoration.way_back import (
     adaptive_strength,
     blend,
-    brain_ramp,
-    distance_to_brain,
-    face_ramp,
     non_negative,
     own_field,
     return_std,
     return_to_native,
+    shown_part,
 )
 from bmenet.runtime.errors import GridMismatchError, WeightsError
 
@@ -190,11 +187,7 @@ class Enhancer:
             moving2fixed = alignment.moving2fixed
             standard = non_negative(resample(native, self.grid, moving2fixed))
         with steps("restore"):
-            shown, weight = standard, Volume(face_ramp(self.grid.shape, self.grid.spacing_mm), self.grid.affine)
-            if not brain.is_skull_stripped:
-                distance_mm = distance_to_brain(brain_volume, self.grid, moving2fixed)
-                shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
-                weight = weight.with_data(np.minimum(weight.data, brain_ramp(distance_mm)))
+            shown, weight = shown_part(standard, brain_volume, brain.is_skull_stripped, moving2fixed)
             restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
             strength = 1.0
             if self.is_adaptive:

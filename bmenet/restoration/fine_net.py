@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from bmenet.diffusion.solvers import SOLVERS
 from bmenet.imaging.brain import background_mask
 from bmenet.imaging.grid import FIELD_OF_VIEW_MM
 from bmenet.imaging.intensity import blind_scale
-from bmenet.networks.fine_weights import CONTROL, DENOISER
+from bmenet.networks.fine_weights import CONTROL, DENOISER, fine_digests
 from bmenet.restoration.torch_networks import edge_map, load_networks
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.seeding import derive_seed
@@ -128,6 +129,11 @@ class FineNet:
             int(specs[CONTROL]["spacing_mm"]),
         )
 
+    @classmethod
+    def load_once(cls, weights: Path | str) -> "FineNet":
+        """Load as `from_folder` does, onto the CPU: once a process, and once for each state of the weights."""
+        return _load_once(Path(weights), tuple(fine_digests(weights)))
+
     def check(self, sampling: SamplingConfig) -> None:
         """Raise ConfigError if `sampling` asks for timesteps that the networks were not trained for."""
         first = sampling.start_timestep if sampling.start == "reference" else self.schedule.timesteps - 1
@@ -220,6 +226,11 @@ class FineNet:
         data = np.where(outside, 0, stack.mean(axis=0)) * scale
         std = np.where(outside, 0, stack.std(axis=0, ddof=1)) * scale if sampling.samples > 1 else None
         return FineResult(data.astype(np.float32), None if std is None else std.astype(np.float32))
+
+
+@lru_cache(maxsize=1)
+def _load_once(weights: Path, _digests: tuple[str, ...]) -> FineNet:
+    return FineNet.from_folder(weights)
 
 
 def _share(progress: Callable[[float], None] | None, number: int, samples: int) -> Callable[[float], None] | None:

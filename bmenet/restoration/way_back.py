@@ -7,8 +7,8 @@ would: 41 dB inside a brain of 0.9 mm voxels is all that is left. So what needs 
 import numpy as np
 from scipy import ndimage
 
+from bmenet.imaging.brain import SHOWN_MARGIN_MM
 from bmenet.imaging.brain_extraction import Brain
-from bmenet.imaging.grid import Grid
 from bmenet.imaging.intensity import blind_scale
 from bmenet.imaging.resample import resample
 from bmenet.imaging.scan import Scan
@@ -108,10 +108,31 @@ def brain_ramp(distance_mm: np.ndarray) -> np.ndarray:
     return np.clip((end - distance_mm) / (end - start), 0, 1).astype(np.float32)
 
 
-def distance_to_brain(brain_mask: Volume, grid: Grid, moving2fixed: np.ndarray) -> np.ndarray:
-    """Return the distance in mm of every voxel of the standard grid to the brain, which lies in native space."""
+def shown_part(
+    standard: Volume, brain_mask: Volume, is_skull_stripped: bool, moving2fixed: np.ndarray
+) -> tuple[Volume, Volume]:
+    """Return what the networks see of a scan, and how much of their result may enter it, in [0, 1].
+
+    Of a skull-stripped scan they see all; of a whole head the brain with a margin, and only the brain is replaced.
+
+    Parameters
+    ----------
+    standard : Volume
+        The scan on the standard grid.
+    brain_mask : Volume
+        In native space.
+    is_skull_stripped : bool
+    moving2fixed : ndarray, shape (4, 4)
+        From native to standard space.
+    """
+    grid = standard.grid
+    weight = face_ramp(grid.shape, grid.spacing_mm)
+    if is_skull_stripped:
+        return standard, standard.with_data(weight)
     inside = resample(brain_mask, grid, moving2fixed, order=1).data > 0.5
-    return ndimage.distance_transform_edt(~inside, sampling=grid.spacing_mm)
+    distance_mm = ndimage.distance_transform_edt(~inside, sampling=grid.spacing_mm)
+    shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
+    return shown, standard.with_data(np.minimum(weight, brain_ramp(distance_mm)))
 
 
 def left_around(weight: np.ndarray, strength: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from bmenet.config import CoarseConfig
 from bmenet.networks.slab import PLANE_AXES, coordinate_channels
 from bmenet.runtime.seeding import generator
-from bmenet.training.cases import Case, Cases
+from bmenet.training.cases import Case, Cases, MixedCases
 from bmenet.training.engine.loader import Batch
 
 
@@ -20,12 +20,12 @@ class SliceBatches(Dataset[Batch]):
 
     Parameters
     ----------
-    cases : Cases
+    cases : Cases or MixedCases
     config : CoarseConfig
     seed : int
     """
 
-    def __init__(self, cases: Cases, config: CoarseConfig, seed: int) -> None:
+    def __init__(self, cases: Cases | MixedCases, config: CoarseConfig, seed: int) -> None:
         self.cases = cases
         self.config = config
         self.seed = seed

@@ -1,7 +1,8 @@
 """Where a training case (a clean volume and one degradation of it) comes from: stored files, or fresh draws."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,15 +42,8 @@ class Case(NamedTuple):
     bounds: np.ndarray
 
 
-class Cases(Protocol):
-    """A source of cases."""
-
-    def draw(self, rng: np.random.Generator, index: int) -> Case:
-        """Draw a case for batch `index`; the same generator state and index give the same case."""
-
-
-class StoredCases:
-    """Cases that the stage `degrade` wrote, memory-mapped.
+class Cases(ABC):
+    """A source of cases.
 
     Parameters
     ----------
@@ -57,31 +51,44 @@ class StoredCases:
     subjects : sequence of str
     config : CoarseConfig
         Gives `code_weights`; code ``000`` is the clean volume itself.
-    spacing_mm : float
+    spacing_mm : int
     """
 
-    def __init__(self, layout: Layout, subjects: Sequence[str], config: CoarseConfig, spacing_mm: float) -> None:
+    def __init__(self, layout: Layout, subjects: Sequence[str], config: CoarseConfig, spacing_mm: int) -> None:
         self.layout = layout
         self.subjects = list(subjects)
-        self.codes, self.chances = _code_chances(config)
+        weights = {code: weight for code, weight in config.code_weights.items() if weight > 0}
+        self.codes, self.chances = list(weights), np.array(list(weights.values())) / sum(weights.values())
         self.spacing_mm = spacing_mm
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, index: int) -> Case:
+        """Draw a case for batch `index`; the same generator state and index give the same case."""
+
+    def _draw_names(self, rng: np.random.Generator) -> tuple[str, str]:
+        """Draw subject and code."""
+        subject = self.subjects[rng.integers(len(self.subjects))]
+        return subject, self.codes[rng.choice(len(self.codes), p=self.chances)]
+
+
+class StoredCases(Cases):
+    """Cases that the stage `degrade` wrote, memory-mapped; parameters as of `Cases`."""
+
+    def __init__(self, layout: Layout, subjects: Sequence[str], config: CoarseConfig, spacing_mm: int) -> None:
+        super().__init__(layout, subjects, config, spacing_mm)
         self._loaded: dict[tuple[str, str], Case] = {}
 
     def draw(self, rng: np.random.Generator, index: int) -> Case:
-        """Draw subject and code."""
-        subject = self.subjects[rng.integers(len(self.subjects))]
-        key = (subject, self.codes[rng.choice(len(self.codes), p=self.chances)])
+        """Draw a case that is stored."""
+        subject, code = key = self._draw_names(rng)
         if key not in self._loaded:
-            self._loaded[key] = self._load(*key)
+            clean, _ = map_unit_volume(self.layout.clean(subject))
+            degraded, _ = map_unit_volume(self.layout.case_input(subject, code))
+            self._loaded[key] = _case(degraded, clean, self.spacing_mm)
         return self._loaded[key]
 
-    def _load(self, subject: str, code: str) -> Case:
-        clean, _ = map_unit_volume(self.layout.clean(subject))
-        degraded = clean if code == "000" else map_unit_volume(self.layout.degraded(subject, code))[0]
-        return _case(degraded, clean, self.spacing_mm)
 
-
-class FreshCases:
+class FreshCases(Cases):
     """Cases degraded anew while training goes on, from a pool that moves through them.
 
     Case number `n` is a pure function of (seed, n), and the pool at a batch one of its index, so an interrupted
@@ -89,11 +96,8 @@ class FreshCases:
 
     Parameters
     ----------
-    layout : Layout
-    subjects : sequence of str
-    config : CoarseConfig
-        Gives `code_weights` and `online`, which it must have.
-    spacing_mm : int
+    layout, subjects, config, spacing_mm
+        As of `Cases`; `config` must have `online`.
     preset : Severity
         Ranges to draw from where `online` has none.
     seed : int
@@ -108,11 +112,8 @@ class FreshCases:
         preset: Severity,
         seed: int,
     ) -> None:
+        super().__init__(layout, subjects, config, spacing_mm)
         assert config.online is not None
-        self.layout = layout
-        self.subjects = list(subjects)
-        self.codes, self.chances = _code_chances(config)
-        self.spacing_mm = spacing_mm
         self.online = config.online
         self.severity = config.online.severity or preset
         self.seed = seed
@@ -129,8 +130,7 @@ class FreshCases:
 
     def _degrade(self, number: int) -> Case:
         rng = generator(self.seed, "fresh case", number)
-        subject = self.subjects[rng.integers(len(self.subjects))]
-        code = self.codes[rng.choice(len(self.codes), p=self.chances)]
+        subject, code = self._draw_names(rng)
         if rng.random() < self.online.template_chance:
             clean = load_template(standard_grid(self.spacing_mm))
         else:
@@ -143,13 +143,7 @@ class FreshCases:
 
 
 class MixedCases:
-    """Stored and fresh cases, half and half.
-
-    Parameters
-    ----------
-    stored : StoredCases
-    fresh : FreshCases
-    """
+    """Stored and fresh cases, half and half."""
 
     def __init__(self, stored: StoredCases, fresh: FreshCases) -> None:
         self.stored, self.fresh = stored, fresh
@@ -157,12 +151,6 @@ class MixedCases:
     def draw(self, rng: np.random.Generator, index: int) -> Case:
         """Draw a stored or a fresh case."""
         return (self.stored if rng.random() < 0.5 else self.fresh).draw(rng, index)
-
-
-def _code_chances(config: CoarseConfig) -> tuple[list[str], np.ndarray]:
-    """Return the codes of weight above zero and their probabilities."""
-    weights = {code: weight for code, weight in config.code_weights.items() if weight > 0}
-    return list(weights), np.array(list(weights.values())) / sum(weights.values())
 
 
 def _case(degraded: np.ndarray, clean: np.ndarray, spacing_mm: float) -> Case:

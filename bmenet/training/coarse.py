@@ -157,7 +157,7 @@ class CoarseTask(Task):
             [[sidecar[key] for key in ("clean_sha256", "sha256")] for sidecar in sidecars],
         ]
 
-    def _cases(self) -> Cases:
+    def _cases(self) -> Cases | MixedCases:
         """Return the source of training cases."""
         coarse, spacing_mm, subjects = self.steps, self.config.grid.spacing_mm, self.split["train"]
         stored = StoredCases(self.layout, subjects, coarse, spacing_mm)

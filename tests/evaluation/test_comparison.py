@@ -15,14 +15,14 @@ from bmenet.runtime.files import write_text
 METHODS = ["degraded", "n4", "coarse"]
 
 
-class ClippingEnhancer:
+class ClippingNet:
     """Stands in for a trained network: cuts intensities above 1."""
 
     runs = 0
 
-    def restore(self, volume):
-        ClippingEnhancer.runs += 1
-        return volume.with_data(np.minimum(volume.data, 1))
+    def restore(self, degraded):
+        ClippingNet.runs += 1
+        return np.minimum(degraded, 1)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def layout(tmp_path, phantom, generator, monkeypatch) -> Layout:
     save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(noisy))
     write_text(layout.weights("coarse") / "model.json", "weights, first version")
     monkeypatch.setitem(BASELINES, "n4", lambda degraded: degraded.with_data(degraded.data * 0.9))
-    monkeypatch.setattr(methods_module, "_enhancer", lambda folder, digest: ClippingEnhancer())
+    monkeypatch.setattr(methods_module.CoarseNet, "load_once", lambda folder: ClippingNet())
     return layout
 
 
@@ -106,13 +106,13 @@ def test_all_rows_of_the_second_stage_start_from_one_coarse_result(layout, monke
         def without_edge_hint(self):
             return self
 
-    monkeypatch.setattr(methods_module, "_fine_digest", lambda weights: "")
-    monkeypatch.setattr(methods_module, "_fine_net", lambda weights, digest: Fine())
-    monkeypatch.setattr(ClippingEnhancer, "runs", 0)
+    monkeypatch.setattr(methods_module, "fine_digests", lambda weights: [])
+    monkeypatch.setattr(methods_module.FineNet, "load_once", lambda weights: Fine())
+    monkeypatch.setattr(ClippingNet, "runs", 0)
     clock = iter(range(1000))
     monkeypatch.setattr(methods_module.time, "process_time", lambda: next(clock))
     results = run(layout, "010", ["coarse", *methods_module.FINE_VARIANTS])
-    assert ClippingEnhancer.runs == 1
+    assert ClippingNet.runs == 1
     seconds = {result.method: result.seconds for result in results}
     assert seconds == {"coarse": 1} | dict.fromkeys(methods_module.FINE_VARIANTS, 2)
 

@@ -59,7 +59,7 @@ def test_layout_is_the_one_that_monai_knows_as_old(published, sizes):
 
 def test_import_keeps_where_the_weights_come_from(published, sizes):
     done = import_brainldm(published, published.parent / "weights", sizes)
-    _, spec = load_fine(done.prior, "prior")
+    _, spec = load_fine(done.denoiser, "prior")
     assert spec["lineage"]["source"] == "BrainLDM, diffusion_model.pth"
     assert len(spec["lineage"]["sha256"]) == 64
     assert spec["diffusion"] == {"timesteps": 1000, "beta_start": 0.0015, "beta_end": 0.0205}

@@ -78,13 +78,19 @@ def assert_same(one: Trained, other: Trained) -> None:
         assert torch.equal(tensor, other.network.state_dict()[name]), name
 
 
+@pytest.fixture(scope="module")
+def trained_once() -> list[Trained]:
+    """The unbroken training, once the first test that needs it has run it."""
+    return []
+
+
 @pytest.fixture
-def straight(config: Config, layout: Layout) -> Trained:
+def straight(config: Config, layout: Layout, trained_once: list[Trained]) -> Trained:
     """An unbroken training, its checkpoints cleared away."""
-    training = train_here(config, layout)
-    for path in layout.checkpoints("coarse").iterdir():
-        path.unlink()
-    return training
+    if not trained_once:
+        trained_once.append(train_here(config, layout))
+        CoarseTask(config, layout, SPLIT).checkpoints.clear()
+    return trained_once[0]
 
 
 @pytest.mark.parametrize(

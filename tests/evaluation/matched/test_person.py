@@ -30,11 +30,11 @@ METHODS = ("degraded", "n4", "coarse")
 CODES = ("standard", "headmotion1", "headmotion2")
 
 
-class DimmingEnhancer:
+class DimmingNet:
     """Stands in for a trained network, and answers half as bright as it was asked."""
 
-    def restore(self, volume):
-        return volume.with_data(0.5 * volume.data)
+    def restore(self, degraded):
+        return 0.5 * degraded
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def evaluation(tmp_path, scans, monkeypatch) -> MatchedEvaluation:
     monkeypatch.setattr(volumes, "find_brain", bright_brain)
     monkeypatch.setattr(volumes, "register", identity)
     monkeypatch.setitem(BASELINES, "n4", lambda degraded: degraded.with_data(degraded.data**0.9))
-    monkeypatch.setattr(methods_module, "_enhancer", lambda folder, digest: DimmingEnhancer())
+    monkeypatch.setattr(methods_module.CoarseNet, "load_once", lambda folder: DimmingNet())
     write_text(tmp_path / "weights" / "coarse" / "model.json", "weights, first version")
     root = write_people(tmp_path / "there", {"sub-01": scans}, {"sub-01": {"headmotion1": 1, "headmotion2": 3}})
     layout = Layout(tmp_path)

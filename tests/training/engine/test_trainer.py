@@ -84,21 +84,15 @@ def test_training_stops_when_patience_ends(make) -> None:
     assert trained.metrics == {"val.score": 3.0, "best_step": 5, "steps": 15}
 
 
-def test_averaged_weights_follow_the_network_slowly(make) -> None:
+def test_averaged_weights_follow_the_network_slowly_and_buffers_at_once(make) -> None:
     before: list[Tensor] = []
     trainer = make(lambda trainer: before.append(trainer.state.network.weight.detach().clone()), steps=1)
     trainer.train()
     decay = trainer.schedule.averaging(0)
     expected = decay * before[0] + (1 - decay) * trainer.state.network.weight
     torch.testing.assert_close(trainer.state.averaged.weight, expected.detach())
-
-
-def test_averaged_weights_have_the_network_s_buffers(make) -> None:
-    trainer = make(steps=1)
-    trainer.train()
-    for network in (trainer.state.network, trainer.state.averaged):
-        network.register_buffer("seen", torch.zeros(2))
-    trainer.state.network.seen += 3
+    for place, network in enumerate((trainer.state.averaged, trainer.state.network)):
+        network.register_buffer("seen", torch.full((2,), 3.0 * place))
     trainer.state.average(0.9)
     assert trainer.state.averaged.seen.tolist() == [3, 3]
 

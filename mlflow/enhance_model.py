@@ -17,7 +17,8 @@ from mlflow.pyfunc import PythonModel
 
 from bmenet.restoration.bundle import open_bundle
 from bmenet.runtime.errors import ConfigError
-from bmenet.serving import Cancel, Refusal, Service, Settings, parse_records
+from bmenet.serving import Cancel, Service, Settings, parse_records
+from bmenet.serving.refusal import as_refusal
 from bmenet.serving.settings import is_loopback
 
 _CODES = {500: INTERNAL_ERROR, 503: TEMPORARILY_UNAVAILABLE, 504: TEMPORARILY_UNAVAILABLE}
@@ -43,10 +44,11 @@ class EnhanceModel(PythonModel):
             requests = parse_records(model_input.to_dict("records"), service.settings)
             service.jobs.take_place()
             try:
-                volumes = service.run(requests, Cancel(service.settings.job_timeout_s)).volumes
+                volumes, _ = service.run(requests, Cancel(service.settings.job_timeout_s))
             finally:
                 service.jobs.give_place()
-        except Refusal as refusal:
+        except Exception as error:
+            refusal = as_refusal(error)
             raise MlflowException(str(refusal), _CODES.get(refusal.status, INVALID_PARAMETER_VALUE)) from None
         return pd.DataFrame({"nifti": [base64.b64encode(volume).decode() for volume in volumes]})
 

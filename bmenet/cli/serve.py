@@ -63,4 +63,4 @@ def serve(
                 typer.echo(f"http://{shown}:{listening.getsockname()[1]}")
                 Server(uvicorn.Config(guard, log_config=None, access_log=False, lifespan="off")).run([listening])
             finally:
-                service.close()
+                service.jobs.close()

@@ -1,7 +1,6 @@
 """The ASGI application of `bmenet serve`: who may ask, how much, how long, and what the log says of it."""
 
 import asyncio
-import base64
 import hmac
 import json
 import logging
@@ -19,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from bmenet.serving.jobs import Cancel, too_late
 from bmenet.serving.refusal import CLIENT_GONE, Refusal, as_refusal
 from bmenet.serving.request import parse_body
-from bmenet.serving.service import Service
+from bmenet.serving.service import Service, as_rows
 from bmenet.serving.settings import Settings
 
 METHODS = {"/invocations": "POST", "/version": "GET", "/ping": "GET", "/health": "GET"}
@@ -149,9 +148,8 @@ class Guard:
             requests = parse_body(body, self._settings)
         body.clear()  # the volumes are out of it, and the queue may be long
         volumes, timings = self._service.run(requests, cancel)
-        rows = [{"nifti": base64.b64encode(volume).decode()} for volume in volumes]
         timing = ", ".join(f"{step.replace(' ', '-')};dur={1000 * seconds:.1f}" for step, seconds in timings.items())
-        return json.dumps({"predictions": rows}).encode(), timing
+        return json.dumps({"predictions": as_rows(volumes)}).encode(), timing
 
 
 def _check_host(request: HttpRequest, settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """A served model at work: requests in, volumes and timings out."""
 
+import base64
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,8 @@ from bmenet.restoration import Enhancer
 from bmenet.restoration.bundle import Bundle
 from bmenet.runtime.errors import BMENetError, ConfigError, GridMismatchError, RegistrationError, VolumeError
 from bmenet.serving.jobs import Cancel, Jobs, storage_refusal
-from bmenet.serving.refusal import Refusal
-from bmenet.serving.request import Request, Stage
+from bmenet.serving.refusal import Refusal, as_refusal
+from bmenet.serving.request import Request, Stage, parse_records
 from bmenet.serving.settings import MB, Settings
 
 _NO_SCAN = (VolumeError, RegistrationError, GridMismatchError)
@@ -79,6 +80,35 @@ class Service:
                     stack.enter_context(self.jobs.turn(cancel))
                 return [_enhance(*job, cancel, timings) for job in zip(enhancers, paths, strict=True)], timings
 
+    def answer(self, records: list[dict[str, Any]]) -> list[dict[str, str]]:
+        """Check and enhance the volumes of a table within the time limit, for a server that only calls this.
+
+        Parameters
+        ----------
+        records : list of dict
+            Column to value: nifti (base64), stage, steps, seed.
+
+        Returns
+        -------
+        list of dict
+            The column nifti.
+
+        Raises
+        ------
+        Refusal
+            Whatever goes wrong.
+        """
+        try:
+            requests = parse_records(records, self.settings)
+            self.jobs.take_place()
+            try:
+                volumes, _ = self.run(requests, Cancel(self.settings.job_timeout_s))
+            finally:
+                self.jobs.give_place()
+        except Exception as error:
+            raise as_refusal(error) from None
+        return as_rows(volumes)
+
     def _set(self, request: Request) -> Enhancer:
         """Return the enhancer as the request wants it."""
         if request.stage == "coarse":
@@ -109,6 +139,11 @@ class Service:
             expected = f"at most {most_mb} MB of voxels (BMENET_MAX_DECOMPRESSED_MB); got {size / MB:.1f} MB"
             raise Refusal(413, f"expected {expected}; store the volume as int16 or float32, or crop it")
         return path
+
+
+def as_rows(volumes: list[bytes]) -> list[dict[str, str]]:
+    """Return volumes as the column nifti, in base64."""
+    return [{"nifti": base64.b64encode(volume).decode()} for volume in volumes]
 
 
 def _enhance(enhancer: Enhancer, path: Path, cancel: Cancel, timings: defaultdict[str, float]) -> bytes:

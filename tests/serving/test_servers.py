@@ -231,10 +231,12 @@ def test_the_model_does_not_load_in_mlflows_server_beyond_this_machine(load, mon
     load()
 
 
-def test_a_model_does_not_load_with_nonsense_in_the_environment(load, monkeypatch):
-    monkeypatch.setenv("BMENET_MAX_WAITING", "abacus")
-    with pytest.raises(ConfigError, match="BMENET_MAX_WAITING: expected"):
-        load()
+def test_the_loaded_model_does_not_repeat_what_breaks_it(load, scan, caplog):
+    with pytest.raises(MlflowException, match="the server failed") as error:
+        _predict(load(EnhancerStandIn(error=KeyError(CANARY))), body_of(scan))
+    assert error.value.error_code == "INTERNAL_ERROR"
+    assert CANARY not in str(error.value) + caplog.text
+    assert "bug (KeyError)" in caplog.text
 
 
 def test_the_environment_says_what_runs_a_bundle(monkeypatch):

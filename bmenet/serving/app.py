@@ -96,11 +96,9 @@ class Guard:
         if request.method != (method := METHODS[path]):
             raise Refusal(405, f"{path}: expected {method}; got another method; use {method}", {"Allow": method})
         if path in ("/ping", "/health"):
-            await request.body()
             return Response("\n", headers=_SAFE, media_type="application/json")
         _check_token(request, self._settings)
         if path == "/version":
-            await request.body()
             return JSONResponse(self._service.info, headers=_SAFE)
         _check_headers(request, self._settings)
         content, timing = await self._work(request)

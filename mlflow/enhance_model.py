@@ -5,7 +5,6 @@ MLflow's scoring server reads the request and calls `predict`, which has the che
 loopback alone; `bmenet serve` answers beyond.
 """
 
-import base64
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from mlflow.pyfunc import PythonModel
 
 from bmenet.restoration.bundle import open_bundle
 from bmenet.runtime.errors import ConfigError
-from bmenet.serving import Cancel, Refusal, Service, Settings, parse_records
+from bmenet.serving import Refusal, Service, Settings
 from bmenet.serving.settings import is_loopback
 
 _CODES = {500: INTERNAL_ERROR, 503: TEMPORARILY_UNAVAILABLE, 504: TEMPORARILY_UNAVAILABLE}
@@ -36,19 +35,10 @@ class EnhanceModel(PythonModel):
 
     def predict(self, context, model_input, params=None):
         """Enhance the volumes of a DataFrame, within the server's time limit (``mlflow models serve -t``)."""
-        if not isinstance(model_input, pd.DataFrame):
-            raise MlflowException("expected a DataFrame; send one with a column nifti", INVALID_PARAMETER_VALUE)
-        service = self._service
         try:
-            requests = parse_records(model_input.to_dict("records"), service.settings)
-            service.jobs.take_place()
-            try:
-                volumes = service.run(requests, Cancel(service.settings.job_timeout_s)).volumes
-            finally:
-                service.jobs.give_place()
+            return pd.DataFrame(self._service.answer(model_input.to_dict("records")))
         except Refusal as refusal:
             raise MlflowException(str(refusal), _CODES.get(refusal.status, INVALID_PARAMETER_VALUE)) from None
-        return pd.DataFrame({"nifti": [base64.b64encode(volume).decode() for volume in volumes]})
 
 
 def _refuse_beyond_loopback(command):

@@ -6,6 +6,9 @@ import typer
 
 from bmenet.cli.errors import exit_on_error
 
+_GRACE_S = 5
+"""For answers on their way when the server stops, and for bodies that are still sent."""
+
 
 def serve(
     model: Annotated[
@@ -61,6 +64,9 @@ def serve(
             try:
                 shown = f"[{host}]" if ":" in host else host
                 typer.echo(f"http://{shown}:{listening.getsockname()[1]}")
-                Server(uvicorn.Config(guard, log_config=None, access_log=False, lifespan="off")).run([listening])
+                config = uvicorn.Config(
+                    guard, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_GRACE_S
+                )
+                Server(config).run([listening])
             finally:
-                service.close()
+                service.jobs.close()

@@ -6,8 +6,8 @@
 from bmenet.serving.app import Guard
 from bmenet.serving.jobs import Cancel
 from bmenet.serving.refusal import Refusal
-from bmenet.serving.request import Request, parse_records
+from bmenet.serving.request import Request
 from bmenet.serving.service import Service
 from bmenet.serving.settings import Settings
 
-__all__ = ["Cancel", "Guard", "Refusal", "Request", "Service", "Settings", "parse_records"]
+__all__ = ["Cancel", "Guard", "Refusal", "Request", "Service", "Settings"]

@@ -1,15 +1,11 @@
 """The ASGI application of `bmenet serve`: who may ask, how much, how long, and what the log says of it."""
 
 import asyncio
-import base64
 import hmac
 import json
 import logging
-import re
 import threading
 import time
-import traceback
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -19,11 +15,10 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from bmenet.runtime.errors import BMENetError
 from bmenet.serving.jobs import Cancel, too_late
-from bmenet.serving.refusal import CLIENT_GONE, Refusal
+from bmenet.serving.refusal import CLIENT_GONE, Refusal, as_refusal
 from bmenet.serving.request import parse_body
-from bmenet.serving.service import Service
+from bmenet.serving.service import Service, as_rows
 from bmenet.serving.settings import Settings
 
 METHODS = {"/invocations": "POST", "/version": "GET", "/ping": "GET", "/health": "GET"}
@@ -76,7 +71,9 @@ class Guard:
         except ClientDisconnect:
             response = None  # nobody is left to read one
         except Exception as error:
-            response = _refusal_of(error)
+            refusal = as_refusal(error)
+            content = {"error_code": refusal.error_code, "message": str(refusal)}
+            response = JSONResponse(content, refusal.status, {**_SAFE, **refusal.headers, "Connection": "close"})
         try:
             if response is not None:
                 await response(scope, receive_noting, send_noting)
@@ -88,8 +85,7 @@ class Guard:
                     await send({"type": "http.response.body", "body": b""})
         finally:
             path = scope["path"] if scope["path"] in METHODS else "(other)"
-            method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "PUT", "OPTIONS") else "(other)"
-            _logger.info("%s %s %d %.3f s", method, path, status, time.perf_counter() - start)
+            _logger.info("%s %s %d %.3f s", scope["method"], path, status, time.perf_counter() - start)
 
     async def _answer(self, request: HttpRequest) -> Response:
         """Check who asks for what, and answer it."""
@@ -100,18 +96,15 @@ class Guard:
         if request.method != (method := METHODS[path]):
             raise Refusal(405, f"{path}: expected {method}; got another method; use {method}", {"Allow": method})
         if path in ("/ping", "/health"):
-            await request.body()
             return Response("\n", headers=_SAFE, media_type="application/json")
         _check_token(request, self._settings)
         if path == "/version":
-            await request.body()
             return JSONResponse(self._service.info, headers=_SAFE)
         _check_headers(request, self._settings)
-        content, timings = await self._work(request)
-        headers = {**_SAFE, "Server-Timing": _server_timing(timings)}
-        return Response(content, headers=headers, media_type="application/json")
+        content, timing = await self._work(request)
+        return Response(content, headers={**_SAFE, "Server-Timing": timing}, media_type="application/json")
 
-    async def _work(self, request: HttpRequest) -> tuple[bytes, dict[str, float]]:
+    async def _work(self, request: HttpRequest) -> tuple[bytes, str]:
         """Read the body and run the job, as long as somebody waits for it and the time is not over."""
         jobs, cancel = self._service.jobs, Cancel(self._settings.job_timeout_s)
         jobs.take_place()
@@ -123,9 +116,7 @@ class Guard:
         job.add_done_callback(lambda _job: jobs.give_place())
         return await self._wait(job, cancel, request)
 
-    async def _wait(
-        self, job: "Future[tuple[bytes, dict[str, float]]]", cancel: Cancel, request: HttpRequest
-    ) -> tuple[bytes, dict[str, float]]:
+    async def _wait(self, job: "Future[tuple[bytes, str]]", cancel: Cancel, request: HttpRequest) -> tuple[bytes, str]:
         """Return the job's result, or cancel it and say why."""
         work = asyncio.wrap_future(job)
         work.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it
@@ -149,14 +140,14 @@ class Guard:
             gone.cancel()
             stopping.cancel()
 
-    def _job(self, body: bytearray, cancel: Cancel) -> tuple[bytes, dict[str, float]]:
-        """Run in a thread of its own: from the body to the body of the answer."""
+    def _job(self, body: bytearray, cancel: Cancel) -> tuple[bytes, str]:
+        """Run in a thread of its own: from the body to the body of the answer and its header ``Server-Timing``."""
         with self._parsing:  # text, JSON and volume of a large body lie in memory together
             requests = parse_body(body, self._settings)
         body.clear()  # the volumes are out of it, and the queue may be long
-        result = self._service.run(requests, cancel)
-        rows = [{"nifti": base64.b64encode(volume).decode()} for volume in result.volumes]
-        return json.dumps({"predictions": rows}).encode(), result.timings
+        volumes, timings = self._service.run(requests, cancel)
+        timing = ", ".join(f"{step.replace(' ', '-')};dur={1000 * seconds:.1f}" for step, seconds in timings.items())
+        return json.dumps({"predictions": as_rows(volumes)}).encode(), timing
 
 
 def _check_host(request: HttpRequest, settings: Settings) -> None:
@@ -236,20 +227,3 @@ def _too_large(settings: Settings) -> Refusal:
         f"expected a body of at most {settings.max_body_mb} MB (BMENET_MAX_BODY_MB); got more; send .nii.gz, or raise"
         " the limit where the server starts",
     )
-
-
-def _server_timing(timings: Mapping[str, float]) -> str:
-    """Return the header ``Server-Timing`` (W3C): names as tokens, durations in ms."""
-    return ", ".join(f"{re.sub(r'[^a-z]+', '-', name)};dur={1000 * seconds:.1f}" for name, seconds in timings.items())
-
-
-def _refusal_of(error: Exception) -> Response:
-    """Return the reason as JSON; what is no refusal is a fault of the server, told to its log alone."""
-    if not isinstance(error, Refusal):
-        lines = "".join(traceback.format_tb(error.__traceback__))
-        # The text of an error that is not our own could hold what the client sent.
-        text = f"failure: {' '.join(str(error).split())}" if isinstance(error, BMENetError) else "bug"
-        _logger.error("%s (%s)\n%s", text, type(error).__name__, lines)
-        error = Refusal(500, "the server failed; its log tells where; report it, or try another volume")
-    content = {"error_code": error.error_code, "message": str(error)}
-    return JSONResponse(content, error.status, {**_SAFE, **error.headers, "Connection": "close"})

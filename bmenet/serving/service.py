@@ -1,9 +1,11 @@
 """A served model at work: requests in, volumes and timings out."""
 
+import base64
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,27 +18,11 @@ from bmenet.restoration import Enhancer
 from bmenet.restoration.bundle import Bundle
 from bmenet.runtime.errors import BMENetError, ConfigError, GridMismatchError, RegistrationError, VolumeError
 from bmenet.serving.jobs import Cancel, Jobs, storage_refusal
-from bmenet.serving.refusal import Refusal
-from bmenet.serving.request import Request, Stage
+from bmenet.serving.refusal import Refusal, as_refusal
+from bmenet.serving.request import Request, Stage, parse_records
 from bmenet.serving.settings import MB, Settings
 
 _NO_SCAN = (VolumeError, RegistrationError, GridMismatchError)
-
-
-@dataclass(frozen=True)
-class Result:
-    """Enhanced volumes.
-
-    Parameters
-    ----------
-    volumes : list of bytes
-        Of .nii.gz files, what `bmenet enhance` writes with the same model and settings.
-    timings : dict
-        ``queue``, ``read``, the steps of the `Enhancer` and ``write`` to seconds, summed over the volumes.
-    """
-
-    volumes: list[bytes]
-    timings: dict[str, float]
 
 
 class Service:
@@ -66,8 +52,15 @@ class Service:
         told = {name: value for name, value in options.items() if name != "device"}
         return cls(enhancer, settings, {"bmenet": __version__, "model": bundle.digest, **told})
 
-    def run(self, requests: list[Request], cancel: Cancel) -> Result:
-        """Wait for the device and enhance the volumes; bad ones are told before the waiting.
+    def run(self, requests: list[Request], cancel: Cancel) -> tuple[list[bytes], dict[str, float]]:
+        """Check the volumes, wait for the device and enhance them.
+
+        Returns
+        -------
+        volumes : list of bytes
+            Of .nii.gz files, what `bmenet enhance` writes with the same model and settings.
+        timings : dict
+            ``queue``, ``read``, the steps of the `Enhancer` and ``write``: seconds, summed over the volumes.
 
         Raises
         ------
@@ -77,22 +70,44 @@ class Service:
         BMENetError
             If the server is at fault, such as its model: the message is for its log, not for clients.
         """
-        timings: dict[str, float] = {}
-        volumes: list[bytes] = []
+        timings: defaultdict[str, float] = defaultdict(float, queue=0.0)
         with self.jobs.room() as room:
             enhancers = [self._set(request) for request in requests]
             with _timed(timings, "read"):
                 paths = [self._take_in(request.nifti, room / f"{n}.nii") for n, request in enumerate(requests)]
-            waiting_since = time.perf_counter()
-            with self.jobs.turn(cancel):
-                timings = {"queue": time.perf_counter() - waiting_since} | timings
-                for enhancer, path in zip(enhancers, paths, strict=True):
-                    volumes.append(_enhance(enhancer, path, cancel, timings))
-        return Result(volumes, timings)
+            with ExitStack() as stack:
+                with _timed(timings, "queue"):
+                    stack.enter_context(self.jobs.turn(cancel))
+                return [_enhance(*job, cancel, timings) for job in zip(enhancers, paths, strict=True)], timings
 
-    def close(self) -> None:
-        """Remove what lies in the temporary folder."""
-        self.jobs.close()
+    def answer(self, records: list[dict[str, Any]]) -> list[dict[str, str]]:
+        """Check and enhance the volumes of a table within the time limit, for a server that only calls this.
+
+        Parameters
+        ----------
+        records : list of dict
+            Column to value: nifti (base64), stage, steps, seed.
+
+        Returns
+        -------
+        list of dict
+            The column nifti.
+
+        Raises
+        ------
+        Refusal
+            Whatever goes wrong.
+        """
+        try:
+            requests = parse_records(records, self.settings)
+            self.jobs.take_place()
+            try:
+                volumes, _ = self.run(requests, Cancel(self.settings.job_timeout_s))
+            finally:
+                self.jobs.give_place()
+        except Exception as error:
+            raise as_refusal(error) from None
+        return as_rows(volumes)
 
     def _set(self, request: Request) -> Enhancer:
         """Return the enhancer as the request wants it."""
@@ -117,19 +132,21 @@ class Service:
             raise storage_refusal(error) from error
         with _about_the_volume(path), open_stream(path) as stream:
             header = read_header(stream)
-        most, most_bytes = self.settings.max_voxels, self.settings.max_decompressed_mb * MB
+        most, most_mb = self.settings.max_voxels, self.settings.max_decompressed_mb
         if (voxels := prod(header.shape)) > most:
             raise Refusal(413, f"expected at most {most} voxels (BMENET_MAX_VOXELS); got {voxels}; crop the volume")
-        if header.data_bytes > most_bytes:
-            raise Refusal(
-                413,
-                f"expected at most {most_bytes} bytes of voxels (BMENET_MAX_DECOMPRESSED_MB); got {header.data_bytes};"
-                " store the volume as int16 or float32, or crop it",
-            )
+        if (size := header.data_bytes) > most_mb * MB:
+            expected = f"at most {most_mb} MB of voxels (BMENET_MAX_DECOMPRESSED_MB); got {size / MB:.1f} MB"
+            raise Refusal(413, f"expected {expected}; store the volume as int16 or float32, or crop it")
         return path
 
 
-def _enhance(enhancer: Enhancer, path: Path, cancel: Cancel, timings: dict[str, float]) -> bytes:
+def as_rows(volumes: list[bytes]) -> list[dict[str, str]]:
+    """Return volumes as the column nifti, in base64."""
+    return [{"nifti": base64.b64encode(volume).decode()} for volume in volumes]
+
+
+def _enhance(enhancer: Enhancer, path: Path, cancel: Cancel, timings: defaultdict[str, float]) -> bytes:
     """Enhance one volume and return the bytes of its .nii.gz file."""
     with _about_the_volume(path):
         cancel.check()
@@ -137,7 +154,7 @@ def _enhance(enhancer: Enhancer, path: Path, cancel: Cancel, timings: dict[str, 
             scan = load_scan(path)
         enhanced = enhancer.enhance(scan, progress=lambda _step, _fraction: cancel.check())
     for step, seconds in enhanced.timings.items():
-        timings[step] = timings.get(step, 0.0) + seconds
+        timings[step] += seconds
     out = path.with_name(f"{path.stem}-out.nii.gz")
     with _timed(timings, "write"):
         try:
@@ -166,8 +183,8 @@ def _about_the_volume(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
+def _timed(timings: defaultdict[str, float], name: str) -> Iterator[None]:
     """Add the seconds that the block takes."""
     start = time.perf_counter()
     yield
-    timings[name] = timings.get(name, 0.0) + time.perf_counter() - start
+    timings[name] += time.perf_counter() - start

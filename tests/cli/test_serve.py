@@ -57,16 +57,18 @@ def start(tmp_path):
         process.communicate()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_server_that_is_stopped_ends_its_jobs_and_leaves_nothing(start, scan, tmp_path, number, code):
-    process, server = start("gated")
-    with ThreadPoolExecutor(2) as threads:
-        answers = [threads.submit(server.post, body_of(scan)) for _ in range(2)]
+def test_a_server_beyond_loopback_asks_for_its_token_and_ends_its_jobs_when_it_is_stopped(start, scan, tmp_path):
+    process, server = start("gated", "--host", "0.0.0.0", BMENET_TOKEN="s3cret")
+    refused(server.post(body_of(scan)), 401)
+    with ThreadPoolExecutor(2) as threads, socket.create_connection(("127.0.0.1", server.port)) as slow:
+        slow.sendall(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\n")
+        slow.sendall(b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+        answers = [threads.submit(server.post, body_of(scan), Authorization="Bearer s3cret") for _ in range(2)]
         wait_for(lambda: len(list(tmp_path.rglob("0.nii"))) == 2)
-        process.send_signal(number)
+        process.terminate()
         for answer in answers:
             refused(answer.result(timeout=20), 503, "stopped")
-    assert process.wait(20) == code
+    assert process.wait(20) == 128 + signal.SIGTERM
     assert "Traceback" not in process.stderr.read()
     assert list(tmp_path.rglob("room-*")) == []
 
@@ -78,22 +80,18 @@ def test_a_server_that_starts_after_a_killed_one_answers_and_removes_what_it_lef
         wait_for(lambda: list(tmp_path.rglob("0.nii")))
         process.kill()
         process.wait()
-    _, server = start()
+    process, server = start()
     assert list(tmp_path.rglob("0.nii")) == []
     decoded(server.post(body_of(scan)))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 128 + signal.SIGINT
 
 
-def test_a_server_that_others_can_reach_has_a_token_and_asks_for_it(start, scan, bmenet, monkeypatch):
+def test_a_server_without_a_token_a_model_a_port_or_sense_says_so(bmenet, workspace, monkeypatch):
     monkeypatch.delenv("BMENET_TOKEN", raising=False)
     result = bmenet("serve", "--host", "0.0.0.0")
     assert result.exit_code == 1
     assert "--host 0.0.0.0: expected BMENET_TOKEN" in result.stderr
-    _, server = start("open", "--host", "0.0.0.0", BMENET_TOKEN="s3cret")
-    refused(server.post(body_of(scan)), 401)
-    decoded(server.post(body_of(scan), Authorization="Bearer s3cret"))
-
-
-def test_a_server_without_a_model_a_port_or_sense_says_so(bmenet, workspace, monkeypatch):
     result = bmenet("serve", "--port", "0")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "models:/bmenet@champion: " in result.stderr

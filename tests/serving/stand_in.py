@@ -145,7 +145,7 @@ def serve(enhancer: Any, **settings: Any) -> Iterator[Server]:
             gate.is_open.set()
         server.should_exit = True
         thread.join(15)
-        service.close()
+        service.jobs.close()
         assert not thread.is_alive()
 
 

@@ -19,31 +19,12 @@ HOLDER = """
 import sys, tempfile, time
 from bmenet.serving.jobs import Cancel, Jobs
 tempfile.tempdir = sys.argv[1]
-jobs = Jobs(sys.argv[2], 0)
+jobs = Jobs("cpu", 0)
 with jobs.room() as room, jobs.turn(Cancel()):
     (room / "0.nii").write_bytes(b"scan")
     print("held", flush=True)
     time.sleep(60)
 """
-
-
-@pytest.fixture
-def hold():
-    """Return a function that lets another process hold a device, and the process."""
-    processes = []
-
-    def hold(device):
-        command = [sys.executable, "-c", HOLDER, tempfile.gettempdir(), device]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        processes.append(process)
-        assert process.stdout.readline() == "held\n"
-        return process
-
-    yield hold
-    for process in processes:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 def test_turns_come_one_at_a_time_and_in_order():
@@ -106,30 +87,28 @@ def test_a_job_ends_by_itself_after_its_time():
     assert refusal.value.status == 504
 
 
-def test_a_job_that_fails_gives_its_turn_back():
-    jobs = Jobs("cpu", 0)
-    with pytest.raises(KeyError), jobs.turn(Cancel()):
-        raise KeyError
-    with jobs.turn(Cancel(1)):
-        pass
-
-
-def test_processes_take_turns_on_one_device_until_the_holder_is_killed(hold):
-    holder, jobs = hold("cpu"), Jobs("cpu", 1)
-    with pytest.raises(Refusal, match="within"), jobs.turn(Cancel(0.3)):
-        pass
-    holder.kill()
-    with jobs.turn(Cancel(5)):
-        pass
+def test_processes_take_turns_until_the_holder_is_killed_and_what_it_left_is_removed(temporary):
+    command = [sys.executable, "-c", HOLDER, tempfile.gettempdir()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        jobs = Jobs("cpu", 1)
+        assert list(temporary.rglob("0.nii")), "its server lives"
+        with pytest.raises(Refusal, match="within"), jobs.turn(Cancel(0.3)):
+            pass
+        holder.kill()
+    with jobs.turn(Cancel(5)), jobs.room() as kept:
+        Jobs("cpu", 1)
+        assert list(temporary.rglob("0.nii")) == []
+        assert kept.exists()
 
 
 @pytest.mark.parametrize(("held", "same"), [("cuda", "tensorrt"), ("tensorrt", "cuda:0"), ("cuda:0", "cuda")])
-def test_a_gpu_is_one_device_by_whatever_name_and_others_are_free(hold, held, same):
-    hold(held)
-    with pytest.raises(Refusal, match="within"), Jobs(same, 0).turn(Cancel(0.2)):
-        pass
-    with Jobs("cuda:1", 0).turn(Cancel(1)), Jobs("cpu", 0).turn(Cancel(1)):
-        pass
+def test_a_gpu_is_one_device_by_whatever_name_and_others_are_free(held, same):
+    with Jobs(held, 0).turn(Cancel()):
+        with pytest.raises(Refusal, match="within"), Jobs(same, 0).turn(Cancel(0.2)):
+            pass
+        with Jobs("cuda:1", 0).turn(Cancel(1)), Jobs("cpu", 0).turn(Cancel(1)):
+            pass
 
 
 def test_only_the_user_can_enter_the_folder_and_a_room_goes_with_its_request(temporary):
@@ -138,18 +117,6 @@ def test_only_the_user_can_enter_the_folder_and_a_room_goes_with_its_request(tem
         assert {folder.stat().st_mode & 0o777 for folder in (room, room.parent)} == {0o700}
         (room / "0.nii").write_bytes(b"scan")
     assert not room.exists()
-
-
-def test_what_a_killed_server_left_is_removed_by_the_next_one_and_nothing_else(hold, temporary):
-    holder = hold("cpu")
-    Jobs("cpu", 0)
-    assert list(temporary.rglob("0.nii")), "its server lives"
-    holder.kill()
-    holder.wait()
-    with Jobs("cuda", 0).room() as kept:
-        Jobs("cpu", 0)
-        assert list(temporary.rglob("0.nii")) == []
-        assert kept.exists()
 
 
 def test_a_room_that_is_older_than_the_process_of_its_number_is_removed(temporary):

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from bmenet.serving import Refusal, Request, Settings, parse_records
-from bmenet.serving.request import MAX_VOLUMES, parse_body
+from bmenet.serving import Refusal, Request, Settings
+from bmenet.serving.request import MAX_VOLUMES, parse_body, parse_records
 
 TEXT = base64.b64encode(b"volume").decode()
 CANARY = "JaneDoe19"

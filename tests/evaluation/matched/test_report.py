@@ -13,7 +13,7 @@ from bmenet.evaluation.result import Result, results_table
 from bmenet.evaluation.summary import summarise_gains
 from bmenet.runtime.errors import BMENetError, VolumeError
 
-EVALUATION = SimpleNamespace(seed=0, source=SimpleNamespace(bucket=SimpleNamespace(base="/home/alice/ds004173")))
+EVALUATION = SimpleNamespace(seed=0, source=SimpleNamespace(base="/home/alice/ds004173"))
 DONE = [SimpleNamespace(code="standard"), SimpleNamespace(code="headmotion1")]
 
 

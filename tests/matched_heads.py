@@ -13,7 +13,6 @@ from bmenet.config.profiles import load_profile
 from bmenet.data.sources.sample import PseudoSubject, draw, render
 from bmenet.degradation import apply
 from bmenet.degradation import draw as draw_degradation
-from bmenet.evaluation.matched.volumes import Preparation
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.brain_extraction import Brain
 from bmenet.imaging.grid import standard_grid
@@ -25,7 +24,7 @@ from bmenet.registration import Registration
 from bmenet.runtime.seeding import generator
 
 REPOSITORY = Path(__file__).parents[1]
-PREPARATION = Preparation(4, 99.5, RegistrationConfig(backend="ants", estimate_spacing_mm=4, min_similarity=0.5))
+REGISTRATION = RegistrationConfig(backend="ants", estimate_spacing_mm=4, min_similarity=0.5)
 TURN_DEG, SHIFT_MM, GAIN = (4, -3, 5), (3, -4, 5), 1.7
 """How a moved scan lies to the still one, and how much brighter its receiver made it."""
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bmenet.config import SamplingConfig
+from bmenet.config import RegistrationConfig, SamplingConfig
 from bmenet.data.layout import Layout
 from bmenet.data.mr_art import STILL, MatchedPair, MrArt
 from bmenet.evaluation.comparison import evaluate_case
-from bmenet.evaluation.files import SCALE_PERCENTILE
-from bmenet.evaluation.matched.volumes import Preparation, prepare_moved, prepare_still
+from bmenet.evaluation.matched.volumes import prepare_moved, prepare_still
 from bmenet.evaluation.methods import COARSE, FINE_VARIANTS
 from bmenet.evaluation.result import Result
 from bmenet.imaging.volume import load_unit_volume, save_unit_volume
@@ -32,7 +31,10 @@ class MatchedEvaluation:
     source : MrArt
     methods : tuple of str
         Names of `method_names`.
-    preparation : Preparation
+    spacing_mm : int
+        Of the grid on which everything is compared: that of the weights.
+    registration : RegistrationConfig
+        Of the still scan with the template, and of the moved scan with the still one.
     weights : Path
         The folder that holds ``coarse`` and, for the second stage, its networks.
     layout : Layout
@@ -44,7 +46,8 @@ class MatchedEvaluation:
 
     source: MrArt
     methods: tuple[str, ...]
-    preparation: Preparation
+    spacing_mm: int
+    registration: RegistrationConfig
     weights: Path
     layout: Layout
     sampling: SamplingConfig
@@ -66,8 +69,8 @@ class MatchedEvaluation:
         enhancer = Enhancer.from_folder(coarse)
         if set(methods) & set(FINE_VARIANTS):
             enhancer = enhancer.with_fine(coarse.parent, sampling)
-        preparation = Preparation(enhancer.spacing_mm, SCALE_PERCENTILE, enhancer.registration)
-        return cls(source, tuple(methods), preparation, coarse.parent, layout, sampling, seed)
+        settings = enhancer.spacing_mm, enhancer.registration
+        return cls(source, tuple(methods), *settings, coarse.parent, layout, sampling, seed)
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,17 @@ class _MatchedLayout(Layout):
 
 def _write_still(pair: MatchedPair, evaluation: MatchedEvaluation, layout: Layout) -> str:
     """Write the still scan as a clean volume, unless it is there; return the key of what it was made from."""
-    preparation, index, path = evaluation.preparation, CaseIndex(layout.index("matched")), layout.clean(pair.subject)
-    settings = [preparation.spacing_mm, preparation.percentile, preparation.registration.model_dump(mode="json")]
-    code = code_hash("bmenet.evaluation.matched.volumes")
-    key = join_key(evaluation.source.fingerprint(pair.still), settings, code)
+    index, path, registration = CaseIndex(layout.index("matched")), layout.clean(pair.subject), evaluation.registration
+    key = join_key(
+        evaluation.source.fingerprint(pair.still),
+        evaluation.spacing_mm,
+        registration.model_dump(mode="json"),
+        code_hash("bmenet.evaluation.matched.volumes"),
+    )
     if not index.holds(path.stem, key, path, path.with_suffix(".json")):
-        still, moving2fixed = prepare_still(evaluation.source.read(pair.still, _say_nothing), preparation)
+        still, moving2fixed = prepare_still(
+            evaluation.source.read(pair.still, _say_nothing), evaluation.spacing_mm, registration
+        )
         save_unit_volume(path, still)
         write_json(path.with_suffix(".json"), {"moving2fixed": moving2fixed.tolist()})
         index.record(path.stem, key, path, path.with_suffix(".json"))
@@ -164,7 +172,7 @@ def _write_moved(pair: MatchedPair, evaluation: MatchedEvaluation, layout: Layou
         still = layout.clean(pair.subject)
         start = np.array(read_json(still.with_suffix(".json"))["moving2fixed"])
         scan = evaluation.source.read(pair.moved, _say_nothing)
-        save_unit_volume(path, prepare_moved(scan, load_unit_volume(still), start, evaluation.preparation))
+        save_unit_volume(path, prepare_moved(scan, load_unit_volume(still), start, evaluation.registration))
         index.record(path.stem, key, path)
 
 

@@ -1,14 +1,12 @@
 """The scans of a matched pair as volumes: aligned, interpolated once each, on one standard grid, cut to one brain."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from bmenet.config import RegistrationConfig
 from bmenet.evaluation.result import within_units
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.brain_extraction import find_brain
-from bmenet.imaging.grid import Grid, standard_grid
+from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.intensity import normalise
 from bmenet.imaging.resample import resample
 from bmenet.imaging.scan import Scan
@@ -21,36 +19,21 @@ _CLIPPED_PERCENTILE = 98
 """What outshines white matter is clipped: vessels and ghosts would stretch the joint histogram."""
 
 _CHECK_SPACING_MM = 4
+_SCALE_PERCENTILE = 99.5
+"""Of the foreground, goes to 1."""
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """How scans become volumes.
-
-    Parameters
-    ----------
-    spacing_mm : int
-        Of the standard grid; that of the weights.
-    percentile : float
-        Of the foreground, goes to 1: as `normalise` takes it.
-    registration : RegistrationConfig
-        Of the still scan with the template, and of the moved scan with the still one.
-    """
-
-    spacing_mm: int
-    percentile: float
-    registration: RegistrationConfig
-
-    @property
-    def grid(self) -> Grid:
-        """The grid that every volume lies on."""
-        return standard_grid(self.spacing_mm)
-
-
-def prepare_still(scan: Scan, preparation: Preparation) -> tuple[Volume, np.ndarray]:
+def prepare_still(scan: Scan, spacing_mm: int, config: RegistrationConfig) -> tuple[Volume, np.ndarray]:
     """Register a still scan to the template and make it a clean volume, as the stage `register` makes one of a head.
 
     A scan that is skull-stripped already is cut to its brain too, so that what it is compared with can be.
+
+    Parameters
+    ----------
+    scan : Scan
+    spacing_mm : int
+        Of the standard grid; that of the weights.
+    config : RegistrationConfig
 
     Returns
     -------
@@ -66,17 +49,17 @@ def prepare_still(scan: Scan, preparation: Preparation) -> tuple[Volume, np.ndar
     RegistrationError
         If the scan cannot be laid on the template.
     """
-    native, grid = _non_negative(scan.volume), preparation.grid
+    native, grid = _non_negative(scan.volume), standard_grid(spacing_mm)
     brain_mask = find_brain(native).brain_mask
-    moving2fixed = register(_cut(native, brain_mask), preparation.registration).moving2fixed
+    moving2fixed = register(_cut(native, brain_mask), config).moving2fixed
     standard = _non_negative(resample(native, grid, moving2fixed)).data
     # Cut after the interpolation: a spline across an edge cut before would ring.
     support = resample(native.with_data(brain_mask), grid, moving2fixed, order=1).data > 0.5
-    unit_data, _ = normalise(np.where(support, standard, 0), preparation.percentile)
+    unit_data, _ = normalise(np.where(support, standard, 0), _SCALE_PERCENTILE)
     return Volume(unit_data, grid.affine), moving2fixed
 
 
-def prepare_moved(scan: Scan, still: Volume, start: np.ndarray, preparation: Preparation) -> Volume:
+def prepare_moved(scan: Scan, still: Volume, start: np.ndarray, config: RegistrationConfig) -> Volume:
     """Lay a moved scan on the still one, interpolated once, and cut it to the still scan's brain.
 
     Parameters
@@ -85,7 +68,7 @@ def prepare_moved(scan: Scan, still: Volume, start: np.ndarray, preparation: Pre
     still : Volume
     start : ndarray, shape (4, 4)
         Of the still scan's registration, as `prepare_still` returns both.
-    preparation : Preparation
+    config : RegistrationConfig
 
     Returns
     -------
@@ -102,9 +85,9 @@ def prepare_moved(scan: Scan, still: Volume, start: np.ndarray, preparation: Pre
     """
     native = _non_negative(scan.volume)
     brain = _cut(native, find_brain(native).brain_mask)
-    moving2fixed = align_pair(brain, still, start, preparation.registration).moving2fixed
-    standard = _cut(_non_negative(resample(native, preparation.grid, moving2fixed)), foreground_mask(still.data))
-    return within_units(standard.with_data(standard.data / normalise(standard.data, preparation.percentile)[1]))
+    moving2fixed = align_pair(brain, still, start, config).moving2fixed
+    standard = _cut(_non_negative(resample(native, still.grid, moving2fixed)), foreground_mask(still.data))
+    return within_units(standard.with_data(standard.data / normalise(standard.data, _SCALE_PERCENTILE)[1]))
 
 
 def align_pair(moved: Volume, still: Volume, start: np.ndarray, config: RegistrationConfig) -> Registration:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import nibabel as nib
 import numpy as np
 
+from bmenet.imaging.box import bounding_box
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
@@ -129,20 +130,14 @@ def _quantise(layer: Layer, step: float) -> np.ndarray:
     return np.clip(counts, 0, levels).astype(np.uint8)
 
 
-def _content(layers: Sequence[Layer], counts: Sequence[np.ndarray]) -> tuple[slice, slice, slice]:
+def _content(layers: Sequence[Layer], counts: Sequence[np.ndarray]) -> tuple[slice, ...]:
     """Return the box outside which no layer shows more than faint noise; everything if nothing stands out."""
     shape = layers[0].volume.grid.shape
     filled = np.zeros(shape, bool)
     for layer, count in zip(layers, counts, strict=True):
         zero = _ZERO_COUNT if layer.kind == "difference" else 0
         filled |= np.abs(count.astype(np.int16) - zero) > _EMPTY * _LEVELS[layer.kind]
-    box = []
-    for axis, extent in enumerate(shape):
-        places = np.flatnonzero(filled.any(axis=tuple(other for other in range(3) if other != axis)))
-        if places.size == 0:
-            return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
-        box.append(slice(max(places[0] - _MARGIN_VOXELS, 0), min(places[-1] + _MARGIN_VOXELS + 1, extent)))
-    return box[0], box[1], box[2]
+    return bounding_box(filled if filled.any() else ~filled, _MARGIN_VOXELS)
 
 
 def _pack(counts: np.ndarray, affine: np.ndarray, step: float, kind: str) -> str:

@@ -11,7 +11,7 @@ from bmenet.imaging.grid import Grid
 from bmenet.imaging.scan.geometry import read_geometry
 from bmenet.imaging.scan.header import check_shape
 from bmenet.imaging.scan.nifti import read_nifti
-from bmenet.imaging.scan.stream import Stream, open_stream
+from bmenet.imaging.scan.stream import open_stream
 from bmenet.runtime.errors import VolumeError
 
 MAX_LABEL = (1 << 24) - 1
@@ -28,7 +28,6 @@ _GOOD_RAS = slice(28, 30)
 """The bytes of the flag that says whether an orientation is stored."""
 
 _MGH_TYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
-_SPACING_MM = (0.1, 10.0)
 
 
 @dataclass(frozen=True)
@@ -91,39 +90,25 @@ def _load_nifti(path: Path) -> LabelVolume:
 
 
 def _load_mgh(path: Path) -> LabelVolume:
+    """Read the 284 bytes before the voxels, check all that they say, then read the voxels."""
     with open_stream(path) as stream:
-        header, dtype, notes = _read_mgh_header(stream)
+        block = bytes(stream.read(_MGH_HEADER_BYTES))
+        header = nib.freesurfer.mghformat.MGHHeader(block, check=False)
+        check_shape(tuple(int(extent) for extent in header["dims"]), path)
         shape = header.get_data_shape()
+        if (code := int(header["type"])) not in _MGH_TYPES:
+            raise VolumeError(f"{path}: expected an MGH voxel type of {sorted(_MGH_TYPES)}; got {code}")
+        nifti = nib.Nifti1Header()
+        nifti.set_sform(header.get_affine(), code=1)
+        _, affine, notes = read_geometry(nifti, shape[:3], path)
+        # nibabel fills the orientation in where the flag is 0, and sets the flag.
+        if not any(block[_GOOD_RAS]):
+            notes += ("no orientation in the file: FreeSurfer's coronal default is taken",)
+        dtype = np.dtype(_MGH_TYPES[code])
         buffer = stream.read(prod(shape) * dtype.itemsize)
         stream.finish()
     values = np.frombuffer(buffer, dtype).reshape(shape[:3], order="F")
-    return LabelVolume(_whole_numbers(values, path), header.get_affine().astype(np.float64), notes)
-
-
-def _read_mgh_header(stream: Stream) -> tuple[nib.freesurfer.mghformat.MGHHeader, np.dtype, tuple[str, ...]]:
-    """Read the 284 bytes before the voxels and check all that they say; also return notes."""
-    block = bytes(stream.read(_MGH_HEADER_BYTES))
-    header, where = nib.freesurfer.mghformat.MGHHeader(block, check=False), stream.path
-    # nibabel fills the orientation in where the flag is 0, and sets the flag.
-    notes = ("no orientation in the file: FreeSurfer's coronal default is taken",) if not any(block[_GOOD_RAS]) else ()
-    check_shape(tuple(int(extent) for extent in header["dims"]), where)
-    code = int(header["type"])
-    if code not in _MGH_TYPES:
-        raise VolumeError(f"{where}: expected an MGH voxel type of {sorted(_MGH_TYPES)}; got {code}")
-    affine = header.get_affine()
-    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or not _is_invertible(affine[:3, :3], spacing_mm):
-        raise VolumeError(f"{where}: expected an orientation that can be inverted; got none")
-    if not ((spacing_mm >= _SPACING_MM[0]) & (spacing_mm <= _SPACING_MM[1])).all():
-        raise VolumeError(
-            f"{where}: expected voxels {_SPACING_MM[0]:g} to {_SPACING_MM[1]:g} mm wide; got "
-            f"{' x '.join(f'{width:g}' for width in spacing_mm)} mm"
-        )
-    return header, np.dtype(_MGH_TYPES[code]), notes
-
-
-def _is_invertible(matrix: np.ndarray, spacing_mm: np.ndarray) -> bool:
-    return spacing_mm.min() > 0 and abs(np.linalg.det(matrix / spacing_mm)) > 1e-3
+    return LabelVolume(_whole_numbers(values, path), affine, notes)
 
 
 def _whole_numbers(values: np.ndarray, where: object) -> np.ndarray:

@@ -17,7 +17,7 @@ from bmenet.restoration.fine_net import DEFAULT_SAMPLING
 from bmenet.runtime.errors import WeightsError
 from bmenet.runtime.files import write_text
 from tests.matched_heads import (
-    PREPARATION,
+    REGISTRATION,
     bright_brain,
     identity,
     moving_head,
@@ -52,7 +52,7 @@ def evaluation(tmp_path, scans, monkeypatch) -> MatchedEvaluation:
     root = write_people(tmp_path / "there", {"sub-01": scans}, {"sub-01": {"headmotion1": 1, "headmotion2": 3}})
     layout = Layout(tmp_path)
     source = MrArt.at(root, layout.downloads)
-    return MatchedEvaluation(source, METHODS, PREPARATION, layout.weights_folder, layout, DEFAULT_SAMPLING)
+    return MatchedEvaluation(source, METHODS, 4, REGISTRATION, layout.weights_folder, layout, DEFAULT_SAMPLING)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_evaluate_person_does_nothing_twice(evaluation, restored, read):
     [
         ("weights", ["coarse"] * 3, []),
         ("a moved scan", [*METHODS], ["headmotion1"]),
-        ("settings", [*METHODS] * 3, [*CODES]),
+        ("settings that make the same volumes", [], [*CODES]),
         ("damage", [*METHODS] * 3, [*CODES]),
     ],
 )
@@ -137,8 +137,9 @@ def test_what_something_changed_behind_is_done_again(
         write_text(evaluation.weights / "coarse" / "model.json", "weights, second version")
     elif change == "a moved scan":
         write_people(tmp_path / "there", {"sub-01": {"headmotion1": scans["headmotion2"]}})
-    elif change == "settings":
-        evaluation = replace(evaluation, preparation=replace(PREPARATION, percentile=99.0))
+    elif change.startswith("settings"):
+        changed = REGISTRATION.model_copy(update={"min_similarity": 0.4})
+        evaluation = replace(evaluation, registration=changed)
     else:
         for path in (evaluation.layout.root / "data").rglob("sub-01*.n*"):
             path.write_bytes(path.read_bytes()[:400])

@@ -8,11 +8,12 @@ from bmenet.evaluation.metrics.fidelity import psnr
 from bmenet.evaluation.metrics.measure import matched_gain
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.brain_extraction import Brain
+from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.resample import resample
 from bmenet.imaging.volume import Volume
 from bmenet.registration import BACKENDS, AlignmentError, Registration
 from tests.matched_heads import (
-    PREPARATION,
+    REGISTRATION,
     SHIFT_MM,
     TURN_DEG,
     bright_brain,
@@ -22,7 +23,7 @@ from tests.matched_heads import (
     turned_head,
 )
 
-CONFIG = PREPARATION.registration
+GRID = standard_grid(4)
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +34,11 @@ def stand_ins(monkeypatch):
 
 @pytest.fixture
 def still():
-    return prepare_still(still_head(), PREPARATION)[0]
+    return prepare_still(still_head(), 4, REGISTRATION)[0]
 
 
 def prepared(scan, still):
-    return prepare_moved(scan, still, np.eye(4), PREPARATION)
+    return prepare_moved(scan, still, np.eye(4), REGISTRATION)
 
 
 def brain_psnr(volume, still):
@@ -48,7 +49,7 @@ def brain_psnr(volume, still):
 def test_two_scans_that_differ_in_pose_and_gain_alone_agree_once_aligned_and_motion_remains(still):
     aligned = brain_psnr(prepared(turned_head(), still), still)
     assert aligned > 35
-    assert brain_psnr(resample(turned_head().volume, PREPARATION.grid), still) < 16, "as they lay in the scanner"
+    assert brain_psnr(resample(turned_head().volume, GRID), still) < 16, "as they lay in the scanner"
     assert brain_psnr(prepared(moving_head(), still), still) < aligned - 5
 
 
@@ -73,7 +74,7 @@ def test_of_whole_heads_only_the_brain_of_the_still_one_is_kept(still, monkeypat
         return Brain(masks[is_turned], False, "deepbet")
 
     monkeypatch.setattr(volumes, "find_brain", find)
-    cut, _ = prepare_still(heads[False], PREPARATION)
+    cut, _ = prepare_still(heads[False], 4, REGISTRATION)
     inside = foreground_mask(cut.data)
     assert np.count_nonzero(cut.data) < 0.4 * cut.data.size
     assert not prepared(heads[True], cut).data[~inside].any()
@@ -86,12 +87,12 @@ def test_the_brain_of_the_still_scan_is_what_is_registered(monkeypatch):
     quarter = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
     monkeypatch.setattr(volumes, "register", lambda *given: seen.append(given) or Registration(quarter, 0.8, "stub"))
     scan = still_head()
-    still, moving2fixed = prepare_still(scan, PREPARATION)
+    still, moving2fixed = prepare_still(scan, 4, REGISTRATION)
     ((moving, config),) = seen
     np.testing.assert_array_equal(moving.data, scan.volume.data * bright_brain(scan.volume).brain_mask)
-    assert config == PREPARATION.registration
+    assert config == REGISTRATION
     np.testing.assert_array_equal(moving2fixed, quarter)
-    as_it_lay, inside = resample(scan.volume, PREPARATION.grid, quarter), foreground_mask(still.data)
+    as_it_lay, inside = resample(scan.volume, GRID, quarter), foreground_mask(still.data)
     assert np.corrcoef(still.data[inside], as_it_lay.data[inside])[0, 1] > 0.99
 
 
@@ -110,15 +111,15 @@ def largest_distance_mm(found):
 
 
 def test_align_pair_undoes_a_turn_whatever_the_receiver_gain(still):
-    found = align_pair(brain(turned_head()), still, np.eye(4), CONFIG)
+    found = align_pair(brain(turned_head()), still, np.eye(4), REGISTRATION)
     assert largest_distance_mm(found.moving2fixed) < 0.3
-    brighter = align_pair(brain(turned_head(gain=5 * 1.7)), still, np.eye(4), CONFIG)
+    brighter = align_pair(brain(turned_head(gain=5 * 1.7)), still, np.eye(4), REGISTRATION)
     assert largest_distance_mm(brighter.moving2fixed) < 0.3
     assert found.similarity > 0.9
 
 
 def test_align_pair_finds_the_pose_of_a_head_that_moved(still):
-    found = align_pair(brain(moving_head(severity="moderate")), still, np.eye(4), CONFIG)
+    found = align_pair(brain(moving_head(severity="moderate")), still, np.eye(4), REGISTRATION)
     assert largest_distance_mm(found.moving2fixed) < 3, "within what the head moved by"
 
 
@@ -127,7 +128,7 @@ def test_align_pair_finds_a_head_far_away_in_the_scanner(still):
     far = np.eye(4)
     far[:3, 3] = (60, -80, 100)
     away = Volume(moved.data, far @ moved.affine)
-    found = align_pair(away, still, np.eye(4), CONFIG)
+    found = align_pair(away, still, np.eye(4), REGISTRATION)
     assert largest_distance_mm(found.moving2fixed @ far) < 0.3
 
 
@@ -135,4 +136,4 @@ def test_align_pair_refuses_a_result_that_does_not_resemble_the_still_scan(still
     upside_down = np.diag([1.0, -1.0, -1.0, 1.0])
     monkeypatch.setitem(BACKENDS, "ants", lambda moving, fixed, start: upside_down @ start)
     with pytest.raises(AlignmentError, match=r"moved scan with the still one of at least 0\.5 .*; got -?0\.\d\d;"):
-        align_pair(brain(turned_head()), still, np.eye(4), CONFIG)
+        align_pair(brain(turned_head()), still, np.eye(4), REGISTRATION)

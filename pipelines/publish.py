@@ -1,7 +1,7 @@
 """Stage `publish`: register the bundle as the challenger, and let it become champion if it is the better one."""
 
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from bmenet.cli.errors import exit_on_error
@@ -71,6 +71,10 @@ def _decide(contest: Contest, registry: Registry, candidate: Version) -> tuple[V
                 except WeightsError as error:
                     theirs = error
             verdict = contest.against(None if champion is None else champion.digest, theirs)
+        if champion is not None and champion.number != candidate.number and champion.digest == candidate.digest:
+            verdict = replace(
+                verdict, is_promoted=True, reasons=("the champion's bundle, with newer code to serve it",)
+            )
         if registry.settle(candidate, champion, verdict.is_promoted, verdict.reasons, verdict.metric):
             return champion, verdict
     raise TrackingError(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.markup import escape
@@ -68,11 +69,10 @@ class RunLogger(NullLogger):
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Record a matplotlib figure under `name`, such as ``figures/step-100.png``."""
-        with self.forgiving():
-            place = self.record.new_place()
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(place / name)
-            self.record.unsent.append(["file", place.name])
+        with self.forgiving(), TemporaryDirectory() as folder:
+            path = Path(folder) / Path(name).name
+            figure.savefig(path)
+            self.record.keep_file(path, Path(name).parent.as_posix())
 
     def set_tags(self, values: Mapping[str, Any]) -> None:
         """Record labels; a later value replaces an earlier one."""
@@ -139,9 +139,9 @@ class RunLogger(NullLogger):
         """Send this run, then whatever else waits (trials, earlier runs); return whether that succeeded."""
         try:
             self._store = self._store or Store(self._place)
-            refused = self._store.send(self.record)
+            self._store.send(self.record)
             self._id_known.set()
-            refused += self._store.send_idle()[1]
+            self._store.send_idle()
         except Exception as error:
             self._warn(
                 "store",
@@ -149,7 +149,7 @@ class RunLogger(NullLogger):
                 "sent later: by this stage, the next one, or `bmenet sync-tracking`",
             )
             return False
-        if refused:
+        if refused := self._store.refused:
             self._warn("refused", f"{len(refused)} records were refused by the tracking store ({refused[0]})")
         return True
 

@@ -35,21 +35,17 @@ class Record:
     folder : Path
         Of this record alone.
     stage, name, experiment : str
-        Of the run, in MLflow's words.
     key : str
         Identifies the run in every store. Records with the same key are parts of one run.
     tags : dict
         Profile and code, of the run and of a parent that is made for it.
-    execution : str
-        The pipeline execution; its run is the parent.
-    parent : str or None
-        Key of the run that this one is nested under instead.
+    execution, parent : str
+        The pipeline execution whose run is the parent, or else the key of the run that is.
     resume_key : str or None
         Identifies the training; an unfinished run with the same key goes on.
     started, ended : int
         Milliseconds since 1970; `ended` is None while it goes on.
-    status : str
-        RUNNING, FINISHED, FAILED or KILLED.
+    status : {"RUNNING", "FINISHED", "FAILED", "KILLED"}
     unsent : list
         Entries ``[kind, *values]`` of the kinds metric (key, value, time in ms, step), param, tag, input (path, MD5)
         and file (folder in `folder`).
@@ -58,7 +54,7 @@ class Record:
     store, run_id : str or None
         The store that has the run, and its id there.
     owner : list or None
-        Process that writes and sends it: its number and start. Without a living owner anybody may send it.
+        Number and start of the process that writes and sends it. Without a living owner anybody may send it.
     is_sent : bool
         Whether the store has everything, its end included.
     """
@@ -97,7 +93,7 @@ class Record:
         self.owner, self.status, self.ended, self.is_sent = list(this_process()), "RUNNING", None, False
 
     def end(self, status: str, ended: int | None = None) -> None:
-        """End the run and give it up: whatever the store does not have may be sent by anyone."""
+        """End the run, now by default."""
         self.status, self.ended, self.is_sent = status, ended or now_ms(), False
 
     def end_if_killed(self) -> None:
@@ -105,17 +101,11 @@ class Record:
         if self.status == "RUNNING":
             self.end("KILLED", (self.folder / _FILE).stat().st_mtime_ns // 1_000_000)
 
-    def new_place(self) -> Path:
-        """Return a new folder for files to be sent; they go under the same names as there."""
-        place = self.folder / uuid.uuid4().hex[:12]
-        place.mkdir(parents=True)
-        return place
-
     def keep_file(self, path: Path, folder: str) -> None:
         """Copy a file or folder, to be sent under `folder`."""
-        place = self.new_place()
+        place = self.folder / uuid.uuid4().hex[:12]
         target = place / folder / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True)
         if path.is_dir():
             shutil.copytree(path, target)
         else:
@@ -145,30 +135,26 @@ def idle_records(root: Path) -> list[Record]:
 
 
 def claim(new: Record) -> Record:
-    """Return the unfinished record of the same stage and `resume_key`, which goes on, or else `new`; owned.
+    """Return the unfinished record with the `resume_key` of `new`, owned by this process, or else `new`, which is.
 
     Unfinished runs of the stage with other keys will not go on.
     """
     root = new.folder.parent
     root.mkdir(parents=True, exist_ok=True)
     claimed = new
-    try:
-        with records_lock(root, _CLAIM_TIMEOUT_S):
-            for record in idle_records(root):
-                if record.stage != new.stage or record.parent is not None:
-                    continue
-                names = (record.key, new.key) if new.is_shared else (record.resume_key, new.resume_key)
-                if names[0] is not None and names[0] == names[1] and record.status != "FINISHED":
-                    claimed = record
-                elif record.resume_key is not None:
-                    record.resume_key = None
-                    record.settle()
-            claimed.own()
-            claimed.execution, claimed.tags = new.execution, new.tags
-            claimed.save()
-    except Timeout:  # another process sends: better a run too many than a stage that waits
+    with suppress(Timeout), records_lock(root, _CLAIM_TIMEOUT_S):  # else another sends: better a run too many
+        for record in idle_records(root):
+            if record.stage != new.stage or record.parent is not None:
+                continue
+            names = (record.key, new.key) if new.is_shared else (record.resume_key, new.resume_key)
+            if names[0] is not None and names[0] == names[1] and record.status != "FINISHED":
+                claimed = record
+            elif record.resume_key is not None:
+                record.resume_key = None
+                record.settle()
         claimed.own()
-        claimed.save()
+    claimed.execution, claimed.tags = new.execution, new.tags
+    claimed.save()
     return claimed
 
 

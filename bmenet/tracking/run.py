@@ -174,7 +174,7 @@ def sync() -> int:
     if not waiting:
         return 0
     try:
-        return Store(place).send_idle()[0]
+        return Store(place).send_idle()
     except Exception as error:
         raise TrackingError(
             f"expected a tracking store that takes {len(waiting)} runs; got: {in_one_line(error)}; they stay in "

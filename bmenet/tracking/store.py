@@ -115,14 +115,15 @@ class Store:
         self._place = place
         self.name = hashlib.sha256(place.uri.encode()).hexdigest()[:16]  # an address may hold a password
         self.opened: set[Path] = set()
+        self.refused: list[str] = []
         place.pending.mkdir(parents=True, exist_ok=True)
         # Processes that start together would migrate an empty database together, and make a parent run each.
         self._lock = FileLock(place.pending / ".store.lock", timeout=_LOCK_TIMEOUT_S)
         with self._lock:
             self.client = MlflowClient(tracking_uri=place.uri)
 
-    def send(self, record: Record) -> list[str]:
-        """Send what `record` holds and this store has not, and return what the store refused.
+    def send(self, record: Record) -> None:
+        """Send what `record` holds and this store has not; note what the store refused.
 
         Raises
         ------
@@ -131,7 +132,6 @@ class Store:
         """
         from mlflow.exceptions import MlflowException
 
-        refused = []
         try:
             if record.folder not in self.opened or record.store != self.name:
                 self._open(record)
@@ -145,7 +145,7 @@ class Store:
                 except MlflowException as error:
                     if error.error_code not in _REFUSALS:
                         raise
-                    refused.append(f"{kind}: {str(error).splitlines()[0]}")
+                    self.refused.append(f"{kind}: {in_one_line(error)}")
                 del record.unsent[: len(entries)]
             if record.status != "RUNNING":
                 self.client.set_terminated(str(record.run_id), record.status, record.ended)
@@ -155,25 +155,20 @@ class Store:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 record.store = None  # it was emptied: the run is made again next time
             raise
-        return refused
 
-    def send_idle(self) -> tuple[int, list[str]]:
-        """Send every record that no living process owns, oldest first; return how many, and what the store refused.
-
-        A run that never ended was killed.
-        """
-        sent, refused = 0, []
+    def send_idle(self) -> int:
+        """Send every record that no living process owns, oldest first, and return how many; the unended were killed."""
+        sent = 0
         with suppress(Timeout), records_lock(self._place.pending, 0):  # else another process is at it
             for record in idle_records(self._place.pending):
-                if record.is_sent:
-                    continue
-                record.end_if_killed()
-                try:
-                    refused += self.send(record)
-                finally:
-                    record.settle()
-                sent += 1
-        return sent, refused
+                if not record.is_sent:
+                    record.end_if_killed()
+                    try:
+                        self.send(record)
+                    finally:
+                        record.settle()
+                    sent += 1
+        return sent
 
     def _open(self, record: Record) -> None:
         """Find or create the run and its parent, and set both running."""
@@ -253,5 +248,5 @@ class Store:
 
 def in_one_line(error: Exception) -> str:
     """Return in one line what an error says in many, without the password that an address may hold."""
-    line = (str(error) or type(error).__name__).splitlines()[0][:300]
+    line = (str(error) or type(error).__name__).splitlines()[0][:200]
     return _CREDENTIALS.sub("//", line)

@@ -66,6 +66,15 @@ def test_the_same_bundle_again_is_not_registered_a_second_time(stage):
     assert _aliases() == {CHALLENGER: 1, CHAMPION: 1}
 
 
+def test_the_same_bundle_with_newer_code_to_serve_it_takes_the_place(stage):
+    stage(1.1)
+    code = LAYOUT.root / "mlflow" / "enhance_model.py"
+    code.write_text(code.read_text() + "# newer\n")
+    decision = stage(1.1)
+    assert decision["reasons"] == ["the champion's bundle, with newer code to serve it"]
+    assert _aliases() == {CHALLENGER: 2, CHAMPION: 2}
+
+
 def test_test_figures_stand_beside_and_never_choose(stage):
     stage(1.1, test_psnr=20.0)
     assert stage(1.0, test_psnr=99.0)["outcome"] == "kept"

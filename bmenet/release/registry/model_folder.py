@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from bmenet import __version__
-from bmenet.release.registry.version import DIGEST_TAG, MODEL_NAME, SPACING_TAG
+from bmenet.release.registry.version import MODEL_NAME, SPACING_TAG
 from bmenet.restoration.bundle import Bundle
 from bmenet.tracking.store import load_mlflow
 
@@ -68,9 +67,7 @@ def write_model_folder(folder: Path, bundle: Bundle, model_file: Path, model_id:
     model.save(folder / "MLmodel")
 
 
-def create_version(
-    client: "MlflowClient", bundle: Bundle, model_file: Path, run_id: str, tags: Mapping[str, str]
-) -> int:
+def create_version(client: "MlflowClient", bundle: Bundle, model_file: Path, run_id: str, tags: dict[str, str]) -> int:
     """Log a bundle as a model of a run, register that, and return the version's number.
 
     A model that is not whole is marked as failed.
@@ -84,12 +81,10 @@ def create_version(
     run_id : str
         The run that made it.
     tags : mapping
-        Where it comes from, beside what its manifest says.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.exceptions import MlflowException
 
-    tags = bundle_tags(bundle) | dict(tags)
     experiment = client.get_run(run_id).info.experiment_id
     model = client.create_logged_model(experiment, MODEL_NAME, run_id, tags=tags, model_type="image restoration")
     try:
@@ -124,7 +119,6 @@ def bundle_tags(bundle: Bundle) -> dict[str, str]:
     """Return what a manifest says of a bundle: its format, its grid, its parts, and where its weights come from."""
     manifest = bundle.manifest
     return {
-        DIGEST_TAG: bundle.digest,
         "bundle.format": str(manifest.format_version),
         SPACING_TAG: str(manifest.spacing_mm),
         "bundle.has_fine": str(bundle.has_fine).lower(),

@@ -9,10 +9,11 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from bmenet.release.registry.fetch import answering, connect
-from bmenet.release.registry.model_folder import create_version
-from bmenet.release.registry.version import CHALLENGER, CHAMPION, MODEL_NAME, SINCE_TAG, Version
+from bmenet.release.registry.model_folder import bundle_tags, create_version
+from bmenet.release.registry.version import CHALLENGER, CHAMPION, CODE_TAG, DIGEST_TAG, MODEL_NAME, SINCE_TAG, Version
 from bmenet.restoration.bundle import Bundle
 from bmenet.runtime.errors import TrackingError, WeightsError
+from bmenet.runtime.files import sha256
 from bmenet.tracking.record import now_ms
 from bmenet.tracking.store import Place
 
@@ -92,7 +93,7 @@ class Registry:
         return versions[number]
 
     def register(self, bundle: Bundle, model_file: Path, run_id: str, tags: Mapping[str, str]) -> Version:
-        """Register a bundle as the newest version, the challenger; of a bundle that is there already, that version.
+        """Register a bundle as the newest version, the challenger; what is there already is not registered again.
 
         Parameters
         ----------
@@ -105,9 +106,10 @@ class Registry:
             Where it comes from, beside what its manifest says.
         """
         with self._lock(), answering():
-            number = next((version.number for version in self.versions() if version.digest == bundle.digest), None)
-            if number is None:
-                number = create_version(self.client, bundle, model_file, run_id, tags)
+            identity = {DIGEST_TAG: bundle.digest, CODE_TAG: sha256(model_file)}
+            same = [version.number for version in self.versions() if identity.items() <= version.tags.items()]
+            all_tags = bundle_tags(bundle) | dict(tags) | identity
+            number = same[-1] if same else create_version(self.client, bundle, model_file, run_id, all_tags)
             self.client.set_registered_model_alias(MODEL_NAME, CHALLENGER, str(number))
             return self.require(number)
 

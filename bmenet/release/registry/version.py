@@ -17,6 +17,8 @@ CHAMPION = "champion"
 SINCE_TAG = "champion.since"
 """When a version became champion. A rollback goes to the latest of the others, and takes the tag from the one left."""
 DIGEST_TAG = "bundle.digest"
+CODE_TAG = "serving.sha256"
+"""Of the file that serves it: the same bundle with another one is another version."""
 SPACING_TAG = "bundle.spacing_mm"
 _MODEL_ID = re.compile(r"\bm-[0-9a-f]{32}\b")
 

@@ -25,7 +25,7 @@ def train(config, steps, **options):
         run.log_artifact("note.txt", "notes")
 
 
-def test_stage_ends_with_one_warning_when_the_server_is_down(place, config, monkeypatch, capsys):
+def test_server_that_is_down_costs_one_warning_and_gets_everything_later(place, config, runs, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     start = time.monotonic()
     train(config, range(3))
@@ -34,11 +34,6 @@ def test_stage_ends_with_one_warning_when_the_server_is_down(place, config, monk
     assert captured.out == ""
     assert captured.err.count("tracking:") == 1
     assert "sync-tracking" in captured.err
-
-
-def test_sync_sends_everything_in_order_once_the_server_is_back(place, config, runs, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
-    train(config, range(3))
     with pytest.raises(TrackingError, match="takes 1 runs; got: API request"):
         sync()
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
@@ -46,8 +41,10 @@ def test_sync_sends_everything_in_order_once_the_server_is_back(place, config, r
     assert (result.exit_code, result.stdout) == (0, "1 run sent\n")
     child = only_child(runs)
     assert child.info.status == "FINISHED"
+    assert child.data.params["seed"] == str(config.seed)
     assert history(place, child, "loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
     assert [file.path for file in client(place).list_artifacts(child.info.run_id, "notes")] == ["notes/note.txt"]
+    assert left(place) == []
     assert sync() == 0
 
 

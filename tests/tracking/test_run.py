@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from bmenet.config import flatten
 from bmenet.runtime.logger import NullLogger
-from bmenet.tracking import RunLogger, sync, track_stage
+from bmenet.tracking import RunLogger, track_stage
 from tests.tracking.conftest import client, history, left
 
 REPOSITORY = Path(__file__).parents[2]
@@ -84,12 +84,6 @@ def test_run_holds_artifacts_as_they_were_when_logged(place, config, runs):
 def test_run_refuses_to_log_a_file_that_is_not_there(place, config):
     with track_stage(config, "train_coarse") as run, pytest.raises(FileNotFoundError, match=r"got gone\.txt"):
         run.log_artifact("gone.txt")
-
-
-def test_run_leaves_nothing_to_send(place, config):
-    with track_stage(config, "train_coarse", resume_key="a") as run:
-        run.log_metrics({"loss": 1.0}, 0)
-    assert left(place) == []
 
 
 def test_steps_arrive_while_the_stage_runs_in_batches(place, config, runs, monkeypatch):
@@ -172,14 +166,6 @@ def test_stopped_stage_ends_as_it_was_stopped(place, config, runs, stop, status)
     assert [run.info.status for run in runs()] == [status, status]
 
 
-def test_stages_started_by_hand_have_parents_of_their_own(place, config, runs):
-    for _ in range(2):
-        with track_stage(config, "degrade"):
-            pass
-    children = [run for run in runs() if "mlflow.parentRunId" in run.data.tags]
-    assert len({child.data.tags["mlflow.parentRunId"] for child in children}) == 2
-
-
 def test_processes_that_start_together_share_one_new_store_and_one_parent(config, start_python):
     code = "with track_stage(config, '{}') as run: run.log_metrics({{'loss': 1}}, 0)"
     stages = [start_python(code.format(stage), BMENET_EXECUTION="one") for stage in ("degrade", "train_coarse")]
@@ -231,7 +217,3 @@ def test_mlflow_is_imported_where_it_is_needed_and_not_before(start_python):
     assert [path for path in importers if not path.startswith(("bmenet/tracking/", "bmenet/release/registry/"))] == []
     process = start_python("import sys, bmenet.cli; print('mlflow' in sys.modules)")
     assert process.communicate()[0] == "False\n"
-
-
-def test_sync_has_nothing_to_do_in_a_new_workspace(config):
-    assert sync() == 0

@@ -30,17 +30,17 @@ def test_place_of_a_server_leaves_artifacts_to_it(workspace, monkeypatch):
     assert (place.uri, place.artifacts) == ("http://127.0.0.1:5000", None)
 
 
-@pytest.mark.parametrize("is_there", [False, True])
-def test_experiment_says_that_it_is_model_training(place, config, is_there):
-    if is_there:  # made by an older version, or by hand
-        client(place).create_experiment("bmenet")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, "custom_model_development"),
+        ({}, "custom_model_development"),  # made by an older version, or by hand
+        ({"mlflow.experimentKind": "regression"}, "regression"),  # chosen by somebody
+    ],
+)
+def test_page_of_the_experiment_opens_on_its_runs(place, config, before, after):
+    if before is not None:
+        client(place).create_experiment("bmenet", tags=before)
     with track_stage(config, "degrade"):
         pass
-    assert client(place).get_experiment_by_name("bmenet").tags["mlflow.experimentKind"] == "custom_model_development"
-
-
-def test_experiment_keeps_the_kind_that_somebody_chose(place, config):
-    client(place).create_experiment("bmenet", tags={"mlflow.experimentKind": "regression"})
-    with track_stage(config, "degrade"):
-        pass
-    assert client(place).get_experiment_by_name("bmenet").tags["mlflow.experimentKind"] == "regression"
+    assert client(place).get_experiment_by_name("bmenet").tags["mlflow.experimentKind"] == after

@@ -29,18 +29,14 @@ class Verdict:
     ----------
     is_promoted : bool
     reasons : tuple of str
-    metric : str
-    stage : str
-        Whose results were compared, ``coarse`` or ``fine``.
+    metric, stage : str
+        What was compared, and whose results: ``coarse`` or ``fine``.
     codes : tuple of str
     subjects : int
-        How many.
     volumes : str
         One hash of all volumes' checksums: the same volumes, the same hash.
-    candidate : float
-        Mean over subjects.
-    champion : float or None
-        None where there was none, or none that can be compared.
+    candidate, champion : float
+        Means over subjects; None where there was no champion, or none that can be compared.
     gain : Interval or None
         Positive is better.
     """
@@ -53,7 +49,7 @@ class Verdict:
     subjects: int
     volumes: str
     candidate: float
-    champion: float | None = None
+    champion: float | None
     gain: Interval | None = None
 
     @property
@@ -131,14 +127,14 @@ class Contest:
         theirs : Bundle, WeightsError or None
             That bundle, or why it cannot be read. None where there is nothing to compare with.
         """
-        reached = None
-        own = of_metric(self.values, self.config.metric)
+        config, reached = self.config, None
+        own = of_metric(self.values, config.metric)
         if champion is None:
             decision = self._decide(own, None)
         elif champion == self.bundle.digest:
             decision = Decision(False, ("nothing new: the champion is this very bundle",))
         elif isinstance(theirs, Bundle) and not (obstacle := self._obstacle(theirs)):
-            reached = of_metric(self._measure(theirs, "champion"), self.config.metric)
+            reached = of_metric(self._measure(theirs, "champion"), config.metric)
             decision = self._decide(own, reached)
             decision = replace(decision, reasons=(*decision.reasons, *self._caveats(theirs)))
         else:
@@ -147,13 +143,13 @@ class Contest:
         return Verdict(
             decision.is_promoted,
             decision.reasons,
-            self.config.metric,
-            self.config.stage,
-            tuple(self.config.codes),
+            config.metric,
+            config.stage,
+            tuple(config.codes),
             len(self.subjects),
             self.volumes,
-            float(np.mean(list(own.values()))),
-            float(np.mean(list(reached.values()))) if reached else None,
+            _mean(own),
+            _mean(reached) if reached else None,
             decision.gain,
         )
 
@@ -180,3 +176,7 @@ class Contest:
     def _measure(self, bundle: Bundle, role: str) -> Values:
         enhancer = self.load(bundle, self.config.stage)
         return measure_validation(enhancer, self.subjects, self.config.codes, self.layout, f"validate the {role}")
+
+
+def _mean(values: dict[str, float]) -> float:
+    return float(np.mean(list(values.values())))

@@ -135,7 +135,7 @@ def idle_records(root: Path) -> list[Record]:
 
 
 def claim(new: Record) -> Record:
-    """Return the unfinished record with the `resume_key` of `new`, owned by this process, or else `new`, which is.
+    """Return the unfinished record of the stage that has the key of `new`, now owned by this process, or else `new`.
 
     Unfinished runs of the stage with other keys will not go on.
     """

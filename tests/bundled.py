@@ -1,24 +1,32 @@
 """A bundle of untrained networks of the smoke profile: both stages, both number formats."""
 
-import atexit
+import os
 import shutil
+import time
 from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, gettempdir
 
 import pytest
 import torch
+from filelock import FileLock
 
+import tests.bundled
+import tests.fine_networks
 from bmenet.config import ExportConfig
 from bmenet.networks.coarse import build_coarse
 from bmenet.networks.weights import save_weights
 from bmenet.release.export.write import write_bundle
 from bmenet.release.released import DEFAULT_NAME
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING
+from bmenet.runtime.code import code_hash
 from tests.fine_networks import make_fine_net, save_fine_net, smoke_config
 
 EXPORT = ExportConfig(precisions=["fp32", "fp16"], storage="fp32", opset=20)
 SAMPLING = DEFAULT_SAMPLING.model_copy(update={"steps": 2, "start_timestep": 100})
+_KEPT_S = 24 * 3600
 
 
 def save_networks(weights: Path) -> None:
@@ -44,12 +52,23 @@ def save_networks(weights: Path) -> None:
 
 @cache
 def smoke_bundle() -> Path:
-    """Return the bundle's folder, written once a process; nobody may change it: copy it first."""
-    folder = Path(mkdtemp(prefix="bmenet-test-bundle-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    save_networks(folder / "weights")
-    write_bundle(folder / "weights", folder / "bundle", EXPORT, SAMPLING, {"profile": "smoke"})
-    return folder / "bundle"
+    """Return the bundle's folder, written once for the code that writes it; nobody may change it: copy it first."""
+    parts = [code_hash("bmenet.release.export.write"), smoke_config().model_dump_json()]
+    parts += [Path(tests.bundled.__file__).read_text(), Path(tests.fine_networks.__file__).read_text()]
+    parts += [version(library) for library in ("torch", "monai", "onnx", "onnxscript", "safetensors")]
+    root = Path(gettempdir()) / f"bmenet-test-bundles-{os.getuid()}"
+    folder = root / sha256("\n".join(parts).encode()).hexdigest()[:16]
+    root.mkdir(mode=0o700, exist_ok=True)
+    with FileLock(root / "lock"):  # two workers need it at once
+        for old in root.glob("*/"):
+            if time.time() - old.stat().st_mtime > _KEPT_S:
+                shutil.rmtree(old, ignore_errors=True)
+        if not folder.exists():
+            with TemporaryDirectory(dir=root) as new:
+                save_networks(Path(new) / "weights")
+                write_bundle(Path(new) / "weights", Path(new) / "bundle", EXPORT, SAMPLING, {"profile": "smoke"})
+                os.replace(Path(new) / "bundle", folder)
+    return folder
 
 
 def install_release(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = DEFAULT_NAME) -> Path:

@@ -33,12 +33,11 @@ def import_brainldm(
         from bmenet.config import load_config
         from bmenet.config.profiles import Profiles
         from bmenet.data.layout import Layout
-        from bmenet.networks.brainldm import BrainLDM
         from bmenet.networks.brainldm import import_brainldm as convert
 
         config = load_config(profile) if Path(profile).is_file() else Profiles().load(profile)
-        sizes = BrainLDM(config.autoencoder, config.prior, config.diffusion)
-        done = convert(source, Layout().weights_folder, sizes, scale_factor)
-    typer.echo(f"autoencoder: {done.autoencoder_keys} tensors; denoiser: {done.denoiser_keys} tensors", err=True)
-    typer.echo(done.autoencoder)
-    typer.echo(done.denoiser)
+        weights = Layout().weights_folder
+        counts = convert(source, weights, config, scale_factor)
+    typer.echo("; ".join(f"{kind}: {count} tensors" for kind, count in counts.items()), err=True)
+    for kind in counts:
+        typer.echo(weights / kind)

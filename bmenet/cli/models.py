@@ -1,7 +1,6 @@
 """`bmenet models`: the models that `--model` takes by name, and their cards."""
 
 import json
-import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,14 +10,13 @@ from bmenet.cli.errors import exit_on_error
 
 if TYPE_CHECKING:
     from bmenet.release.registry import Version
-    from bmenet.release.released import Released
 
 _SHOWN_DIGITS = 8
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """What is shown of a model."""
+    """A model in the list."""
 
     name: str
     source: str
@@ -39,48 +37,42 @@ def models(
 ) -> None:
     """List the models that --model takes by name: released weights and registered ones. With NAME, show its card.
 
-    Released weights come with the package; the first one is what `bmenet enhance` takes where nobody names a model.
-    A registry is asked where this workspace has one or MLFLOW_TRACKING_URI names one. A card goes to a pipe as it is.
+    Released weights come with the package; the first one is the default of `bmenet enhance`. A registry is asked where
+    this workspace has one or MLFLOW_TRACKING_URI names one. A card goes to a pipe as it is.
     """
     with exit_on_error():
         from bmenet.runtime.errors import WeightsError
 
+        entries = _released()
+        if name not in [entry.name for entry in entries]:
+            entries += _registered()
         if name is None:
-            _list([*_released(), *_registered()], as_json)
+            _print_list(entries, as_json)
             return
-        released = _released()
-        found = _named(name, released) or _named(name, registered := _registered())
-        if found is None:
-            known = ", ".join(entry.name for entry in (*released, *registered)) or "none at all"
+        found = [entry for entry in entries if name in (entry.name, *entry.aliases)]
+        if not found:
+            known = ", ".join(entry.name for entry in entries) or "none at all"
             raise WeightsError(f"{name}: expected the name of a model; there is {known}; see `bmenet models`")
-        _show(found, as_json)
-
-
-def _named(name: str, entries: list[_Entry]) -> _Entry | None:
-    return next((entry for entry in entries if name in (entry.name, *entry.aliases)), None)
-
-
-def _list(entries: list[_Entry], as_json: bool) -> None:
-    """Print all models, without their cards."""
-    if as_json:
-        typer.echo(json.dumps([_without_card(entry) for entry in entries], indent=2))
-    elif entries:
-        _print_table(entries)
-    else:
-        typer.echo("bmenet: no released weights in the package, and no registry here", err=True)
+        _print_card(found[0], as_json)
 
 
 def _released() -> list[_Entry]:
     """Return the released weights, the default first."""
     from bmenet.release.released import DEFAULT_NAME, released_bundles
 
-    return [_of_released(one) for one in sorted(released_bundles(), key=lambda one: one.name != DEFAULT_NAME)]
-
-
-def _of_released(one: "Released") -> _Entry:
-    stages = ["coarse", "fine"] if one.description.get("fine") else ["coarse"]
-    card, spacing_mm = one.card, int(one.description["spacing_mm"])
-    return _Entry(one.name, "released", stages, spacing_mm, one.total_bytes, one.digest, card.summary, card=card.text)
+    return [
+        _Entry(
+            one.name,
+            "released",
+            ["coarse", "fine"] if one.description.get("fine") else ["coarse"],
+            one.description["spacing_mm"],
+            one.total_bytes,
+            one.digest,
+            one.card.summary,
+            card=one.card.text,
+        )
+        for one in sorted(released_bundles(), key=lambda one: one.name != DEFAULT_NAME)
+    ]
 
 
 def _registered() -> list[_Entry]:
@@ -122,34 +114,33 @@ def _of_version(version: "Version") -> _Entry:
     )
 
 
-def _without_card(entry: _Entry) -> dict:
-    return {key: value for key, value in asdict(entry).items() if key != "card"}
+def _print_card(entry: _Entry, as_json: bool) -> None:
+    """Print a card: rendered on a terminal, as it is into a pipe."""
+    from rich.console import Console
+    from rich.markdown import Markdown
 
-
-def _show(entry: _Entry, as_json: bool) -> None:
-    """Print a card: set on a terminal, as it is into a pipe."""
     if as_json:
         typer.echo(json.dumps(asdict(entry), indent=2))
-    elif _is_terminal():
-        from rich.console import Console
-        from rich.markdown import Markdown
-
-        Console().print(Markdown(entry.card))
+    elif (console := Console()).is_terminal:
+        console.print(Markdown(entry.card))
     else:
         typer.echo(entry.card, nl=False)
 
 
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()
-
-
-def _print_table(entries: list[_Entry]) -> None:
-    """Print one row a model."""
+def _print_list(entries: list[_Entry], as_json: bool) -> None:
+    """Print one row a model, or all but the cards as JSON."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    if as_json:
+        shown = [asdict(entry) for entry in entries]
+        typer.echo(json.dumps([{key: row[key] for key in row if key != "card"} for row in shown], indent=2))
+        return
+    if not entries:
+        typer.echo("bmenet: no released weights in the package, and no registry here", err=True)
+        return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "stages", "mm", "MB", "digest", "measured"):
         table.add_column(heading, overflow="fold")

@@ -7,16 +7,15 @@ runs no code, and never kept.
 
 import pickle
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bmenet.config import AutoencoderConfig, DiffusionConfig, PriorConfig
+from bmenet.config import Config
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.covariates import COVARIATES
 from bmenet.networks.denoiser import Denoiser
-from bmenet.networks.fine_weights import AUTOENCODER, DENOISER
 from bmenet.networks.weights import save_weights
 from bmenet.runtime.errors import WeightsError
 from bmenet.runtime.files import sha256
@@ -24,27 +23,10 @@ from bmenet.runtime.files import sha256
 AUTOENCODER_FILE = "autoencoder.pth"
 DENOISER_FILE = "diffusion_model.pth"
 _SHOWN = 5
-"""So many keys are named in an error."""
+"""Number of keys in an error."""
 
 
-class Imported(NamedTuple):
-    """Where the weights went, and how many keys each had."""
-
-    autoencoder: Path
-    denoiser: Path
-    autoencoder_keys: int
-    denoiser_keys: int
-
-
-class BrainLDM(NamedTuple):
-    """Sizes that the published weights fit: those of the profile `paper`."""
-
-    autoencoder: AutoencoderConfig
-    prior: PriorConfig
-    diffusion: DiffusionConfig
-
-
-def import_brainldm(source: Path, weights: Path, sizes: BrainLDM, scale_factor: float = 1.0) -> Imported:
+def import_brainldm(source: Path, weights: Path, config: Config, scale_factor: float = 1.0) -> dict[str, int]:
     """Convert ``autoencoder.pth`` and ``diffusion_model.pth`` to the weights folders ``autoencoder`` and ``prior``.
 
     Both are checked, key by key and shape by shape, before anything is written.
@@ -54,10 +36,16 @@ def import_brainldm(source: Path, weights: Path, sizes: BrainLDM, scale_factor: 
     source : Path
         The folder with the two files.
     weights : Path
-        Where the two folders go.
-    sizes : BrainLDM
+        Gets the two folders.
+    config : Config
+        With the sizes of the published weights: those of the profile `paper`.
     scale_factor : float
-        What latents were multiplied by when the denoiser was trained.
+        Factor of the latents in the training of the denoiser, above 0.
+
+    Returns
+    -------
+    dict
+        Name of each folder to its number of tensors.
 
     Raises
     ------
@@ -70,44 +58,38 @@ def import_brainldm(source: Path, weights: Path, sizes: BrainLDM, scale_factor: 
     """
     if not scale_factor > 0:
         raise WeightsError(f"`scale_factor`: expected a number above 0; got {scale_factor:g}")
-    channels = sizes.autoencoder.latent_channels
-    autoencoder = LatentAutoencoder(sizes.autoencoder)
-    denoiser = Denoiser(sizes.prior, sizes.autoencoder.latent_channels)
-    parts: list[tuple[str, str, nn.Module, nn.Module, dict[str, Any]]] = [
-        (
-            AUTOENCODER,
+    channels = config.autoencoder.latent_channels
+    parts: dict[str, tuple[str, LatentAutoencoder | Denoiser, dict[str, Any]]] = {
+        "autoencoder": (
             AUTOENCODER_FILE,
-            autoencoder,
-            autoencoder.network,
+            LatentAutoencoder(config.autoencoder),
             {
-                "config": sizes.autoencoder.model_dump(mode="json"),
+                "config": config.autoencoder.model_dump(mode="json"),
                 "shift": [0.0] * channels,
                 "scale": [scale_factor] * channels,
             },
         ),
-        (
-            DENOISER,
+        "prior": (
             DENOISER_FILE,
-            denoiser,
-            denoiser.network,
+            Denoiser(config.prior, channels),
             {
-                "config": sizes.prior.model_dump(mode="json"),
-                "diffusion": sizes.diffusion.model_dump(mode="json"),
+                "config": config.prior.model_dump(mode="json"),
+                "diffusion": config.diffusion.model_dump(mode="json"),
                 "latent_channels": channels,
                 "informed": [True] * len(COVARIATES),
             },
         ),
-    ]
-    counts = []
-    for _, file, _, network, spec in parts:
+    }
+    counts = {}
+    for kind, (file, module, spec) in parts.items():
         state = _load_state(source / file)
-        network.load_state_dict(_fitted(state, network.state_dict(), source / file))
+        module.network.load_state_dict(_fitted(state, module.network.state_dict(), source / file))
         spec["spacing_mm"] = 1
         spec["lineage"] = {"source": f"BrainLDM, {file}", "sha256": sha256(source / file)}
-        counts.append(len(state))
-    for kind, _, module, _, spec in parts:
+        counts[kind] = len(state)
+    for kind, (_, module, spec) in parts.items():
         save_weights(weights / kind, kind, module, spec)
-    return Imported(weights / AUTOENCODER, weights / DENOISER, *counts)
+    return counts
 
 
 def old_key(key: str) -> str:
@@ -126,7 +108,7 @@ def old_key(key: str) -> str:
 
 
 def _load_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict; nothing in the file can run."""
+    """Read a state dict without running code of the file."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -142,7 +124,7 @@ def _load_state(path: Path) -> dict[str, Tensor]:
 
 
 def _fitted(state: dict[str, Tensor], own: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return the state under our keys, or say all that does not fit."""
+    """Return the state under this project's keys, or raise an error with all that does not fit."""
     names = {key: key if key in state else old_key(key) for key in own}
     missing = [name for name in names.values() if name not in state]
     unknown = sorted(set(state) - set(names.values()))

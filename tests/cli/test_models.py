@@ -82,7 +82,7 @@ def test_a_card_goes_to_a_pipe_as_it_is(released, bmenet):
 
 
 def test_a_card_is_set_on_a_terminal(released, bmenet, monkeypatch):
-    monkeypatch.setattr(sys.modules["bmenet.cli.models"], "_is_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
     told = bmenet("models", DEFAULT_NAME).stdout
     assert "Card" in told
     assert "# Card" not in told

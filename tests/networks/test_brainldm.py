@@ -5,22 +5,23 @@ from pathlib import Path
 import pytest
 import torch
 
+from bmenet.config import Config
 from bmenet.config.profiles import load_profile
 from bmenet.networks.autoencoder import LatentAutoencoder
-from bmenet.networks.brainldm import BrainLDM, import_brainldm, old_key
+from bmenet.networks.brainldm import import_brainldm, old_key
 from bmenet.networks.denoiser import Denoiser
 from bmenet.networks.fine_weights import load_fine
 from bmenet.runtime.errors import WeightsError
 
 
 @pytest.fixture
-def sizes() -> BrainLDM:
+def sizes() -> Config:
     config = load_profile("paper")
     autoencoder = config.autoencoder.model_copy(update={"channels": [8, 8, 16], "norm_groups": 8})
     prior = config.prior.model_copy(
         update={"channels": [16, 32, 32], "norm_groups": 8, "head_channels": 16, "res_blocks": 1}
     )
-    return BrainLDM(autoencoder, prior, config.diffusion)
+    return config.model_copy(update={"autoencoder": autoencoder, "prior": prior})
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def test_layout_is_the_one_that_monai_knows_as_old(published, sizes):
 
 
 def test_import_keeps_where_the_weights_come_from(published, sizes):
-    done = import_brainldm(published, published.parent / "weights", sizes)
-    _, spec = load_fine(done.denoiser, "prior")
+    assert import_brainldm(published, published.parent / "weights", sizes).keys() == {"autoencoder", "prior"}
+    _, spec = load_fine(published.parent / "weights" / "prior", "prior")
     assert spec["lineage"]["source"] == "BrainLDM, diffusion_model.pth"
     assert len(spec["lineage"]["sha256"]) == 64
     assert spec["diffusion"] == {"timesteps": 1000, "beta_start": 0.0015, "beta_end": 0.0205}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,14 +28,11 @@ class Sessions:
         The constraint's gradient is float32 in both.
     providers : sequence of str
         The first one that knows an operation runs it.
-    engines : Path, optional
-        Where TensorRT keeps its engines.
     """
 
     bundle: Bundle
     precision: Precision = "fp32"
     providers: Sequence[Provider] = ("cpu",)
-    engines: Path | None = None
     _open: dict[str, Any] = field(default_factory=dict)
 
     def run(self, name: str, feed: Mapping[str, Tensor]) -> list[Tensor]:
@@ -109,19 +105,20 @@ class Sessions:
 
     def _provider_options(self, is_half: bool) -> list[tuple[str, dict[str, str]]]:
         options: dict[Provider, dict[str, str]] = {name: {} for name in self.providers}
-        if "tensorrt" in options and self.engines is not None:
+        if "tensorrt" in options:
+            engines = engine_folder(self.bundle.digest, self.precision)
             try:
-                self.engines.mkdir(parents=True, exist_ok=True)
+                engines.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise BMENetError(
-                    f"{self.engines}: expected a folder for engines that can be written; {error.strerror}; set"
+                    f"{engines}: expected a folder for engines that can be written; {error.strerror}; set"
                     f" {CACHE_VARIABLE}"
                 ) from error
             options["tensorrt"] = {
                 "trt_engine_cache_enable": "1",
-                "trt_engine_cache_path": str(self.engines),
+                "trt_engine_cache_path": str(engines),
                 "trt_timing_cache_enable": "1",
-                "trt_timing_cache_path": str(self.engines),
+                "trt_timing_cache_path": str(engines),
                 "trt_fp16_enable": str(int(is_half)),
                 "trt_layer_norm_fp32_fallback": "1",
             }
@@ -155,10 +152,8 @@ def open_sessions(
             f"{bundle.folder}: expected graphs in {precision}; got {', '.join(bundle.manifest.graphs)}; add it to"
             " export.precisions and export again"
         )
-    chosen = choose_providers(providers or {"auto": ("cuda", "cpu"), "cuda": ("cuda",), "cpu": ("cpu",)}[device])
-    return Sessions(
-        bundle, precision, chosen, engine_folder(bundle.digest, precision) if "tensorrt" in chosen else None
-    )
+    wanted = providers or {"auto": ("cuda", "cpu"), "cuda": ("cuda",), "cpu": ("cpu",)}[device]
+    return Sessions(bundle, precision, choose_providers(wanted))
 
 
 def _reason(error: Exception) -> str:

@@ -20,7 +20,7 @@ from bmenet.config.deploy import Storage
 from bmenet.imaging.grid import standard_grid
 from bmenet.networks.coarse import load_coarse
 from bmenet.networks.fine_weights import KINDS, load_fine
-from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE, Spec, save_weights
+from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE, save_weights
 from bmenet.release.export.graphs import GraphPlan, coarse_graphs, fine_graphs
 from bmenet.release.export.onnx_file import describe_graph, stored_tensors, write_graph
 from bmenet.release.export.rewrite import half_precision
@@ -77,7 +77,14 @@ def write_bundle(
     fine: FineSettings | None = None
     if "fine" in kinds:
         networks, specs = load_networks(folder / "weights", dtype=torch.float32)
-        fine = _fine_settings(specs, sampling)
+        fine = FineSettings(
+            diffusion=specs["prior"]["diffusion"],
+            max_timestep=specs["fine"]["max_timestep"],
+            reference_variance=specs["fine"]["reference_variance"],
+            latent_scale=specs["autoencoder"]["scale"],
+            latent_shift=specs["autoencoder"]["shift"],
+            sampling=sampling,
+        )
         fine_net(networks, fine, spec["spacing_mm"]).check(sampling)
         plans |= fine_graphs(networks, grid, sampling.guidance.window)
     # In float32 always: the graphs of other number formats are compared with it.
@@ -210,17 +217,6 @@ def _write_graphs(
         write_graph(plan, path, config.opset, stored)
         written[name] = describe_graph(path, bundle)
     return written
-
-
-def _fine_settings(specs: dict[str, Spec], sampling: SamplingConfig) -> FineSettings:
-    return FineSettings(
-        diffusion=specs["prior"]["diffusion"],
-        max_timestep=specs["fine"]["max_timestep"],
-        reference_variance=specs["fine"]["reference_variance"],
-        latent_scale=specs["autoencoder"]["scale"],
-        latent_shift=specs["autoencoder"]["shift"],
-        sampling=sampling,
-    )
 
 
 def _seal(folder: Path, manifest: Manifest) -> Bundle:

@@ -16,6 +16,7 @@ from bmenet.config import Config
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.covariates import COVARIATES
 from bmenet.networks.denoiser import Denoiser
+from bmenet.networks.fine_weights import AUTOENCODER, DENOISER
 from bmenet.networks.weights import save_weights
 from bmenet.runtime.errors import WeightsError
 from bmenet.runtime.files import sha256
@@ -60,7 +61,7 @@ def import_brainldm(source: Path, weights: Path, config: Config, scale_factor: f
         raise WeightsError(f"`scale_factor`: expected a number above 0; got {scale_factor:g}")
     channels = config.autoencoder.latent_channels
     parts: dict[str, tuple[str, LatentAutoencoder | Denoiser, dict[str, Any]]] = {
-        "autoencoder": (
+        AUTOENCODER: (
             AUTOENCODER_FILE,
             LatentAutoencoder(config.autoencoder),
             {
@@ -69,7 +70,7 @@ def import_brainldm(source: Path, weights: Path, config: Config, scale_factor: f
                 "scale": [scale_factor] * channels,
             },
         ),
-        "prior": (
+        DENOISER: (
             DENOISER_FILE,
             Denoiser(config.prior, channels),
             {

@@ -49,21 +49,17 @@ def coarse_graphs(network: nn.Module, config: CoarseConfig, grid: Grid) -> dict[
         example = torch.zeros(_TRACED_BATCH, channels, *shape)
         return GraphPlan(network, {"slab": example}, ["restored"], {"slab": {0: batch, **free}})
 
-    shapes = {plane: shape for plane, shape in slice_shapes(grid.shape).items() if plane in config.planes}
+    shapes = {
+        plane: tuple(extent for axis, extent in enumerate(grid.shape) if axis != normal)
+        for plane, normal in PLANE_AXES.items()
+        if plane in config.planes
+    }
     multiple = getattr(network, "multiple", 1)
     is_whole = all(extent % multiple == 0 for shape in shapes.values() for extent in shape)
     if config.arch == "unet" and is_whole and len(set(shapes.values())) > 1:
         height, width = (multiple * Dim(name) for name in ("height", "width"))
         return {"coarse": plan(shapes[config.planes[0]], {2: height, 3: width})}
     return {f"coarse_{plane}": plan(shape, {}) for plane, shape in shapes.items()}
-
-
-def slice_shapes(grid_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Return plane to height and width of its slices."""
-    return {
-        plane: tuple(extent for axis, extent in enumerate(grid_shape) if axis != normal)
-        for plane, normal in PLANE_AXES.items()
-    }
 
 
 def fine_graphs(networks: TorchNetworks, grid: Grid, window: int) -> dict[str, GraphPlan]:

@@ -4,27 +4,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
-import torch
-from torch import Tensor
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.networks.fine_weights import KINDS
-from bmenet.release.export.graphs import slice_shapes
-from bmenet.release.export.parity import MIN_PSNR_DB, Parity, measure_parity, measure_rounding
+from bmenet.release.export.parity import MIN_PSNR_DB, Parity, measure_parity, measure_rounding, noisy_head
 from bmenet.release.export.write import add_texts, new_folder, write_bundle
-from bmenet.restoration.bundle import Bundle, Graph
+from bmenet.restoration.bundle import Bundle
 from bmenet.restoration.bundle.manifest import Precision
+from bmenet.restoration.enhancer import Enhancer
 from bmenet.restoration.onnx.providers import why_not
-from bmenet.restoration.onnx.session import open_sessions
 from bmenet.runtime.errors import BMENetError, WeightsError
 from bmenet.tracking.lineage import code_tags, input_hashes
 
 _MEGABYTE = 1e6
-_SLICES = 8
-"""Batch of slices that a volume is restored in: engines have fixed shapes."""
 
 
 @dataclass(frozen=True)
@@ -144,14 +140,21 @@ def skipped() -> str | None:
 def build_engines(
     bundle: Bundle, precision: Precision, tell: Callable[[str], None] = lambda _: None
 ) -> dict[str, float]:
-    """Build the engine of every graph, or load it where it was built before; return the seconds each took.
+    """Restore a head with TensorRT, which builds and keeps the engine of every graph at every shape of a volume.
+
+    Engines that were built before are loaded.
 
     Parameters
     ----------
     bundle : Bundle
     precision : {"fp32", "fp16"}
     tell : callable, optional
-        Called with the name of each engine before it is built.
+        Called with the name of each stage.
+
+    Returns
+    -------
+    dict
+        Stage to seconds.
 
     Raises
     ------
@@ -160,33 +163,17 @@ def build_engines(
     """
     if (reason := skipped()) is not None:
         raise BMENetError(f"expected a machine with TensorRT; {reason}")
-    sessions = open_sessions(bundle, precision, ("tensorrt", "cuda", "cpu"))
-    seconds = {}
-    for name, graph in bundle.manifest.graphs["fp32"].items():
-        for feed in example_inputs(graph, bundle.manifest.grid_shape):
-            label = f"{name} {'x'.join(map(str, next(iter(feed.values())).shape))}"
-            tell(label)
-            start = time.perf_counter()
-            sessions.run(name, feed)
-            seconds[label] = time.perf_counter() - start
+    stage: Literal["coarse", "fine"] = "fine" if bundle.has_fine else "coarse"
+    providers = ("tensorrt", "cuda", "cpu")
+    enhancer = Enhancer.from_bundle(bundle, stage, "onnx", providers=providers, precision=precision)
+    head, seconds = noisy_head(bundle), {}
+    stages: dict[str, Enhancer] = {"coarse": replace(enhancer, fine=None), stage: enhancer}
+    for name, runner in stages.items():
+        tell(name)
+        start = time.perf_counter()
+        runner.restore(head)
+        seconds[name] = time.perf_counter() - start
     return seconds
-
-
-def example_inputs(graph: Graph, grid_shape: tuple[int, int, int]) -> list[dict[str, Tensor]]:
-    """Return zeros of every shape that a graph is called with: one, or one a plane for a graph of slices."""
-    if all(isinstance(extent, int) for tensor in graph.inputs for extent in tensor.shape):
-        return [{tensor.name: _zeros(tensor.shape, tensor.dtype) for tensor in graph.inputs}]
-    (slab,) = graph.inputs
-    fixed = [extent if isinstance(extent, int) else None for extent in slab.shape[2:]]
-    return [
-        {slab.name: _zeros([_SLICES, slab.shape[1], *shape], slab.dtype)}
-        for shape in sorted(set(slice_shapes(grid_shape).values()))
-        if all(extent in (None, here) for extent, here in zip(fixed, shape, strict=True))
-    ]
-
-
-def _zeros(shape: list, dtype: str) -> Tensor:
-    return torch.zeros(shape, dtype=getattr(torch, dtype))
 
 
 def bundle_inputs(layout: Layout) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Export writes, checks and replaces; TensorRT's engines have fixed shapes and are kept by GPU, version and bundle."""
+"""Export writes, checks and replaces; TensorRT's engines are kept by GPU, version and bundle."""
 
 import json
 import shutil
@@ -15,8 +15,7 @@ from bmenet.networks.coarse import build_coarse, load_coarse
 from bmenet.networks.weights import save_weights
 from bmenet.release.export import run as module
 from bmenet.release.export.parity import MIN_PSNR_DB, Parity
-from bmenet.release.export.run import Exported, build_engines, example_inputs, export, skipped
-from bmenet.restoration import slices
+from bmenet.release.export.run import Exported, build_engines, export, skipped
 from bmenet.restoration.bundle import open_bundle
 from bmenet.restoration.onnx import providers
 from bmenet.restoration.onnx import session as onnx_session
@@ -148,20 +147,6 @@ def test_engines_without_a_gpu_are_refused(bundle):
         build_engines(bundle, "fp32")
 
 
-def test_example_inputs_have_every_shape_that_a_volume_needs(bundle):
-    graphs, shape = bundle.manifest.graphs["fp32"], (160, 224, 160)
-    (slab,) = graphs["coarse"].inputs
-    planes = [(160, 160), (160, 224), (224, 160)]
-    free = [tuple(feed["slab"].shape) for feed in example_inputs(graphs["coarse"], shape)]
-    assert free == [(slices._BATCH, slab.shape[1], *plane) for plane in planes]
-    of_one_plane = slab.model_copy(update={"shape": ["batch", slab.shape[1], 160, 224]})
-    (feed,) = example_inputs(graphs["coarse"].model_copy(update={"inputs": [of_one_plane]}), shape)
-    assert tuple(feed["slab"].shape) == free[1]
-    (denoiser,) = example_inputs(graphs["denoiser"], shape)
-    assert denoiser["timestep"].dtype == torch.int64
-    assert denoiser["noisy_latent"].shape[0] == 1
-
-
 def test_engines_are_kept_by_gpu_version_and_bundle(monkeypatch, tmp_path):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     monkeypatch.setattr(providers, "_tensorrt_version", lambda: "101300")
@@ -175,37 +160,30 @@ def test_engines_are_kept_by_gpu_version_and_bundle(monkeypatch, tmp_path):
     assert any("NVIDIA-H100-80GB-HBM3_trt-101300_ort-" in str(folder) for folder in folders)
 
 
-@pytest.fixture
-def with_tensorrt(monkeypatch):
-    """A machine that says that it has TensorRT."""
+def test_engines_are_built_for_every_graph_at_every_shape_of_a_volume(bundle, monkeypatch):
+    opened = []
+    load = Sessions._load
     monkeypatch.setattr(module, "why_not", lambda _: None)
-    monkeypatch.setattr(onnx_session, "choose_providers", list)
+    monkeypatch.setattr(onnx_session, "choose_providers", lambda _: ["cpu"])
+    monkeypatch.setattr(Sessions, "_load", lambda *arguments: opened.append(arguments[1]) or load(*arguments))
+    assert build_engines(bundle, "fp16").keys() == {"coarse", "fine"}
+    assert set(opened) == set(bundle.manifest.graphs["fp32"])
 
 
-def test_engines_are_built_for_every_graph_with_the_cache_in_its_folder(bundle, monkeypatch, tmp_path, with_tensorrt):
-    ran, asked = [], []
+def test_engines_are_cached_and_norms_stay_in_full_precision(bundle, monkeypatch, tmp_path):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
-
-    def run(sessions, name, feed):
-        ran.append(name)
-        asked.append(sessions)
-        return []
-
-    monkeypatch.setattr(Sessions, "run", run)
-    seconds = build_engines(bundle, "fp16")
-    assert set(ran) == set(bundle.manifest.graphs["fp32"])
-    assert len(seconds) == len(ran)
-    (name, options), *others = asked[0]._provider_options(is_half=True)
+    sessions = Sessions(bundle, "fp16", ("tensorrt", "cuda", "cpu"))
+    (name, options), *others = sessions._provider_options(is_half=True)
     assert name == "TensorrtExecutionProvider"
     assert options["trt_engine_cache_enable"] == options["trt_fp16_enable"] == "1"
     assert options["trt_layer_norm_fp32_fallback"] == "1"
-    assert options["trt_engine_cache_path"].startswith(str(tmp_path))
-    assert asked[0]._provider_options(is_half=False)[0][1]["trt_fp16_enable"] == "0"
+    assert options["trt_engine_cache_path"] == str(engine_folder(bundle.digest, "fp16"))
+    assert sessions._provider_options(is_half=False)[0][1]["trt_fp16_enable"] == "0"
     assert [name for name, _ in others] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
-def test_a_cache_that_cannot_be_written_is_named(bundle, monkeypatch, tmp_path, with_tensorrt):
+def test_a_cache_that_cannot_be_written_is_named(bundle, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
     with pytest.raises(BMENetError, match=r"expected a folder for engines that can be written.*BMENET_CACHE"):
-        build_engines(bundle, "fp32")
+        Sessions(bundle, "fp32", ("tensorrt",)).session("encoder", {})

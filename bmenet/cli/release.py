@@ -22,7 +22,7 @@ def release(
 ) -> None:
     """Write the trained networks as released weights: a bundle of at most 40 MB with its card and its licence.
 
-    What `bmenet enhance` takes where nobody names a model. The card's figures are those of the stage `evaluate`. Only
+    In the package they are the default of `bmenet enhance`. The card's figures are those of the stage `evaluate`. Only
     networks trained on the public data of the source `openneuro` are released, and only a bundle that agrees with
     torch. `make release` trains and evaluates first. Prints the release's folder.
     """

@@ -1,4 +1,4 @@
-"""The KL autoencoder of volumes, and what gives its latents zero mean and unit variance."""
+"""The KL autoencoder of volumes, and the scaling of its latents to zero mean and unit variance."""
 
 import json
 from collections.abc import Sequence

@@ -94,7 +94,7 @@ def import_brainldm(source: Path, weights: Path, config: Config, scale_factor: f
 
 
 def old_key(key: str) -> str:
-    """Return what the older library called a key of ours.
+    """Return the older library's name of a key.
 
     Examples
     --------

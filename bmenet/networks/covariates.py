@@ -13,7 +13,7 @@ RANGES = ("age_years", "ventricles_ml", "brain_ml")
 """Keys of the section `covariates` that say what goes to [0, 1]."""
 
 UNKNOWN = 0.5
-"""What stands for a covariate that is not known: the middle of its range."""
+"""Value of a covariate that is not known: the middle of its range."""
 
 
 class ScaledCovariates(NamedTuple):
@@ -38,7 +38,7 @@ def scale_covariates(
     ventricles_ml: float | None = None,
     brain_ml: float | None = None,
 ) -> ScaledCovariates:
-    """Scale what is known about a subject; values beyond a range are clipped to its end.
+    """Scale the known covariates of a subject; values beyond a range are clipped to its end.
 
     Parameters
     ----------

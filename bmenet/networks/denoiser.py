@@ -13,7 +13,7 @@ from bmenet.networks.covariates import COVARIATES
 from bmenet.networks.norm import use_channel_norms
 
 Residuals = tuple[list[Tensor], Tensor]
-"""What a ControlNet adds to the denoiser: one tensor for each skip connection, and one for the middle."""
+"""Output of a ControlNet, added to the denoiser: a tensor for each skip connection, and one for the middle."""
 
 
 class Denoiser(nn.Module):
@@ -93,7 +93,7 @@ def unet_keywords(config: PriorConfig) -> dict[str, Any]:
 
 
 def latent_multiple(config: PriorConfig) -> int:
-    """Return what the latent's extents must be whole multiples of, so that skip connections fit."""
+    """Return the number that divides the latent's extents, so that skip connections fit."""
     return 2 ** (len(config.channels) - 1)
 
 

@@ -16,7 +16,7 @@ WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "model.json"
 
 Spec = dict[str, Any]
-"""What ``model.json`` holds beside the format: all that is needed to build the network, and where it comes from."""
+"""Content of ``model.json`` beside the format: all that is needed to build the network, and its lineage."""
 
 
 def save_weights(folder: Path | str, kind: str, network: nn.Module, spec: Spec) -> None:
@@ -51,7 +51,7 @@ def weights_digest(folder: Path | str) -> str:
 
 
 def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Module]) -> tuple[nn.Module, Spec]:
-    """Load what `save_weights` wrote; return the network in evaluation mode, and its spec.
+    """Load a folder of `save_weights`; return the network in evaluation mode, and its spec.
 
     Raises
     ------

@@ -88,7 +88,7 @@ def documents(name: str, config: Config, layout: Layout, summary: Summary, expor
 
 
 def read_summary(layout: Layout, kinds: list[str]) -> Summary:
-    """Read what the stage `evaluate` measured of a workspace's networks.
+    """Read the figures that the stage `evaluate` measured of a workspace's networks.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _quality_line(summary: Summary) -> str:
 
 
 def _start(folder: str | None) -> str:
-    """Return what the first stage's training began with."""
+    """Return a sentence about the start of the first stage's training."""
     if folder is None:
         return "The first stage was trained from nothing, as the table says."
     return (

@@ -1,4 +1,4 @@
-"""Which model a name stands for: released weights, a bundle, a weights folder, or an entry of the model registry."""
+"""Find the model of a name: released weights, a bundle, a weights folder, or an entry of the model registry."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class Model:
     bundle : Bundle, optional
         The bundle that holds them, checked; None: a bare weights folder, which only torch can run.
     name : str
-        What it was asked for by; of released weights always their name.
+        The name that it was found by; of released weights always their own.
     is_released : bool
         Whether it came with the package.
     """
@@ -40,7 +40,7 @@ class Model:
     is_released: bool = False
 
     def runtime(self, wanted: Runtime | None = None) -> Runtime:
-        """Return what runs the model where nobody says otherwise.
+        """Return the runtime: the wanted one, else the model's default.
 
         Bare weights are run by torch; so are released ones, for on a CPU with bfloat16 it takes half the time. Any
         other bundle is run by ONNX Runtime, as the server runs it, so that both answer alike.
@@ -75,7 +75,7 @@ class Model:
 
 @contextmanager
 def find_model(model: str | None) -> Iterator[Model]:
-    """Yield the model that a name stands for; what was fetched is gone when the block ends.
+    """Yield the model of a name; a fetched one is removed when the block ends.
 
     Parameters
     ----------
@@ -91,20 +91,15 @@ def find_model(model: str | None) -> Iterator[Model]:
     """
     if model is None:
         yield _open(default_model())
-        return
-    if not model.startswith(REGISTRY_PREFIX):
-        yield _named(model) or _search(Path(model), model)
-        return
-    from bmenet.release.registry import fetch_model
+    elif model.startswith(REGISTRY_PREFIX):
+        from bmenet.release.registry import fetch_model
 
-    with tempfile.TemporaryDirectory(prefix="bmenet-model-") as folder:
-        yield _search(fetch_model(model, Path(folder)), model)
-
-
-def _named(model: str) -> Model | None:
-    """Return the released weights of a name that no path has."""
-    released = released_model(model)
-    return None if released is None or Path(model).exists() else _open(released)
+        with tempfile.TemporaryDirectory(prefix="bmenet-model-") as folder:
+            yield _search(fetch_model(model, Path(folder)), model)
+    elif (released := released_model(model)) is not None and not Path(model).exists():
+        yield _open(released)
+    else:
+        yield _search(Path(model), model)
 
 
 def _open(released: Released) -> Model:

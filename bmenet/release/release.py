@@ -19,7 +19,7 @@ MAX_BYTES = 40_000_000
 
 
 def release_name(spacing_mm: int) -> str:
-    """Return what weights of a grid are called."""
+    """Return the name of released weights of a grid."""
     return f"bmenet-t1w-{spacing_mm}mm"
 
 
@@ -35,7 +35,7 @@ def release(config: Config, layout: Layout, folder: Path, tell: Callable[[str], 
     folder : Path
         Gets the release as a folder of its own; an older one there is replaced when the new one is good.
     tell : callable, optional
-        Told what is being done.
+        Called with the name of each step.
 
     Raises
     ------

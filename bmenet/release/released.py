@@ -97,7 +97,7 @@ def released_model(name: str) -> Released | None:
 
 
 def default_model() -> Released:
-    """Return the bundle that is used where nobody names a model.
+    """Return the default bundle.
 
     Raises
     ------

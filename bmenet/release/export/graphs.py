@@ -1,4 +1,4 @@
-"""Which graphs a bundle has, and what each takes and gives."""
+"""The graphs of a bundle, with their inputs and outputs."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ _TRACED_BATCH = 2
 
 @dataclass(frozen=True)
 class GraphPlan:
-    """A graph that is to be written.
+    """A graph to be written.
 
     Parameters
     ----------

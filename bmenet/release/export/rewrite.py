@@ -189,7 +189,7 @@ def _upsample_nearest_backward(
 def _average_pool_backward(
     incoming: Tensor, features: Tensor, kernel: list[int], stride: list[int], *_options: Any
 ) -> Tensor:
-    """Return what every window hands back to its voxels in equal parts."""
+    """Return every window's gradient, in equal parts on its voxels."""
     batch, channels = features.shape[:2]
     share = incoming.new_full((1, 1, *kernel), 1.0 / (kernel[0] * kernel[1] * kernel[2]))
     lost = [

@@ -22,7 +22,7 @@ from bmenet.restoration.bundle.manifest import Precision
 from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.restoration.enhanced import Enhanced, Progress, Space, Steps
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
-from bmenet.restoration.onnx.networks import OnnxCoarse, onnx_fine_net
+from bmenet.restoration.onnx.networks import onnx_coarse_net, onnx_fine_net
 from bmenet.restoration.onnx.providers import Provider
 from bmenet.restoration.onnx.session import open_sessions
 from bmenet.restoration.way_back import (
@@ -101,8 +101,7 @@ class Enhancer:
         WeightsError
             If the bundle lacks what is asked for.
         """
-        manifest = bundle.manifest
-        settings = manifest.fine if stage == "fine" else None
+        settings = bundle.manifest.fine if stage == "fine" else None
         if stage == "fine" and settings is None:
             raise WeightsError(
                 f"{bundle.folder}: expected a bundle with both stages; got the first alone; export again"
@@ -111,11 +110,10 @@ class Enhancer:
             enhancer = cls.from_folder(bundle.weights / COARSE, device)
             return enhancer if settings is None else enhancer.with_fine(bundle.weights, settings.sampling)
         sessions = open_sessions(bundle, precision, providers, device)
-        coarse = CoarseNet(OnnxCoarse(sessions), manifest.coarse, manifest.spacing_mm, torch.float32)
-        enhancer = cls(coarse, runtime=runtime, provider=sessions.providers[0])
+        enhancer = cls(onnx_coarse_net(sessions), runtime=runtime, provider=sessions.providers[0])
         if settings is None:
             return enhancer
-        return replace(enhancer, fine=onnx_fine_net(sessions, settings), sampling=settings.sampling)
+        return replace(enhancer, fine=onnx_fine_net(sessions, settings.sampling), sampling=settings.sampling)
 
     @classmethod
     def from_folder(

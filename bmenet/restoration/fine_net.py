@@ -1,6 +1,6 @@
 """The second stage: from the coarse result to the enhanced volume."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from bmenet.imaging.brain import background_mask
 from bmenet.imaging.grid import FIELD_OF_VIEW_MM
 from bmenet.imaging.intensity import blind_scale
 from bmenet.networks.fine_weights import CONTROL, DENOISER, fine_digests
+from bmenet.networks.weights import Spec
 from bmenet.restoration.torch_networks import edge_map, load_networks
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.seeding import derive_seed
@@ -120,14 +121,14 @@ class FineNet:
         WeightsError
             If a network is missing or damaged, or two of them do not belong together.
         """
-        networks, specs = load_networks(weights, device, dtype)
-        return cls(
-            networks,
-            NoiseSchedule(DiffusionConfig.model_validate(specs[DENOISER]["diffusion"])),
-            specs[CONTROL]["reference_variance"],
-            int(specs[CONTROL]["max_timestep"]),
-            int(specs[CONTROL]["spacing_mm"]),
-        )
+        return cls.of(*load_networks(weights, device, dtype))
+
+    @classmethod
+    def of(cls, networks: FineNetworks, specs: Mapping[str, Spec]) -> "FineNet":
+        """Return the second stage of networks and of what their specs say, whoever runs them."""
+        spec = specs[CONTROL]
+        schedule = NoiseSchedule(DiffusionConfig.model_validate(specs[DENOISER]["diffusion"]))
+        return cls(networks, schedule, spec["reference_variance"], int(spec["max_timestep"]), int(spec["spacing_mm"]))
 
     @classmethod
     def load_once(cls, weights: Path | str) -> "FineNet":

@@ -26,7 +26,7 @@ from bmenet.release.export.onnx_file import describe_graph, stored_tensors, writ
 from bmenet.release.export.rewrite import half_precision
 from bmenet.restoration.bundle import MANIFEST_FILE, Bundle, Graph, Manifest, open_bundle
 from bmenet.restoration.bundle.manifest import EXACT, File, FineSettings, Precision
-from bmenet.restoration.onnx.networks import fine_net
+from bmenet.restoration.fine_net import FineNet
 from bmenet.restoration.torch_networks import load_networks
 from bmenet.runtime.errors import BMENetError, WeightsError
 from bmenet.runtime.files import sha256, write_text
@@ -85,7 +85,7 @@ def write_bundle(
             latent_shift=specs["autoencoder"]["shift"],
             sampling=sampling,
         )
-        fine_net(networks, fine, spec["spacing_mm"]).check(sampling)
+        FineNet.of(networks, specs).check(sampling)
         plans |= fine_graphs(networks, grid, sampling.guidance.window)
     # In float32 always: the graphs of other number formats are compared with it.
     precisions: list[Precision] = list(dict.fromkeys(["fp32", *config.precisions]))

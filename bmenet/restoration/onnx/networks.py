@@ -1,13 +1,17 @@
 """The networks as ONNX Runtime runs them, from the graphs of a bundle."""
 
+import json
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.restoration.bundle.manifest import FineSettings
-from bmenet.restoration.fine_net import FineNet, FineNetworks
+from bmenet.config import SamplingConfig
+from bmenet.networks.coarse import COARSE, coarse_config
+from bmenet.networks.fine_weights import KINDS
+from bmenet.networks.weights import SPEC_FILE, Spec
+from bmenet.restoration.coarse_net import CoarseNet
+from bmenet.restoration.fine_net import FineNet
 from bmenet.restoration.onnx.session import Sessions
 from bmenet.runtime.errors import ConfigError, WeightsError
 
@@ -102,13 +106,18 @@ class OnnxNetworks:
         return self.sessions.run("guidance", feed)[0]
 
 
-def fine_net(networks: FineNetworks, settings: FineSettings, spacing_mm: int) -> FineNet:
-    """Return the second stage of a bundle's settings, with the networks of either runtime."""
-    schedule = NoiseSchedule(settings.diffusion)
-    return FineNet(networks, schedule, settings.reference_variance, settings.max_timestep, spacing_mm)
+def onnx_coarse_net(sessions: Sessions) -> CoarseNet:
+    """Return the first stage with ONNX Runtime's network."""
+    spec = _spec(sessions, COARSE)
+    return CoarseNet(OnnxCoarse(sessions), coarse_config(spec), spec["spacing_mm"], torch.float32)
 
 
-def onnx_fine_net(sessions: Sessions, settings: FineSettings) -> FineNet:
+def onnx_fine_net(sessions: Sessions, sampling: SamplingConfig) -> FineNet:
     """Return the second stage with ONNX Runtime's networks."""
-    networks = OnnxNetworks(sessions, settings.sampling.guidance.window)
-    return fine_net(networks, settings, sessions.bundle.manifest.spacing_mm)
+    specs = {kind: _spec(sessions, kind) for kind in KINDS}
+    return FineNet.of(OnnxNetworks(sessions, sampling.guidance.window), specs)
+
+
+def _spec(sessions: Sessions, kind: str) -> Spec:
+    """Return what the bundle's weights say of a network."""
+    return json.loads(sessions.bundle.read(f"weights/{kind}/{SPEC_FILE}"))

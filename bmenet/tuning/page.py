@@ -1,6 +1,7 @@
 """A study drawn by `optuna.visualization`: still pictures, and one page for the browser."""
 
 import base64
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -50,26 +51,28 @@ def draw_stills(study: optuna.Study, objectives: Sequence[str], folder: Path) ->
         suffix ``_seconds``.
     """
     plt.switch_backend("agg")
-    with plt.rc_context():  # optuna sets a style
-        axes = {name: np.ravel(np.asarray(drawn)) for name, drawn in _plots(study, objectives, "matplotlib").items()}
-        for kind in _STILLS:
-            for path in folder.glob(f"{kind}*.png"):
-                path.unlink()
-        written = {}
-        for name, (first, *others) in axes.items():
+    for kind in _STILLS:
+        for path in folder.glob(f"{kind}*.png"):
+            path.unlink()
+    written = {}
+    with plt.rc_context(), warnings.catch_warnings():  # optuna sets a style, and says that its stills are experimental
+        warnings.simplefilter("ignore")
+        for name, (plot, view, options) in _plots(study, objectives).items():
             if _kind(name) in _STILLS:
-                first.figure.set_size_inches(max(8.0, 3.0 * (1 + len(others))), 4.8)
-                first.figure.set_layout_engine("constrained")
+                axes = np.ravel(np.asarray(getattr(visualization.matplotlib, plot)(view, **options)))
+                figure = axes[0].figure
+                figure.set_size_inches(max(8.0, 3.0 * len(axes)), 4.8)
                 written[name] = folder / f"{name}.png"
-                save_figure(written[name], first.figure)
-        plt.close("all")
+                save_figure(written[name], figure)
+                plt.close(figure)
     return written
 
 
 def interactive_plots(study: optuna.Study, objectives: Sequence[str]) -> dict[str, str]:
     """Return the plots of a study as fragments of HTML, name to fragment; plotly.js is not in them."""
     fragments = {}
-    for name, figure in _plots(study, objectives, "plotly").items():
+    for name, (plot, view, options) in _plots(study, objectives).items():
+        figure = getattr(visualization, plot)(view, **options)
         figure.update_layout(template="plotly_white", title=None, height=430)
         fragments[name] = figure.to_html(
             full_html=False,
@@ -80,32 +83,30 @@ def interactive_plots(study: optuna.Study, objectives: Sequence[str]) -> dict[st
     return fragments
 
 
-def _plots(study: optuna.Study, objectives: Sequence[str], flavour: str) -> dict[str, Any]:
-    """Return name to what `optuna.visualization` returns, for the plots that the trials suffice for."""
-    show: Any = visualization.matplotlib if flavour == "matplotlib" else visualization
-    plots: dict[str, Any] = {}
+def _plots(study: optuna.Study, objectives: Sequence[str]) -> dict[str, tuple[str, optuna.Study, dict[str, Any]]]:
+    """Return name to function of `optuna.visualization`, study, options: the plots that the trials suffice for."""
+    plots: dict[str, tuple[str, optuna.Study, dict[str, Any]]] = {}
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return plots
     if len(objectives) == 2:
         order = [0, 1] if objectives[0] == SECONDS else [1, 0]  # the time to the right
-        plots["pareto"] = show.plot_pareto_front(_view(study, order), target_names=[objectives[n] for n in order])
+        names = [objectives[number] for number in order]
+        plots["pareto"] = "plot_pareto_front", _view(study, order), {"target_names": names}
     for number, name in enumerate(objectives):
-        suffix = f"_{SECONDS}" if name == SECONDS else ""
-        view = _view(study, [number])
-        plots["history" + suffix] = show.plot_optimization_history(view, target_name=name)
-        plots["slice" + suffix] = show.plot_slice(view, target_name=name)
+        suffix, view, target = f"_{SECONDS}" if name == SECONDS else "", _view(study, [number]), {"target_name": name}
+        plots["history" + suffix] = "plot_optimization_history", view, target
+        plots["slice" + suffix] = "plot_slice", view, target
         if importances := _importances(view):
-            plots["importance" + suffix] = show.plot_param_importances(
-                view, evaluator=FanovaImportanceEvaluator(seed=0), target_name=name
-            )
+            evaluator = {"evaluator": FanovaImportanceEvaluator(seed=0)}
+            plots["importance" + suffix] = "plot_param_importances", view, evaluator | target
             kinds = view.best_trial.distributions
             numbers = [key for key in importances if not isinstance(kinds[key], CategoricalDistribution)]
             if len(numbers) > 1:
-                plots["contour" + suffix] = show.plot_contour(view, params=numbers[:2], target_name=name)
-        plots["parallel" + suffix] = show.plot_parallel_coordinate(view, target_name=name)
-        if any(trial.intermediate_values for trial in view.trials):
-            plots["intermediate" + suffix] = show.plot_intermediate_values(view)
-    plots["timeline"] = show.plot_timeline(_view(study, range(len(objectives))))
+                plots["contour" + suffix] = "plot_contour", view, {"params": numbers[:2]} | target
+        plots["parallel" + suffix] = "plot_parallel_coordinate", view, target
+        if any(trial.intermediate_values for trial in view.get_trials(deepcopy=False)):
+            plots["intermediate"] = "plot_intermediate_values", view, {}
+    plots["timeline"] = "plot_timeline", _view(study, range(len(objectives))), {}
     return plots
 
 

@@ -133,8 +133,8 @@ def _connect(url: str, plan: Plan) -> RDBStorage:
 def _prepare(connection: Any, _record: Any) -> None:
     """Set SQLite's write-ahead log, whole after a kill, and leave the beginning of transactions to the engine.
 
-    SQLite has no ``SELECT ... FOR UPDATE``, by which Optuna gives a waiting trial to one process only: every transaction
-    takes the lock of the file at its beginning instead.
+    Optuna gives a waiting trial to one process only by ``SELECT ... FOR UPDATE``, which SQLite does not have: instead,
+    every transaction takes the lock of the file at its beginning.
     """
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")

@@ -14,7 +14,7 @@ from bmenet.config.tune import SECONDS
 from bmenet.evaluation.panel import panel
 from bmenet.imaging.figures import save_figure
 from bmenet.runtime.errors import BMENetError, ConfigError
-from bmenet.tracking import start_trial
+from bmenet.tracking import log_trial
 from bmenet.tuning.objective import Objective, Outcome
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.search_space import suggest
@@ -135,22 +135,36 @@ class TrialRunner:
 
 
 def record_trial(plan: Plan, study: optuna.Study, trial: FrozenTrial, state: str) -> None:
-    """Record a trial that has ended: values, metrics by step, how it ended, and its picture if there is one."""
-    tags = {"trial.number": str(trial.number), "trial.state": state}
+    """Record a trial that has ended as a run nested in the run of its study; twice is once.
+
+    Parameters
+    ----------
+    plan : Plan
+    study : optuna.Study
+    trial : FrozenTrial
+    state : str
+        How it ended, in words.
+    """
+    tags = {"trial.state": state}
     if reason := trial.user_attrs.get(ERROR):
         tags["trial.reason"] = reason
     metrics = dict(trial.user_attrs.get(MEANS, {}))
     if trial.state == TrialState.COMPLETE:
         metrics |= dict(zip(plan.config.tune.objectives, trial.values, strict=True))
-    run = start_trial(plan.config, study.user_attrs[RUN], f"trial {trial.number}", tags)
-    run.log_params(trial.params)
-    for step, value in trial.intermediate_values.items():
-        run.log_metrics({"objective": value}, step)
-    run.log_metrics(metrics)
-    if (picture := picture_path(plan, trial.number)).exists():
-        run.set_tags({"trial.was_best": "true"})
-        run.log_artifact(picture, "best")
-    run.end(_STATUSES.get(state, "KILLED"))
+    picture = picture_path(plan, trial.number)
+    log_trial(
+        plan.config,
+        study.user_attrs[RUN],
+        trial.number,
+        _STATUSES.get(state, "KILLED"),
+        params=trial.params,
+        metrics=metrics,
+        curves={"objective": trial.intermediate_values},
+        tags=tags | ({"trial.was_best": "true"} if picture.exists() else {}),
+        artifacts={"best": picture} if picture.exists() else {},
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+    )
 
 
 def picture_path(plan: Plan, number: int) -> Path:

@@ -22,12 +22,13 @@ from bmenet.tuning.trial import TrialRunner
 from tests.conftest import REPOSITORY
 from tests.tuned import plan_of, run_trials, scaled, states
 
-LONG = {"sampling__samples": 12, "sampling__start_timestep": 300}
-"""A trial takes a second or more."""
+LONG = {"sampling__samples": 20, "sampling__start_timestep": 300}
+"""A trial takes seconds."""
 
 
 def _workers():
-    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
 
 
 def _kill_one(plan, before, killed):
@@ -36,14 +37,11 @@ def _kill_one(plan, before, killed):
     deadline = time.monotonic() + 90
     while not killed and time.monotonic() < deadline:
         time.sleep(0.05)
-        for worker in [child for child in _workers() if child.pid not in before]:
-            worker.suspend()  # so that its trial cannot end while it is looked at
-            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            if len(running) == 2 and all(len(trial.params) == len(plan.config.tune.space) for trial in running):
-                worker.kill()
-                killed.append(worker.pid)
-                return
-            worker.resume()
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if len(running) == 2 and all(len(trial.params) == len(plan.config.tune.space) for trial in running):
+            worker = next(child for child in _workers() if child.pid not in before)
+            worker.kill()
+            killed.append(worker.pid)
 
 
 def test_workers_use_up_the_budget_though_one_of_them_is_killed(tuned):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from typing import Any
 
 import optuna
@@ -17,7 +18,7 @@ from rich.markup import escape
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
-from bmenet.restoration.device import choose_device
+from bmenet.networks.compute import choose_device
 from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.runtime.progress import console, progress_bar
 from bmenet.runtime.threads import thread_count, threads_of_children
@@ -183,6 +184,8 @@ class _Crew:
 
     def __init__(self, plan: Plan, size: int) -> None:
         self._plan, self._size = plan, size
+        self._context = multiprocessing.get_context("spawn")
+        self._stop: Event = self._context.Event()
         self._threads = max(1, thread_count() // size)
         self._processes: dict[int, SpawnProcess] = {}
         timeout = plan.config.tune.timeout_s
@@ -202,9 +205,7 @@ class _Crew:
         """Start the workers that are missing."""
         seconds = None if self._end is None else self._end - time.monotonic()
         for number in set(range(self._size)) - set(self._processes):
-            process = multiprocessing.get_context("spawn").Process(
-                target=work, args=(self._plan, number, self._threads, seconds), name=f"tune-{number}"
-            )
+            process = self._context.Process(target=work, args=(self._plan, number, self._threads, seconds, self._stop))
             with threads_of_children(self._threads), _ignored_by_children(signal.SIGINT):
                 process.start()
             self._processes[number] = process
@@ -231,6 +232,7 @@ class _Crew:
 
     def dismiss(self) -> None:
         """Let every worker put its trial back and leave; kill those that do not."""
+        self._stop.set()
         for process in self._processes.values():
             process.terminate()
         end = time.monotonic() + _GOODBYE_S
@@ -264,7 +266,7 @@ def _ignored_by_children(number: signal.Signals) -> Iterator[None]:
         signal.signal(number, previous)
 
 
-def work(plan: Plan, number: int, threads: int, seconds: float | None) -> None:
+def work(plan: Plan, number: int, threads: int, seconds: float | None, stop: Event) -> None:
     """Run trials in this process, a child of the one that reports; ends with it.
 
     Parameters
@@ -275,6 +277,8 @@ def work(plan: Plan, number: int, threads: int, seconds: float | None) -> None:
     threads : int
     seconds : float or None
         No trial begins after so long.
+    stop : Event
+        Set when the workers are asked to leave.
     """
     import torch
 
@@ -282,8 +286,13 @@ def work(plan: Plan, number: int, threads: int, seconds: float | None) -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     console.quiet = True
     torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+
+    def is_stopping() -> bool:
+        return stop.is_set() or (parent is not None and not parent.is_alive())
+
     try:
-        TrialRunner(plan, make_objective(plan, number)).run(load_study(plan), seconds)
+        TrialRunner(plan, make_objective(plan, number), is_stopping).run(load_study(plan), seconds)
     except BMENetError as error:
         print(f"bmenet: a worker stopped: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)

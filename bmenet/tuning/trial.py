@@ -1,7 +1,9 @@
 """One trial: what `study.optimize` calls, and what it calls afterwards."""
 
 import math
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +32,7 @@ from bmenet.tuning.study import (
 )
 
 _LONGEST_S = 1e9
+_TERMINATED = 128 + signal.SIGTERM
 
 
 CASES, MEANS, ERROR = "cases", "means", "error"
@@ -49,10 +52,12 @@ class TrialRunner:
     ----------
     plan : Plan
     objective : callable
+    is_stopping : callable
+        Whether an error is due to a signal: a training turns SIGTERM into one.
     """
 
-    def __init__(self, plan: Plan, objective: Objective) -> None:
-        self._plan, self._objective = plan, objective
+    def __init__(self, plan: Plan, objective: Objective, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        self._plan, self._objective, self._is_stopping = plan, objective, is_stopping
         self._budget = plan.config.tune.trials
         self._number = self._surplus = -1
 
@@ -88,6 +93,9 @@ class TrialRunner:
             put_back(trial.study, trial.number)
             raise
         except Exception as error:
+            if self._is_stopping():
+                put_back(trial.study, trial.number)
+                raise SystemExit(_TERMINATED) from error
             reason = str(error) if isinstance(error, optuna.TrialPruned) else f"{type(error).__name__}: {error}"
             trial.set_user_attr(ERROR, self._plan.without_people(reason))
             raise

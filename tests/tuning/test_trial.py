@@ -137,6 +137,14 @@ def test_a_trial_that_a_signal_interrupts_is_put_back(plan):
     assert len(counted(study)) == 1
 
 
+def test_an_error_of_a_worker_that_was_asked_to_stop_is_an_interruption(plan):
+    study = open_study(plan)
+    with pytest.raises(SystemExit):
+        TrialRunner(plan, broken, lambda: True).run(study)
+    assert states(study) == ["fail", "waiting"]
+    assert counted(study) == []
+
+
 def test_the_later_of_two_who_take_the_last_trial_gives_it_back(tuned):
     plan = plan_of(tuned, tune__trials=1)
     study = open_study(plan)

@@ -31,9 +31,7 @@ from bmenet.tuning.study import (
     sense,
 )
 
-_LONGEST_S = 1e9
 _TERMINATED = 128 + signal.SIGTERM
-
 
 CASES, MEANS, ERROR = "cases", "means", "error"
 """User attributes of a trial: case to metrics; metric to mean over cases; why it is not complete."""
@@ -63,15 +61,20 @@ class TrialRunner:
 
     def run(self, study: optuna.Study, seconds: float | None = None) -> None:
         """Run trials until the budget is used up, beginning none after `seconds`."""
-        end = math.inf if seconds is None else time.monotonic() + seconds
-        while not is_enough(study, self._budget) and (left := end - time.monotonic()) > 0:
+        end = None if seconds is None else time.monotonic() + seconds
+        while not is_enough(study, self._budget) and (end is None or time.monotonic() < end):
+            left = None if end is None else end - time.monotonic()
             try:
-                study.optimize(self, timeout=min(left, _LONGEST_S), catch=(BMENetError,), callbacks=[self._after])
+                study.optimize(self, timeout=left, catch=(BMENetError,), callbacks=[self._after])
             except Exception:
+                trials, number = study.get_trials(deepcopy=False), self._number
+                self._number = -1
                 # A trial that was silent for too long, such as on a suspended machine, was put back: its end is void.
-                if self._number not in put_back_numbers(study.get_trials(deepcopy=False)):
-                    record_trial(self._plan, study, study.trials[self._number], STATES[TrialState.FAIL])
-                    raise
+                if number in put_back_numbers(trials):
+                    continue
+                if number >= 0 and trials[number].state == TrialState.FAIL:
+                    record_trial(self._plan, study, trials[number], STATES[TrialState.FAIL])
+                raise
 
     def __call__(self, trial: optuna.Trial) -> list[float]:
         """Return what the trial's values reach, an objective a number.

@@ -22,7 +22,7 @@ from bmenet.tuning.trial import TrialRunner
 from tests.conftest import REPOSITORY
 from tests.tuned import plan_of, run_trials, scaled, states
 
-LONG = {"sampling__samples": 20, "sampling__start_timestep": 300}
+LONG = {"sampling__samples": 8, "sampling__start_timestep": 300}
 """A trial takes seconds."""
 
 

@@ -62,6 +62,8 @@ def draw_stills(study: optuna.Study, objectives: Sequence[str], folder: Path) ->
                 axes = np.ravel(np.asarray(getattr(visualization.matplotlib, plot)(view, **options)))
                 figure = axes[0].figure
                 figure.set_size_inches(max(8.0, 3.0 * len(axes)), 4.8)
+                for panel in axes if len(axes) > 1 else ():  # long names side by side
+                    panel.xaxis.label.set_size(7)
                 written[name] = folder / f"{name}.png"
                 save_figure(written[name], figure)
                 plt.close(figure)

@@ -65,4 +65,4 @@ ui: $(READY)  ## Open MLflow on http://127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri sqlite:///mlflow/mlflow.db
 
 dashboard: $(READY)  ## Open the studies of `bmenet tune` on http://127.0.0.1:8080 (BMENET_STUDIES: a database)
-	optuna-dashboard --host 127.0.0.1 --port 8080 $${BMENET_STUDIES:-data/tune/journal.log}
+	optuna-dashboard --host 127.0.0.1 --port 8080 $${BMENET_STUDIES:-sqlite:///data/tune/studies.db}

@@ -24,7 +24,7 @@ from bmenet.runtime.errors import BMENetError
 from bmenet.runtime.files import read_json, write_json
 from bmenet.runtime.parallel import require_all, run_parallel
 from bmenet.runtime.seeding import generator
-from bmenet.tuning.composite import sign
+from bmenet.tuning.objective import sign
 from bmenet.tuning.report import BEST_FILE
 
 _SHOWN = ("psnr_brain", "ssim_brain", "hfen_brain", "psnr")

@@ -4,7 +4,7 @@ from bmenet.cli.stage import run_stage
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
 from bmenet.runtime.parallel import default_workers
-from bmenet.tuning.tune import tune
+from bmenet.tuning.run import tune
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import atexit
 import functools
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -21,6 +22,8 @@ from bmenet.runtime.files import write_json
 from bmenet.tracking.store import Place, Store
 from bmenet.tuning.objective import Outcome, Report
 from bmenet.tuning.plan import Plan
+from bmenet.tuning.study import counted, open_study
+from bmenet.tuning.trial import TrialRunner
 from tests.bundled import save_networks
 
 TRAIN, VALIDATION, TEST = ("sub-canary1", "sub-canary2"), ("sub-canary3", "sub-canary4"), ("sub-canary5",)
@@ -111,8 +114,8 @@ def changed(config: Config, **values: Any) -> Config:
 
 
 def outcome(*gains: float, seconds: float = 1.0) -> Outcome:
-    """Return what a trial of a case for each gain reached."""
-    cases = {f"{subject} 111": {"psnr_brain": gain} for subject, gain in zip(VALIDATION, gains, strict=False)}
+    """Return the result of a trial with a case for each gain."""
+    cases = {f"{number} 111": {"psnr_brain": gain} for number, gain in enumerate(gains)}
     return Outcome(list(gains), cases, [seconds] * len(gains), {"clean": np.zeros((8, 8, 8), np.float32)})
 
 
@@ -121,20 +124,15 @@ def scaled(config: Config, report: Report) -> Outcome:
     return outcome(config.sampling.guidance.scale, config.sampling.guidance.scale)
 
 
+def run_trials(plan: Plan, *objectives: Callable[[Config, Report], Outcome]) -> optuna.Study:
+    """Run a trial for each objective in this process, and return the study."""
+    study = open_study(plan)
+    for objective in objectives:
+        budget = len(counted(study)) + 1
+        TrialRunner(replace(plan, config=changed(plan.config, tune__trials=budget)), objective).run(study)
+    return study
+
+
 def states(study: optuna.Study) -> list[str]:
     """Return how every trial ended, in words."""
     return [trial.state.name.lower() for trial in study.get_trials(deepcopy=False)]
-
-
-def never() -> bool:
-    """Return that nobody asked to stop."""
-    return False
-
-
-Stub = Callable[[Config, Report], Outcome]
-
-
-def in_turn(*stubs: Stub) -> Stub:
-    """Return an objective that is another one each time."""
-    left = iter(stubs)
-    return lambda config, report: next(left)(config, report)

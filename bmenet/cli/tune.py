@@ -35,7 +35,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="URL",
-            help="A database that several machines share; by default BMENET_STUDIES, else a journal file.",
+            help="A database that several machines share; by default BMENET_STUDIES, else a file of the workspace.",
         ),
     ] = None,
     trial: Annotated[
@@ -59,7 +59,7 @@ def tune(
         from bmenet.config import flatten, load_config, with_values
         from bmenet.data.layout import Layout
         from bmenet.runtime.parallel import default_workers
-        from bmenet.tuning.tune import tune as run
+        from bmenet.tuning.run import tune as run
 
         given = {
             "scope": scope,
@@ -79,20 +79,18 @@ def tune(
 
 def _print(found: "Found", present: dict[str, Any]) -> None:
     """Print the best values beside the present ones on stdout, and what they are worth."""
-    from bmenet.tuning.report import gain_rows
+    from bmenet.tuning.report import gain_table
 
     assert found.best is not None  # `run` raises where there is none
     table = Table("key", "params.yaml", f"trial {found.best.number}")
     for key, value in found.values.items():
         table.add_row(key, Text(str(present.get(key))), Text(str(value)))
     Console().print(table)
-    rows = gain_rows(found)
-    if not rows:
-        return
     gains = Table("gain over the values before, on validation subjects", "mean", "95 % interval")
-    for row in rows:
-        gains.add_row(*row.values())
-    Console().print(gains)
+    for row in gain_table(found).itertuples(index=False):
+        gains.add_row(*row)
+    if gains.row_count:
+        Console().print(gains)
 
 
 def _apply(found: "Found", config: "Config", trial: int | None) -> None:

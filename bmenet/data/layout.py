@@ -111,9 +111,9 @@ class Layout:
         return self.weights_folder / "checkpoints" / name
 
     @property
-    def journal(self) -> Path:
-        """The trials of all studies; not a pipeline output, so that a repeated stage goes on with its study."""
-        return self.root / "data" / "tune" / "journal.log"
+    def studies(self) -> Path:
+        """The trials of all studies, in SQLite; no pipeline output, so that a repeated stage goes on with its study."""
+        return self.root / "data" / "tune" / "studies.db"
 
     def study(self, name: str) -> Path:
         """Return what a study keeps beside its trials: pictures, and the state of trainings; no pipeline output."""

@@ -1,21 +1,95 @@
-"""What an objective is, and what comes of a trial."""
+"""What a trial measures: the gain of restored validation volumes over the volumes that they were made from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from bmenet.config import Config
 from bmenet.config.tune import SECONDS
-from bmenet.tuning.yardstick import Yardstick
+from bmenet.evaluation.metrics import METRICS
+from bmenet.evaluation.metrics.dice import region_dice
+from bmenet.evaluation.segmentation import SEGMENTERS, Segmentation
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.tuning.plan import Plan
 
-Report = Callable[[int, float], None]
-"""(step, value so far); raises what ends a trial that is not worth going on with."""
+DICE = "dice"
+"""Mean overlap of the tissues with the clean volume's: a metric beside those of `bmenet.evaluation.metrics`."""
+
+
+def gain(weights: Mapping[str, float], restored: Mapping[str, float], given: Mapping[str, float]) -> float:
+    """Return the weighted sum of the gains of a restored volume; positive is better for every metric.
+
+    Parameters
+    ----------
+    weights : mapping
+        Metric to weight, points a unit of the metric.
+    restored, given : mapping
+        Metric to value, of the result and of the volume that the stage was given.
+    """
+    return sum(weight * sign(metric) * (restored[metric] - given[metric]) for metric, weight in weights.items())
+
+
+def sign(metric: str) -> int:
+    """Return 1 where more of a metric is better, else -1."""
+    return -1 if metric in METRICS and METRICS[metric].lower_is_better else 1
+
+
+class Case:
+    """A validation case: its clean volume, the volume that the tuned stage is given, and the metrics between them.
+
+    Parameters
+    ----------
+    plan : Plan
+    subject, code : str
+
+    Attributes
+    ----------
+    name : str
+        Place of the subject in the plan, and the code: studies name no subject.
+    """
+
+    def __init__(self, plan: Plan, subject: str, code: str) -> None:
+        self.name = f"{plan.validation.index(subject)} {code}"
+        self.given = load_unit_volume(plan.given_path(subject, code))
+        self.clean = load_unit_volume(plan.layout.clean(subject))
+        self._weights = plan.composite[1]
+        self._segmenter = SEGMENTERS[plan.config.evaluate.segmenter](plan.layout.segmentations)
+        self._brain_mask = foreground_mask(self.clean.data)
+
+    def measure(self, restored: np.ndarray) -> dict[str, float]:
+        """Return the metrics of the composite whose weight is not 0."""
+        return {
+            metric: self._dice(restored)
+            if metric == DICE
+            else METRICS[metric](restored, self.clean.data, self._brain_mask)
+            for metric in self._weights
+        }
+
+    def gain(self, measured: dict[str, float]) -> float:
+        """Return the composite's gain over the volume that the stage is given."""
+        return gain(self._weights, measured, self.given_metrics)
+
+    @cached_property
+    def given_metrics(self) -> dict[str, float]:
+        """The metrics of the volume that the stage is given."""
+        return self.measure(self.given.data)
+
+    @cached_property
+    def _tissues(self) -> Segmentation:
+        return self._segmenter.segment(self.clean, self._brain_mask)
+
+    def _dice(self, restored: np.ndarray) -> float:
+        found = self._segmenter.segment(Volume(restored, self.clean.affine), self._brain_mask)
+        overlaps = region_dice(found.labels, self._tissues.labels, self._tissues.regions)
+        return float(np.mean(list(overlaps.values())))
 
 
 @dataclass
 class Outcome:
-    """What the values of a trial reach on the validation cases.
+    """The result of a trial on the validation cases.
 
     Parameters
     ----------
@@ -34,7 +108,7 @@ class Outcome:
     seconds: list[float] = field(default_factory=list)
     picture: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def add(self, case: Yardstick, restored: np.ndarray, seconds: float) -> None:
+    def add(self, case: Case, restored: np.ndarray, seconds: float) -> None:
         """Measure a restored case."""
         measured = case.measure(restored)
         self.gains.append(case.gain(measured))
@@ -44,7 +118,7 @@ class Outcome:
             self.picture = {"clean": case.clean.data, "given": case.given.data, "restored": restored}
 
     def values(self, objectives: Sequence[str]) -> list[float]:
-        """Return what Optuna is told, an objective a number: means over cases."""
+        """Return the value of each objective, a mean over cases."""
         return [float(np.mean(self.seconds if name == SECONDS else self.gains)) for name in objectives]
 
     def means(self) -> dict[str, float]:
@@ -54,5 +128,8 @@ class Outcome:
         return metrics | {"gain": float(np.mean(self.gains)), SECONDS: float(np.mean(self.seconds))}
 
 
+Report = Callable[[int, float], None]
+"""(step, value so far); raises to end a trial that is not worth going on with."""
+
 Objective = Callable[[Config, Report], Outcome]
-"""From a trial's configuration to what it reaches."""
+"""From a trial's configuration to its result."""

@@ -1,161 +1,182 @@
-"""A study as one page for the browser, a file on its own."""
+"""A study drawn by `optuna.visualization`: still pictures, and one page for the browser."""
 
 import base64
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import jinja2
+import matplotlib.pyplot as plt
+import numpy as np
+import optuna
+import pandas as pd
+from optuna import visualization
+from optuna.distributions import CategoricalDistribution
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState
 from plotly.offline import get_plotlyjs
 
-from bmenet.evaluation.pages import markup
+from bmenet.config.tune import SECONDS
+from bmenet.imaging.figures import save_figure
 from bmenet.runtime.files import write_text
 
+FEWEST_FOR_IMPORTANCE = 8
+"""Complete trials: of fewer, importances say nothing."""
+
 _READ = {
-    "history": (
-        "History",
-        "A point is a trial, the line the best value so far: where it is flat, the search found nothing better.",
-    ),
-    "pareto": (
-        "Pareto front",
-        "The front, red here and a line in the still picture, are trials that no other beats in both objectives: pick "
-        "by how long a volume may take.",
-    ),
-    "importance": (
-        "Importance",
-        "How much of the difference between trials each parameter explains (fANOVA): short bars need no care.",
-    ),
+    "history": ("History", "A point is a trial, the line the best value so far: flat, nothing better was found."),
+    "pareto": ("Pareto front", "Trials of the front are beaten by no other in both objectives."),
+    "importance": ("Importance", "The share of the variation that each parameter explains (fANOVA)."),
     "slice": ("Slices", "The value of each trial over one parameter at a time; darker points are later trials."),
-    "contour": (
-        "Contour",
-        "The value over the two most important parameters that are numbers, interpolated between trials: to be trusted "
-        "only where points are dense.",
-    ),
-    "parallel": (
-        "Parallel coordinates",
-        "A line is a trial, through its value and its parameters; drag along an axis to keep only the lines through "
-        "that range.",
-    ),
-    "intermediate": ("Values on the way", "A line is a trial as it went on; those that end early were pruned."),
+    "contour": ("Contour", "The value over the two most important numbers, interpolated between trials."),
+    "parallel": ("Parallel coordinates", "A line is a trial; drag along an axis to keep the lines through that range."),
+    "intermediate": ("Intermediate values", "A line is a trial as it went on; those that end early were pruned."),
     "timeline": ("Timeline", "When each trial ran, and how it ended."),
+    "best": ("Best trial", "A validation subject: clean, given, restored, and the errors."),
 }
-"""Name of a plot to its heading, and how to read it."""
+"""Kind of plot to its heading, and how to read it."""
 
-_STYLE = """
-.parts { display: flex; flex-wrap: wrap; gap: 6px 16px; margin-top: 14px; font-size: 13px; }
-.parts a { color: var(--accent); text-decoration: none; }
-.parts a:hover, .parts a:focus-visible { text-decoration: underline; }
-.how { margin: -6px 0 10px; color: var(--soft); font-size: 13px; }
-.plot { overflow-x: auto; }
-.plot > div { min-height: 430px; min-width: 560px; }
-figure img { background: #fff; }
-section, figure { scroll-margin-top: 12px; }
-.stills figure { margin: 0 0 20px; }
-@media print { .parts, .plots { display: none; } }
-"""
+_STILLS = ("history", "pareto", "importance", "slice", "contour")
 
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
-    "base-uri 'none'; form-action 'none'"
-)
-"""The browser loads nothing from anywhere; plotly compiles the shaders of its parallel coordinates itself."""
+
+def draw_stills(study: optuna.Study, objectives: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Write the plots of a study as PNG, and remove those of an earlier call that its trials do not suffice for.
+
+    Returns
+    -------
+    dict
+        Name to file: history, pareto, importance, slice and contour; with two objectives, those of the time have the
+        suffix ``_seconds``.
+    """
+    plt.switch_backend("agg")
+    for kind in _STILLS:
+        for path in folder.glob(f"{kind}*.png"):
+            path.unlink()
+    written = {}
+    with plt.rc_context(), warnings.catch_warnings():  # optuna sets a style, and says that its stills are experimental
+        warnings.simplefilter("ignore")
+        for name, (plot, view, options) in _plots(study, objectives).items():
+            if _kind(name) in _STILLS:
+                axes = np.ravel(np.asarray(getattr(visualization.matplotlib, plot)(view, **options)))
+                figure = axes[0].figure
+                figure.set_size_inches(max(8.0, 3.0 * len(axes)), 4.8)
+                for panel in axes if len(axes) > 1 else ():  # long names side by side
+                    panel.xaxis.label.set_size(7)
+                written[name] = folder / f"{name}.png"
+                save_figure(written[name], figure)
+                plt.close(figure)
+    return written
+
+
+def interactive_plots(study: optuna.Study, objectives: Sequence[str]) -> dict[str, str]:
+    """Return the plots of a study as fragments of HTML, name to fragment; plotly.js is not in them."""
+    fragments = {}
+    for name, (plot, view, options) in _plots(study, objectives).items():
+        figure = getattr(visualization, plot)(view, **options)
+        figure.update_layout(template="plotly_white", title=None, height=430)
+        fragments[name] = figure.to_html(
+            full_html=False,
+            include_plotlyjs=False,
+            config={"displaylogo": False, "responsive": True},
+            div_id=f"plotly-{name}",
+        )
+    return fragments
+
+
+def _plots(study: optuna.Study, objectives: Sequence[str]) -> dict[str, tuple[str, optuna.Study, dict[str, Any]]]:
+    """Return name to function of `optuna.visualization`, study, options: the plots that the trials suffice for."""
+    plots: dict[str, tuple[str, optuna.Study, dict[str, Any]]] = {}
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        return plots
+    if len(objectives) == 2:
+        order = [0, 1] if objectives[0] == SECONDS else [1, 0]  # the time to the right
+        names = [objectives[number] for number in order]
+        plots["pareto"] = "plot_pareto_front", _view(study, order), {"target_names": names}
+    for number, name in enumerate(objectives):
+        suffix, view, target = f"_{SECONDS}" if name == SECONDS else "", _view(study, [number]), {"target_name": name}
+        plots["history" + suffix] = "plot_optimization_history", view, target
+        plots["slice" + suffix] = "plot_slice", view, target
+        if importances := _importances(view):
+            evaluator = {"evaluator": FanovaImportanceEvaluator(seed=0)}
+            plots["importance" + suffix] = "plot_param_importances", view, evaluator | target
+            kinds = view.best_trial.distributions
+            numbers = [key for key in importances if not isinstance(kinds[key], CategoricalDistribution)]
+            if len(numbers) > 1:
+                plots["contour" + suffix] = "plot_contour", view, {"params": numbers[:2]} | target
+        plots["parallel" + suffix] = "plot_parallel_coordinate", view, target
+        if any(trial.intermediate_values for trial in view.get_trials(deepcopy=False)):
+            plots["intermediate"] = "plot_intermediate_values", view, {}
+    plots["timeline"] = "plot_timeline", _view(study, range(len(objectives))), {}
+    return plots
+
+
+def _view(study: optuna.Study, objectives: Sequence[int]) -> optuna.Study:
+    """Return a copy in memory with some of the objectives and no user attributes, which plots would show."""
+    view = optuna.create_study(directions=[study.directions[number] for number in objectives])
+    for trial in study.get_trials():
+        trial.user_attrs = {}
+        if trial.values:
+            trial.values = [trial.values[number] for number in objectives]
+        view.add_trial(trial)
+    return view
+
+
+def _importances(view: optuna.Study) -> dict[str, float]:
+    """Return the share of the variation that each parameter explains, the most first; {} if too little is known."""
+    if len(view.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < FEWEST_FOR_IMPORTANCE:
+        return {}
+    try:
+        return get_param_importances(view, evaluator=FanovaImportanceEvaluator(seed=0))
+    except RuntimeError:  # all values are equal
+        return {}
+
+
+def _kind(name: str) -> str:
+    return name.removesuffix(f"_{SECONDS}")
 
 
 def write_page(
-    path: Path | str,
+    path: Path,
     title: str,
     facts: Mapping[str, str],
-    tables: Mapping[str, list[Mapping[str, str]]],
-    parts: Mapping[str, str],
+    tables: Mapping[str, pd.DataFrame],
+    plots: Mapping[str, str],
     pictures: Mapping[str, Path],
 ) -> None:
-    """Write a study as one HTML file, atomically: no other file, no network and no server are needed to read it.
+    """Write a study as one HTML file, atomically: it loads nothing from anywhere.
 
     Parameters
     ----------
-    path : Path or str
+    path : Path
     title : str
     facts : mapping
-        Name to value: what was searched, how, and what came out.
+        Name to value.
     tables : mapping
-        Title to rows, each a mapping of column to cell. A table without rows is left out.
-    parts : mapping
-        Name to a plotly fragment, or a sentence why there is none, as of `plotly_parts`. Fragments go into the page as
-        they are; every other text is escaped.
+        Title to table; an empty one is left out.
+    plots : mapping
+        Name to a plotly fragment, which goes into the page as it is; every other text is escaped.
     pictures : mapping
-        Name to a PNG: what is seen on paper.
+        Name to PNG, for print.
     """
-    sections: dict[str, tuple[str, str]] = {}
-    if facts:
-        sections["summary"] = ("Summary", markup.facts("Summary", facts))
-    for number, (name, rows) in enumerate(tables.items()):
-        if rows:
-            sections[f"table-{number}"] = (name, _table(name, rows))
-    plots = {f"plot-{number}": (_heading(name), _plot(name, part)) for number, (name, part) in enumerate(parts.items())}
-    stills = "".join(_picture(name, file) for name, file in pictures.items())
-    links = {anchor: heading for anchor, (heading, _) in (sections | plots).items()}
-    if stills:
-        links["stills"] = "Still pictures"
-    write_text(
-        path,
-        f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{markup.text(title)}</title>
-<style>
-{_report_style()}{_STYLE}</style>
-<script>{markup.inline_script(get_plotlyjs())}</script>
-</head>
-<body>
-<header>
-<p class="brand">BMENet</p>
-<h1>{markup.text(title)}</h1>
-<nav class="parts">{"".join(f'<a href="#{anchor}">{markup.text(text)}</a>' for anchor, text in links.items())}</nav>
-</header>
-<main>
-{"".join(f'<div id="{anchor}">{section}</div>' for anchor, (_, section) in sections.items())}
-{"".join(f'<div id="{anchor}" class="plots">{section}</div>' for anchor, (_, section) in plots.items())}
-{f'<div id="stills" class="stills">{stills}</div>' if stills else ""}
-</main>
-<footer><p>This page holds everything it shows, and asks the network for nothing.</p></footer>
-</body>
-</html>
-""",
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("bmenet.tuning", "."), autoescape=True)
+    read = {
+        name: (f"{_READ[_kind(name)][0]}{': seconds' if _kind(name) != name else ''}", _READ[_kind(name)][1])
+        for name in [*plots, *pictures]
+    }
+    page = environment.get_template("study.html").render(
+        title=title,
+        facts=facts,
+        tables={
+            name: table.to_html(index=False, border=0, na_rep="", float_format="{:.4g}".format)
+            for name, table in tables.items()
+            if len(table)
+        },
+        plots=plots,
+        pictures={name: base64.b64encode(file.read_bytes()).decode("ascii") for name, file in pictures.items()},
+        read=read,
+        style=resources.files("bmenet.evaluation.pages").joinpath("report.css").read_text(encoding="utf-8"),
+        plotly=get_plotlyjs(),
     )
-
-
-def _report_style() -> str:
-    """Return the style of the report's pages."""
-    return resources.files("bmenet.evaluation.pages").joinpath("report.css").read_text(encoding="utf-8")
-
-
-def _heading(name: str) -> str:
-    """Return the heading of a plot; a name that is not known is its own."""
-    return _READ[name][0] if name in _READ else name
-
-
-def _table(title: str, rows: list[Mapping[str, str]]) -> str:
-    """Return a table with the columns of all rows, in the order in which they first come."""
-    header = list(dict.fromkeys(column for row in rows for column in row))
-    return markup.table(title, header, [[row.get(column, "") for column in header] for row in rows], "")
-
-
-def _plot(name: str, part: str) -> str:
-    """Return a plotly fragment with its heading and how to read it, or the sentence in its place."""
-    heading = f"<h2>{markup.text(_heading(name))}</h2>"
-    if not part.lstrip().startswith("<"):
-        return f'<section>{heading}<p class="how">{markup.text(part)}</p></section>'
-    return f'<section>{heading}<p class="how">{markup.text(_how(name))}</p><div class="plot">{part}</div></section>'
-
-
-def _picture(name: str, file: Path) -> str:
-    """Return a still picture."""
-    return markup.picture(_heading(name), base64.b64encode(file.read_bytes()).decode("ascii"), _how(name))
-
-
-def _how(name: str) -> str:
-    """Return how to read a plot."""
-    return _READ[name][1] if name in _READ else ""
+    write_text(path, page)

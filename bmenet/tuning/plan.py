@@ -33,7 +33,9 @@ class Plan:
     train, validation : tuple of str
         Subjects.
     storage : str, optional
-        SQLAlchemy URL of a database; by default trials are kept in a journal file of the workspace.
+        SQLAlchemy URL of a database; by default an SQLite file of the workspace.
+    grace_s : int
+        A running trial that has sent no heartbeat for so many seconds is taken for dead.
     """
 
     config: Config
@@ -41,6 +43,7 @@ class Plan:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     storage: str | None = None
+    grace_s: int = 60
 
     @classmethod
     def of_workspace(cls, config: Config, layout: Layout, storage: str | None = None) -> "Plan":

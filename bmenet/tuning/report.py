@@ -1,7 +1,5 @@
-"""What a study leaves behind: tables, the best values, pictures and a page."""
+"""The result of a study, and its report: tables, the best values, plots and a page."""
 
-import csv
-import io
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,19 +8,20 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pandas as pd
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from bmenet.config.tune import SECONDS
-from bmenet.evaluation.bootstrap import Interval
+from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
 from bmenet.runtime.files import write_json, write_text
-from bmenet.tuning.comparison import paired_gains
-from bmenet.tuning.interactive_plots import plotly_parts
-from bmenet.tuning.page import write_page
+from bmenet.runtime.seeding import generator
+from bmenet.tuning.objective import gain
+from bmenet.tuning.page import draw_stills, interactive_plots, write_page
 from bmenet.tuning.plan import Plan
-from bmenet.tuning.plots import draw
-from bmenet.tuning.study import ENDED_BY, IS_DEFAULT, STATES, best_trial, counts
-from bmenet.tuning.trial import ERROR, picture_path
+from bmenet.tuning.sampler import is_first
+from bmenet.tuning.study import PUT_BACK, STATES, best_trial, counted, put_back_numbers
+from bmenet.tuning.trial import CASES, ERROR, picture_path
 
 BEST_FILE = "best_params.yaml"
 PAGE_FILE = "study.html"
@@ -30,14 +29,14 @@ PAGE_FILE = "study.html"
 
 @dataclass(frozen=True)
 class Found:
-    """What a study found.
+    """The result of a study.
 
     Parameters
     ----------
     best : FrozenTrial or None
         None: no trial is complete.
     default : FrozenTrial or None
-        The trial of the values that params.yaml had when the study began.
+        The complete trial of the values that params.yaml had when the study began.
     gains : dict
         Metric to the best's gain over the default, on validation subjects.
     states : dict
@@ -59,7 +58,7 @@ class Found:
 
     @property
     def numbers(self) -> dict[str, float]:
-        """What is compared from one study to the next."""
+        """The numbers that are compared from one study to the next."""
         numbers: dict[str, float] = {f"trials.{word}": count for word, count in self.states.items()}
         numbers["seconds_per_trial"] = self.seconds
         if self.best:
@@ -72,7 +71,7 @@ class Found:
 
 
 def look_at(plan: Plan, study: optuna.Study, chosen: FrozenTrial | None = None) -> Found:
-    """Return what a study has found so far; of several objectives the best is the one that is best in the first.
+    """Return the result so far; of several objectives the best trial is the best in the first.
 
     Parameters
     ----------
@@ -83,16 +82,49 @@ def look_at(plan: Plan, study: optuna.Study, chosen: FrozenTrial | None = None) 
     """
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    default = next((trial for trial in complete if trial.user_attrs.get(IS_DEFAULT)), None)
+    default = next(filter(is_first, complete), None)
     best = chosen or best_trial(study)
     gains = {}
     if best and default:
         gains = paired_gains(best, default, plan.composite, plan.config.evaluate.bootstrap, plan.config.seed)
-    counted = [trial for trial in trials if counts(trial)]
-    states = {word: sum(trial.state == state for trial in counted) for state, word in STATES.items()}
-    states["put_back"] = sum(trial.state == TrialState.FAIL and not counts(trial) for trial in trials)
+    states = {word: sum(trial.state == state for trial in counted(study)) for state, word in STATES.items()}
+    states["put_back"] = len(put_back_numbers(trials))
     durations = [trial.duration.total_seconds() for trial in complete if trial.duration]
     return Found(best, default, gains, states, float(np.median(durations)) if durations else 0.0)
+
+
+def paired_gains(
+    best: FrozenTrial, default: FrozenTrial, composite: tuple[str, Mapping[str, float]], resamples: int, seed: int
+) -> dict[str, Interval]:
+    """Return metric to the mean gain of one trial over another, with its interval over subjects; positive is better.
+
+    Parameters
+    ----------
+    best, default : FrozenTrial
+        Complete ones.
+    composite : (str, mapping)
+        Name and weights of the composite, which is compared first.
+    resamples, seed : int
+        Of the bootstrap.
+    """
+    ours, theirs = (by_subject(trial.user_attrs[CASES]) for trial in (best, default))
+    name, weights = composite
+    compared = {name: weights} | {metric: {metric: 1.0} for metric in weights}
+    return {
+        key: bootstrap_mean(
+            np.array([gain(found, ours[subject], theirs[subject]) for subject in sorted(ours)]),
+            resamples,
+            generator(seed, "bootstrap", key),
+        )
+        for key, found in compared.items()
+    }
+
+
+def by_subject(cases: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Return subject to metrics, means over its codes."""
+    frame = pd.DataFrame.from_dict(cases, orient="index")
+    means = frame.groupby(frame.index.str.split().str[0]).mean()
+    return {str(subject): dict(row) for subject, row in means.iterrows()}
 
 
 def write_report(plan: Plan, study: optuna.Study, found: Found, folder: Path) -> None:
@@ -102,41 +134,51 @@ def write_report(plan: Plan, study: optuna.Study, found: Found, folder: Path) ->
     picture of the best as PNG, and ``study.html``, which holds everything.
     """
     objectives = list(plan.config.tune.objectives)
-    keys = list(plan.config.tune.space)
-    write_text(folder / "trials.csv", _table(study, objectives, keys))
+    trials = trials_table(study, objectives, list(plan.config.tune.space))
+    write_text(folder / "trials.csv", trials.to_csv(index=False))
     write_json(folder / "metrics.json", found.numbers)
     write_json(folder / "study.json", _summary(plan, study, found))
     write_text(folder / BEST_FILE, yaml.safe_dump(found.values, sort_keys=False))
-    pictures = {path.stem: path for path in draw(study, objectives, folder)}
-    pictures |= _picture_of_best(plan, found, folder)
-    tables = {"Best values": _best_rows(found), "Best against the values before": gain_rows(found)}
-    parts = plotly_parts(study, objectives)
-    write_page(folder / PAGE_FILE, f"Study {study.study_name}", _facts(plan, found), tables, parts, pictures)
+    pictures = draw_stills(study, objectives, folder) | _picture_of_best(plan, found, folder)
+    tables = {"Best values": _best_table(found), "Best against the values before": gain_table(found), "Trials": trials}
+    plots = interactive_plots(study, objectives)
+    write_page(folder / PAGE_FILE, f"Study {study.study_name}", _facts(plan, found), tables, plots, pictures)
 
 
-def gain_rows(found: Found) -> list[Mapping[str, str]]:
+def trials_table(study: optuna.Study, objectives: list[str], keys: list[str]) -> pd.DataFrame:
+    """Return a row a trial: its state, objectives, values, seconds, and why it is not complete."""
+    again = put_back_numbers(study.get_trials(deepcopy=False))
+    frame = study.trials_dataframe(("number", "state", "values", "params", "user_attrs", "duration"))
+    words = {state.name: word for state, word in STATES.items()}
+    frame["state"] = frame["state"].map(lambda state: words.get(state, state.lower()))
+    frame.loc[frame["number"].isin(again), "state"] = PUT_BACK
+    frame.loc[frame["state"] != "complete", [f"values_{name}" for name in objectives]] = None
+    frame["duration"] = frame["duration"].dt.total_seconds().round(2)
+    names = {"number": "trial", "state": "state"} | {f"values_{name}": name for name in objectives}
+    names |= {f"params_{key}": key for key in keys}
+    names |= {f"user_attrs_{SECONDS}": SECONDS} if SECONDS not in objectives else {}
+    names |= {"duration": "duration_s", f"user_attrs_{ERROR}": "reason"}
+    return frame.reindex(columns=list(names)).rename(columns=names).convert_dtypes()
+
+
+def gain_table(found: Found) -> pd.DataFrame:
     """Return the paired comparison, a row a metric."""
-    return [
-        {"metric": name, "mean gain": f"{gain.mean:+.4f}", "95 % interval": f"{gain.low:+.4f} to {gain.high:+.4f}"}
-        for name, gain in found.gains.items()
-    ]
+    return pd.DataFrame(
+        [
+            {
+                "metric": name,
+                "mean gain": f"{gain.mean:+.4f}",
+                "95 % interval": f"{gain.low:+.4f} to {gain.high:+.4f}",
+            }
+            for name, gain in found.gains.items()
+        ]
+    )
 
 
-def front(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that no other is better than in every objective."""
-    return study.best_trials
-
-
-def _best_rows(found: Found) -> list[Mapping[str, str]]:
+def _best_table(found: Found) -> pd.DataFrame:
     before = found.default.params if found.default else {}
-    return [
-        {"key": key, "before": _shown(before.get(key, "")), "best": _shown(value)}
-        for key, value in found.values.items()
-    ]
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    rows = [{"key": key, "before": before.get(key), "best": value} for key, value in found.values.items()]
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _facts(plan: Plan, found: Found) -> dict[str, str]:
@@ -152,15 +194,14 @@ def _facts(plan: Plan, found: Found) -> dict[str, str]:
         "trials": ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in found.states.items() if count),
         "a trial": f"{found.seconds:.1f} s (median of the complete ones)",
     }
-    if found.best:
-        facts["best"] = f"trial {found.best.number}: {', '.join(f'{value:+.4g}' for value in found.best.values)}"
-    if found.default:
-        facts["values before"] = f"trial {found.default.number}: {', '.join(f'{v:+.4g}' for v in found.default.values)}"
+    for name, trial in (("best", found.best), ("values before", found.default)):
+        if trial:
+            facts[name] = f"trial {trial.number}: {', '.join(f'{value:+.4g}' for value in trial.values)}"
     return facts
 
 
 def _summary(plan: Plan, study: optuna.Study, found: Found) -> dict[str, Any]:
-    """Return what a program would want to know."""
+    """Return the result for a program to read."""
     return {
         "study": study.study_name,
         "scope": plan.config.tune.scope,
@@ -172,7 +213,7 @@ def _summary(plan: Plan, study: optuna.Study, found: Found) -> dict[str, Any]:
         "best": _trial_summary(found.best),
         "default": _trial_summary(found.default),
         "gains": {metric: gain.as_dict() for metric, gain in found.gains.items()},
-        "front": [trial.number for trial in front(study)] if len(study.directions) > 1 else None,
+        "front": [trial.number for trial in study.best_trials] if len(study.directions) > 1 else None,
     }
 
 
@@ -180,29 +221,6 @@ def _trial_summary(trial: FrozenTrial | None) -> dict[str, Any] | None:
     if trial is None:
         return None
     return {"trial": trial.number, "values": trial.values, "params": trial.params}
-
-
-def _table(study: optuna.Study, objectives: list[str], keys: list[str]) -> str:
-    """Return all trials as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    extra = [SECONDS] if SECONDS not in objectives else []
-    writer.writerow(["trial", "state", *objectives, *keys, *extra, "duration_s", "reason"])
-    for trial in study.get_trials(deepcopy=False):
-        is_complete = trial.state == TrialState.COMPLETE
-        values = trial.values if is_complete else [""] * len(objectives)
-        writer.writerow(
-            [
-                trial.number,
-                STATES.get(trial.state, trial.state.name.lower()) if counts(trial) else "put back",
-                *values,
-                *(trial.params.get(key, "") for key in keys),
-                *(trial.user_attrs.get(name, "") for name in extra),
-                f"{trial.duration.total_seconds():.2f}" if trial.duration else "",
-                trial.user_attrs.get(ERROR, trial.user_attrs.get(ENDED_BY, "")),
-            ]
-        )
-    return text.getvalue()
 
 
 def _picture_of_best(plan: Plan, found: Found, folder: Path) -> dict[str, Path]:

@@ -1,39 +1,124 @@
-"""Run a study: start workers, watch over them and their trials, show how far it is."""
+"""Run a study: worker processes that call `study.optimize`, a parent that replaces the killed ones, the report."""
 
 import multiprocessing
+import os
 import signal
+import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
+from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.markup import escape
 
-from bmenet.runtime.errors import BMENetError
+from bmenet.config import Config
+from bmenet.data.layout import Layout
+from bmenet.networks.compute import choose_device
+from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.runtime.progress import console, progress_bar
 from bmenet.runtime.threads import thread_count, threads_of_children
-from bmenet.tuning.liveness import Watch
+from bmenet.tracking import track_stage
+from bmenet.tuning.objective import Objective
 from bmenet.tuning.plan import Plan
-from bmenet.tuning.study import best_trial, counted, counts_or_runs
-from bmenet.tuning.trial import is_enough
-from bmenet.tuning.worker import Shift, work
+from bmenet.tuning.report import Found, look_at, write_report
+from bmenet.tuning.sampling_objective import SamplingObjective
+from bmenet.tuning.study import (
+    PUT_BACK,
+    RUN,
+    STATES,
+    best_trial,
+    counted,
+    fail_stale,
+    is_enough,
+    load_study,
+    open_study,
+    put_back_numbers,
+)
+from bmenet.tuning.training_objective import TrainingObjective
+from bmenet.tuning.trial import TrialRunner, record_trial
 
 _LOOK_S = 0.5
 _MAX_DEATHS = 3
-"""So many workers that die one after the other, with no trial between them that ends, are no accident."""
+"""So many workers killed one after the other, with no trial ending between them, end the call."""
 _GOODBYE_S = 60.0
+
+
+def tune(
+    config: Config, layout: Layout, workers: int = 1, chosen: int | None = None, storage: str | None = None
+) -> Found:
+    """Run the study until its budget is used up, and report it into ``reports/tune``.
+
+    A study that was stopped goes on; one that is done is only reported. Interrupted, it is reported as far as it got.
+
+    Parameters
+    ----------
+    config : Config
+    layout : Layout
+    workers : int
+        Processes on this machine.
+    chosen : int, optional
+        The number of the complete trial to be taken for the best.
+    storage : str, optional
+        SQLAlchemy URL; by default ``BMENET_STUDIES``, else an SQLite file of the workspace.
+
+    Raises
+    ------
+    ConfigError, VolumeError, WeightsError
+        If something is missing or does not fit.
+    BMENetError
+        If workers fail, or no trial is complete.
+    """
+    plan = Plan.of_workspace(config, layout, storage)
+    study = open_study(plan)
+    picked = _chosen(study, chosen)
+    inputs = [layout.registered, layout.degraded_folder, layout.coarse_folder, layout.split]
+    inputs += [layout.weights(kind) for kind in plan.weights]
+    with track_stage(config, "tune", inputs, run_key=study.user_attrs[RUN]) as run:
+        run.set_tags({"study": study.study_name})
+        try:
+            run_study(plan, study, workers)
+        finally:
+            found = look_at(plan, study, picked)
+            if found.best is not None:
+                write_report(plan, study, found, layout.report("tune"))
+                run.log_metrics({f"tune.{name}": value for name, value in found.numbers.items()})
+                run.set_tags({f"best.{key}": value for key, value in found.values.items()})
+                run.log_artifact(layout.report("tune"), "reports")
+    if found.best is None:
+        raise BMENetError(
+            f"tune: expected at least one complete trial; got {found.states}; "
+            + ("raise --trials" if not config.tune.trials else "the reasons are in the runs of the trials")
+        )
+    return found
+
+
+def _chosen(study: optuna.Study, number: int | None) -> FrozenTrial | None:
+    """Return the trial that was asked for.
+
+    Raises
+    ------
+    ConfigError
+        If it is not there, or not complete.
+    """
+    if number is None:
+        return None
+    trials = study.get_trials(deepcopy=False)
+    if number < len(trials) and trials[number].state == TrialState.COMPLETE:
+        return trials[number]
+    offered = [trial.number for trial in (study.best_trials if len(study.directions) > 1 else trials)]
+    raise ConfigError(f"--trial: expected the number of a complete trial, such as one of {offered[:10]}; got {number}")
 
 
 def run_study(plan: Plan, study: optuna.Study, workers: int) -> None:
     """Run trials until the study has `tune.trials` that count, or `tune.timeout_s` is over.
 
-    Other processes, here or on other machines, may work at the same study. A worker that is killed is replaced, and its
-    trial tried once more; so is one of another machine that has fallen silent.
+    Other processes, here or on other machines, may work at the same study. A worker that is killed is replaced; its
+    trial is tried once more when its heartbeat has been missing for `plan.grace_s` seconds.
 
     Parameters
     ----------
@@ -45,38 +130,47 @@ def run_study(plan: Plan, study: optuna.Study, workers: int) -> None:
     Raises
     ------
     BMENetError
-        If a worker fails by itself, or one dies after the other.
+        If a worker fails by itself, or one is killed after the other.
     KeyboardInterrupt, SystemExit
-        After a signal; the running trials have then been put back into the queue.
+        After a signal; the workers have then put their trials back and left.
     """
     crew = _Crew(plan, workers)
-    watch = Watch(study)
+    seen: set[int] = set()
+    recorded: set[int] = set()
     budget = plan.config.tune.trials
-    dead = 0
+    deaths, done = 0, len(counted(study))
     with progress_bar() as bar:
-        task = bar.add_task("trials", total=budget, completed=min(counted(study), budget), note="")
+        task = bar.add_task("trials", total=budget, completed=min(done, budget), note="")
         try:
             while True:
-                for trial in watch.bury():
-                    console.print(f"trial {trial.number}: its process died; it is tried once more", style="yellow")
-                done = counted(study)
-                if done > bar.tasks[task].completed:
-                    dead = 0
-                bar.update(task, completed=min(done, budget), note=escape(_note(study)))
-                dead += crew.reap()
-                if dead >= _MAX_DEATHS:
+                fail_stale(study, seen)
+                _record_put_back(plan, study, recorded)
+                deaths += crew.reap()
+                before, done = done, len(counted(study))
+                deaths = 0 if done > before else deaths
+                if deaths >= _MAX_DEATHS:
                     raise BMENetError(
-                        f"tune: {dead} workers died one after the other, most likely for want of memory; what is done"
+                        f"tune: {deaths} workers died one after the other, most likely for want of memory; what is done"
                         " is kept: run it again with fewer --workers"
                     )
-                if done >= budget or (crew.is_late and not crew.is_working):
-                    break
+                bar.update(task, completed=min(done, budget), note=escape(_note(study)))
+                if not crew.is_working and (done >= budget or crew.is_late):
+                    return
                 if not crew.is_late and not is_enough(study, budget):
                     crew.fill()
                 time.sleep(_LOOK_S)
         finally:
             crew.dismiss()
-            watch.bury()
+            _record_put_back(plan, study, recorded)
+
+
+def _record_put_back(plan: Plan, study: optuna.Study, recorded: set[int]) -> None:
+    """Record the trials that were interrupted, or whose process was killed: no worker does."""
+    trials = study.get_trials(deepcopy=False)
+    for number in put_back_numbers(trials) - recorded:
+        recorded.add(number)
+        if trials[number].params:  # else it had not begun
+            record_trial(plan, study, trials[number], PUT_BACK)
 
 
 class _Crew:
@@ -89,9 +183,9 @@ class _Crew:
     """
 
     def __init__(self, plan: Plan, size: int) -> None:
+        self._plan, self._size = plan, size
         self._context = multiprocessing.get_context("spawn")
         self._stop: Event = self._context.Event()
-        self._plan, self._size = plan, size
         self._threads = max(1, thread_count() // size)
         self._processes: dict[int, SpawnProcess] = {}
         timeout = plan.config.tune.timeout_s
@@ -111,38 +205,33 @@ class _Crew:
         """Start the workers that are missing."""
         seconds = None if self._end is None else self._end - time.monotonic()
         for number in set(range(self._size)) - set(self._processes):
-            shift = Shift(self._plan, self._plan.config.tune.trials, seconds, self._threads, number)
-            process = self._context.Process(target=work, args=(shift, self._stop), name=f"tune-{number}")
-            # Ctrl-C is for this process; the others leave its group as soon as they have loaded what they need.
+            process = self._context.Process(target=work, args=(self._plan, number, self._threads, seconds, self._stop))
             with threads_of_children(self._threads), _ignored_by_children(signal.SIGINT):
                 process.start()
             self._processes[number] = process
 
     def reap(self) -> int:
-        """Let go of the workers that have ended, and return how many were killed.
+        """Forget the workers that have ended, and return how many were killed.
 
         Raises
         ------
         BMENetError
             If one has ended with an error of its own.
         """
-        killed = 0
-        for number, process in list(self._processes.items()):
-            if process.exitcode is None:
-                continue
+        ended = {number: process for number, process in self._processes.items() if process.exitcode is not None}
+        for number, process in ended.items():
             del self._processes[number]
-            if process.exitcode > 0:
+            if process.exitcode and process.exitcode > 0:
                 raise BMENetError(
                     f"tune: a worker ended with exit code {process.exitcode}, its message is above; what is done is"
                     " kept"
                 )
-            if process.exitcode < 0:
-                killed += 1
+            if process.exitcode:
                 console.print(f"a worker was killed by signal {-process.exitcode}", style="yellow")
-        return killed
+        return sum(process.exitcode != 0 for process in ended.values())
 
     def dismiss(self) -> None:
-        """Ask every worker to put its trial back and to leave; kill those that do not."""
+        """Let every worker put its trial back and leave; kill those that do not."""
         self._stop.set()
         for process in self._processes.values():
             process.terminate()
@@ -156,27 +245,77 @@ class _Crew:
 
 
 def _note(study: optuna.Study) -> str:
-    """Say what there is beside the number of trials."""
-    trials = study.get_trials(deepcopy=False)
-    states = Counter(trial.state for trial in filter(counts_or_runs, trials))
-    words = [
-        f"{states[state]} {word}"
-        for state, word in ((TrialState.RUNNING, "running"), (TrialState.PRUNED, "pruned"), (TrialState.FAIL, "failed"))
-        if states[state]
-    ]
+    """Return what stands beside the number of trials."""
+    trials = [*counted(study), *study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
+    words = []
     if best := best_trial(study):
-        words.insert(0, f"best {', '.join(f'{value:+.4g}' for value in best.values)} (trial {best.number})")
+        words.append(f"best {', '.join(f'{value:+.4g}' for value in best.values)} (trial {best.number})")
+    for state in (TrialState.RUNNING, TrialState.PRUNED, TrialState.FAIL):
+        if count := sum(trial.state == state for trial in trials):
+            words.append(f"{count} {STATES.get(state, 'running')}")
     return ", ".join(words)
 
 
 @contextmanager
 def _ignored_by_children(number: signal.Signals) -> Iterator[None]:
-    """Let processes that are started inside ignore a signal: they inherit that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Let processes that are started inside ignore a signal, so that Ctrl-C in a terminal reaches the parent only."""
     previous = signal.signal(number, signal.SIG_IGN)
     try:
         yield
     finally:
         signal.signal(number, previous)
+
+
+def work(plan: Plan, number: int, threads: int, seconds: float | None, stop: Event) -> None:
+    """Run trials in this process, a child of the one that reports; ends with it.
+
+    Parameters
+    ----------
+    plan : Plan
+    number : int
+        Of the worker: with several GPUs, each worker has one.
+    threads : int
+    seconds : float or None
+        No trial begins after so long.
+    stop : Event
+        Set when the workers are asked to leave.
+    """
+    import torch
+
+    signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    console.quiet = True
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+
+    def is_stopping() -> bool:
+        return stop.is_set() or (parent is not None and not parent.is_alive())
+
+    try:
+        TrialRunner(plan, make_objective(plan, number), is_stopping).run(load_study(plan), seconds)
+    except BMENetError as error:
+        print(f"bmenet: a worker stopped: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+
+
+def make_objective(plan: Plan, number: int) -> Objective:
+    """Return the objective of the plan's scope, on a GPU of the worker's own where there are several."""
+    import torch
+
+    device = choose_device("auto")
+    if device.type == "cuda":
+        device = torch.device("cuda", number % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    return SamplingObjective(plan, device) if plan.config.tune.scope == "sampling" else TrainingObjective(plan, device)
+
+
+def _leave(number: int, _frame: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is leaving already
+    sys.exit(128 + number)
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

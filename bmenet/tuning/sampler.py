@@ -1,7 +1,6 @@
 """Samplers and pruners by name; a new one is a line here and a name in `TuneConfig`."""
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
@@ -14,21 +13,26 @@ from optuna.pruners import (
     PercentilePruner,
     SuccessiveHalvingPruner,
 )
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    PartialFixedSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial
 
 from bmenet.runtime.seeding import derive_seed
 
 _STARTUP_TRIALS = 10
-"""Drawn at random before a model is fitted; before a trial can be pruned half as many must be complete."""
+"""Random trials before a model is fitted; half as many must be complete before a trial can be pruned."""
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    # Parallel trials must not be drawn to one place: a running one counts as a bad one.
-    "tpe": lambda seed: TPESampler(
-        seed=seed,
-        multivariate=True,
-        constant_liar=True,
-        n_startup_trials=_STARTUP_TRIALS,
-    ),
+    # constant_liar: a running trial counts as a bad one, so that parallel trials spread.
+    "tpe": lambda seed: TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=_STARTUP_TRIALS),
     "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=_STARTUP_TRIALS),
     "cmaes": lambda seed: CmaEsSampler(seed=seed, n_startup_trials=_STARTUP_TRIALS),
     "nsga2": lambda seed: NSGAIISampler(seed=seed, population_size=20),
@@ -43,65 +47,35 @@ PRUNERS: dict[str, Callable[[int], BasePruner]] = {
     "successive_halving": lambda _: SuccessiveHalvingPruner(min_resource=1),
     "patient": lambda _: PatientPruner(MedianPruner(_STARTUP_TRIALS // 2), patience=1),
 }
-"""Name to what makes a pruner, given the last step that a trial reports at."""
+"""Name to a function from the last step that a trial reports to the pruner."""
 
 
-class SeededSampler(BaseSampler):
-    """A sampler whose randomness is a function of (seed, study, trial number).
+class SeededSampler(PartialFixedSampler):
+    """A sampler whose randomness is a function of (seed, study, trial number), and whose first trial is given.
 
-    However many processes work at a study, and however often it is stopped, each trial draws its own numbers: no two
-    workers draw the same, and one worker that goes on proposes what it would have proposed.
+    No two workers draw the same numbers, and one worker that is stopped and goes on proposes what it would have
+    proposed.
 
     Parameters
     ----------
     name : str
         Of `SAMPLERS`.
     seed : int
+    first : mapping
+        Parameter to value in the first trial.
     """
 
-    def __init__(self, name: str, seed: int) -> None:
-        self._name, self._seed = name, seed
-        self._sampler: BaseSampler = RandomSampler(seed=0)
+    def __init__(self, name: str, seed: int, first: Mapping[str, Any]) -> None:
+        super().__init__({}, RandomSampler(seed=seed))
+        self._name, self._seed, self._first = name, seed, first
 
-    def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        """Make the sampler of this trial."""
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Take a new sampler for this trial."""
         seed = derive_seed(self._seed, study.study_name, trial.number) % 2**32
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._sampler = SAMPLERS[self._name](seed)
-        self._sampler.before_trial(study, trial)
+        super().__init__(dict(self._first) if is_first(trial) else {}, SAMPLERS[self._name](seed))
+        super().before_trial(study, trial)
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
-    ) -> dict[str, optuna.distributions.BaseDistribution]:
-        """Return the parameters that are drawn together."""
-        return self._sampler.infer_relative_search_space(study, trial)
 
-    def sample_relative(
-        self,
-        study: optuna.Study,
-        trial: optuna.trial.FrozenTrial,
-        search_space: dict[str, optuna.distributions.BaseDistribution],
-    ) -> dict[str, Any]:
-        """Draw them."""
-        return self._sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: optuna.trial.FrozenTrial,
-        param_name: str,
-        param_distribution: optuna.distributions.BaseDistribution,
-    ) -> Any:
-        """Draw one by itself."""
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: optuna.trial.FrozenTrial,
-        state: optuna.trial.TrialState,
-        values: Any,
-    ) -> None:
-        """Tell the sampler how its trial ended."""
-        self._sampler.after_trial(study, trial, state, values)
+def is_first(trial: FrozenTrial) -> bool:
+    """Tell whether a trial is the first of its study or repeats it: it has the values of params.yaml."""
+    return trial.number == 0 or 0 in RetryHeartbeatStaleTrialCallback.retry_history(trial)

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from bmenet.config import Config
 from bmenet.restoration.fine_net import FineNet, FineNetworks
-from bmenet.tuning.objective import Outcome, Report
+from bmenet.tuning.objective import Case, Outcome, Report
 from bmenet.tuning.plan import Plan
-from bmenet.tuning.yardstick import Yardstick
 
 T = TypeVar("T")
 
@@ -32,7 +31,7 @@ class SamplingObjective:
         net = FineNet.from_folder(plan.layout.weights_folder, device)
         self.networks = RememberingNetworks(net.networks)
         self.net = replace(net, networks=self.networks)
-        self.cases = [Yardstick(plan, *case) for case in plan.cases]
+        self.cases = [Case(plan, *case) for case in plan.cases]
 
     def __call__(self, config: Config, report: Report) -> Outcome:
         """Return what `config.sampling` reaches; reports the mean gain after each case."""

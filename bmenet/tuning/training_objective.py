@@ -24,10 +24,9 @@ from bmenet.runtime.logger import Logger, NullLogger
 from bmenet.training.coarse import CoarseTask
 from bmenet.training.control import ControlTask
 from bmenet.training.engine.trainer import Trained, Trainer
-from bmenet.tuning.objective import Outcome, Report
+from bmenet.tuning.objective import Case, Outcome, Report
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.sampling_objective import clock, timed_restore
-from bmenet.tuning.yardstick import Yardstick
 
 _SCORES = ("val.psnr_brain.111", "val.psnr_brain.fine")
 """What a training's own validations measure, of the Coarse-net and of the second stage: by it a trial is pruned."""
@@ -49,7 +48,7 @@ class TrainingObjective:
     def __init__(self, plan: Plan, device: torch.device) -> None:
         self.plan = plan
         self.device = device
-        self.cases = [Yardstick(plan, *case) for case in plan.cases]
+        self.cases = [Case(plan, *case) for case in plan.cases]
 
     def __call__(self, config: Config, report: Report) -> Outcome:
         """Return what networks trained with `config` reach."""

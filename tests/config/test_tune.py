@@ -113,7 +113,7 @@ def test_a_key_that_is_not_there_is_refused(config, key):
     ("key", "value"), [("sampling.guidance.window", 4), ("sampling.strength", "strong"), ("coarse.learning_rate", None)]
 )
 def test_a_value_that_is_invalid_is_refused_with_its_key(config, key, value):
-    with pytest.raises(ConfigError, match="here: " + key.replace(".window", ": window")):
+    with pytest.raises(ConfigError, match=f"here: {key}"):
         with_values(config, {key: value}, "here")
 
 

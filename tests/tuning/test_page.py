@@ -1,112 +1,117 @@
-import base64
+"""A study is drawn as stills and as one page that fetches nothing and tells nothing of machines and people."""
+
 import re
 from html.parser import HTMLParser
 
+import numpy as np
+import optuna
+import pandas as pd
 import pytest
+from optuna.samplers import RandomSampler
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from bmenet.tuning.page import write_page
+from bmenet.tuning.page import draw_stills, interactive_plots, write_page
 
 PNG = b"\x89PNG not much of a picture"
 
 
-class _Reader(HTMLParser):
-    """What a browser finds: addresses, anchors, ids and text."""
+def _study(trials, directions=("maximize",)):
+    """Return a study whose trial 3 failed, 4 was pruned if it may be, and the last still runs."""
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    study = optuna.create_study(directions=directions, sampler=RandomSampler(seed=1))
 
-    def __init__(self):
+    def run(trial):
+        steps, scale = trial.suggest_int("sampling.steps", 1, 6), trial.suggest_float("sampling.guidance.scale", 0, 0.2)
+        trial.suggest_float("sampling.decay", 1e-4, 1e-2, log=True)
+        decodes = trial.suggest_categorical("sampling.compose", ["residual", "decode"]) == "decode"
+        trial.set_user_attr("where", "/secret/folder")
+        if trial.number == 3:
+            raise RuntimeError
+        value = 1 + 0.1 * steps - 5 * scale - decodes
+        if len(directions) > 1:
+            return value, 2.0 * steps
+        trial.report(0.3, 1)
+        if trial.number == 4:
+            raise optuna.TrialPruned
+        return value
+
+    study.optimize(run, n_trials=trials, catch=RuntimeError)
+    study.ask()
+    return study
+
+
+@pytest.mark.parametrize(
+    ("trials", "stills"), [(0, []), (1, ["history", "slice"]), (16, ["history", "slice", "importance", "contour"])]
+)
+def test_stills_are_pictures_of_what_the_trials_suffice_for(trials, stills, tmp_path):
+    (tmp_path / "pareto.png").write_bytes(b"of an earlier study")
+    written = draw_stills(_study(trials), ["quality"], tmp_path)
+    assert sorted(written) == sorted(stills)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{name}.png" for name in stills)
+    for path in written.values():
+        assert np.asarray(Image.open(path).convert("L")).std() > 10
+
+
+@pytest.mark.parametrize("objectives", [["quality", "seconds"], ["seconds", "quality"]])
+def test_two_objectives_have_a_front_and_plots_of_each(objectives, tmp_path):
+    directions = ["minimize" if name == "seconds" else "maximize" for name in objectives]
+    study = _study(16, directions)
+    assert {"pareto", "history", "history_seconds"} <= set(draw_stills(study, objectives, tmp_path))
+    plots = interactive_plots(study, objectives)
+    assert {"pareto", "history", "history_seconds", "slice_seconds"} <= set(plots)
+    axes = re.search(r'"xaxis":\{[^}]*"title":\{"text":"(\w+)"', plots["pareto"])
+    assert axes.group(1) == "seconds"
+
+
+def test_plots_are_fragments_without_attributes_of_trials():
+    plots = interactive_plots(_study(16), ["quality"])
+    assert set(plots) == {"history", "importance", "slice", "contour", "parallel", "intermediate", "timeline"}
+    for name, plot in plots.items():
+        assert plot.startswith("<div"), name
+        assert not re.search(r"<html|src=|secret", plot), name
+    assert "compose" not in plots["contour"]
+
+
+def test_equal_values_have_no_importance(tmp_path):
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_float("a", 0, 1) * 0 + trial.suggest_float("b", 0, 1) * 0, n_trials=9)
+    assert "importance" not in interactive_plots(study, ["quality"])
+
+
+class _Reader(HTMLParser):
+    """The addresses, anchors, ids and tags that a browser finds."""
+
+    def __init__(self, text):
         super().__init__()
-        self.links, self.sources, self.ids, self.words, self.tags = [], [], [], [], []
+        self.links, self.sources, self.ids, self.tags = [], [], [], []
+        self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         found = dict(attrs)
         self.tags.append(tag)
-        self.links += [found["href"]] if "href" in found else []
-        self.sources += [found["src"]] if "src" in found else []
-        self.ids += [found["id"]] if "id" in found else []
-
-    def handle_data(self, data):
-        if self.tags[-1:] not in (["script"], ["style"]):
-            self.words.append(data)
+        for kept, name in ((self.links, "href"), (self.sources, "src"), (self.ids, "id")):
+            kept += [found[name]] if name in found else []
 
 
-@pytest.fixture
-def page(tmp_path):
+def test_the_page_is_one_file_that_fetches_nothing_and_escapes_every_text(tmp_path):
     picture = tmp_path / "history.png"
     picture.write_bytes(PNG)
     path = tmp_path / "site" / "page.html"
-    write_page(
-        path,
-        "Search <b>demo</b>",
-        {"Scope": "sampling", "Best <i>": "a & b"},
-        {"Best trials": [{"trial": "3", "quality": "<1>"}, {"trial": "4", "seconds": "2"}], "Nothing": []},
-        {
-            "history": '<div><div id="plotly-history-0"></div></div>',
-            "slice": "Too few <trials>.",
-            "My own": "<p>own</p>",
-        },
-        {"history": picture},
-    )
-    return path
-
-
-def _read(text: str) -> _Reader:
-    reader = _Reader()
-    reader.feed(text)
-    return reader
-
-
-def test_the_page_is_one_file_that_fetches_nothing(page):
-    assert [path.name for path in page.parent.iterdir()] == ["page.html"]
-    text = page.read_text(encoding="utf-8")
+    tables = {"Trials": pd.DataFrame({"trial": [3], "reason": ["<1>"]}), "Nothing": pd.DataFrame()}
+    plots = {"history": "<div><p>fragment</p></div>"}
+    write_page(path, "Search <b>demo</b>", {"Best <i>": "a & b"}, tables, plots, {"history": picture})
+    assert [file.name for file in path.parent.iterdir()] == ["page.html"]
+    text = path.read_text(encoding="utf-8")
     assert text.count(get_plotlyjs()) == 1
-    found = _read(text)
-    assert found.sources == [f"data:image/png;base64,{base64.b64encode(PNG).decode()}"]
-    assert all(link.startswith("#") for link in found.links)
-    assert "link" not in found.tags
-    assert "default-src 'none'" in text
     own = text.replace(get_plotlyjs(), "")
+    page = _Reader(own)
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert not {"link", "b", "i", "iframe"} & set(page.tags)
+    assert "default-src 'none'" in own
     assert not re.search(r"https?://|@import|url\(", own)
-    assert str(page.parents[1]) not in own
-
-
-def test_every_anchor_has_a_section(page):
-    found = _read(page.read_text(encoding="utf-8"))
-    assert len(found.links) == 6
-    assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
-    assert len(set(found.ids)) == len(found.ids)
-
-
-def test_texts_are_escaped_and_fragments_are_not(page):
-    text = page.read_text(encoding="utf-8")
-    assert text.count("Search &lt;b&gt;demo&lt;/b&gt;") == 2
-    assert "<dt>Best &lt;i&gt;</dt><dd>a &amp; b</dd>" in text
-    assert "Too few &lt;trials&gt;." in text
-    assert '<div><div id="plotly-history-0"></div></div>' in text
-    assert "<p>own</p>" in text
-
-
-def test_tables_have_the_columns_of_all_rows(page):
-    text = page.read_text(encoding="utf-8")
-    (table,) = re.findall("<table>.*?</table>", text)
-    assert re.findall("<th scope=.col.>(.*?)</th>", table) == ["trial", "quality", "seconds"]
-    assert re.findall("<td>(.*?)</td>", table) == ["&lt;1&gt;", "", "", "2"]
-    assert "Nothing" not in text.replace(get_plotlyjs(), "")
-
-
-def test_known_plots_have_a_heading_and_a_line_on_how_to_read_them(page):
-    words = _read(page.read_text(encoding="utf-8")).words
-    for word in ("History", "Slices", "My own"):
-        assert words.count(word) >= 2
-    assert sum(word.startswith("A point is a trial") for word in words) == 2
-
-
-def test_a_page_that_cannot_be_finished_leaves_the_old_one(page, tmp_path):
-    before = page.read_bytes()
-    with pytest.raises(FileNotFoundError):
-        write_page(page, "other", {}, {}, {}, {"history": tmp_path / "missing.png"})
-    assert page.read_bytes() == before
-
-
-def test_an_empty_study_has_a_page(tmp_path):
-    write_page(tmp_path / "page.html", "Empty", {}, {}, {}, {})
-    assert _read((tmp_path / "page.html").read_text(encoding="utf-8")).links == []
+    assert "Search &lt;b&gt;demo" in own
+    assert "&lt;1&gt;" in own
+    assert "<p>fragment</p>" in own
+    assert "Nothing" not in own

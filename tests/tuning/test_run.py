@@ -2,160 +2,139 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
 import pytest
-import torch
 from optuna.trial import TrialState
 
-from bmenet.runtime.errors import BMENetError, WeightsError
-from bmenet.tuning import run, worker
+from bmenet.runtime.errors import BMENetError
+from bmenet.tuning import run
 from bmenet.tuning.run import run_study
 from bmenet.tuning.search_space import current_values
-from bmenet.tuning.study import ENDED_BY, IS_DEFAULT, counted, counts, load_study, open_study
-from bmenet.tuning.worker import Shift, run_shift
-from tests.tuned import never, plan_of, scaled
+from bmenet.tuning.study import counted, load_study, open_study, put_back_numbers
+from bmenet.tuning.trial import TrialRunner
+from tests.conftest import REPOSITORY
+from tests.tuned import plan_of, run_trials, scaled, states
 
-LONG = {"sampling__samples": 12, "sampling__start_timestep": 300}
-"""A trial takes a second or more."""
+LONG = {"sampling__samples": 8, "sampling__start_timestep": 300}
+"""A trial takes seconds."""
 
 
-def _kill_one(plan, killed):
-    """Kill the process of a trial as soon as one has its values and is computing."""
-    watched = load_study(plan)
-    deadline = time.monotonic() + 60
+def _workers():
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
+
+
+def _kill_one(plan, before, killed):
+    """Kill a worker as soon as its trial has its values."""
+    study = load_study(plan)
+    deadline = time.monotonic() + 90
     while not killed and time.monotonic() < deadline:
         time.sleep(0.05)
-        for trial in watched.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if len(trial.params) < len(plan.config.tune.space):
-                continue
-            pid = trial.user_attrs["worker"]["pid"]
-            time.sleep(0.1)  # by now it writes nothing: a lock that a dead process holds costs half a minute
-            os.kill(pid, signal.SIGSTOP)  # so that the trial cannot end while it is looked at
-            if watched.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING:
-                os.kill(pid, signal.SIGKILL)
-                killed.append(trial.number)
-                return
-            os.kill(pid, signal.SIGCONT)
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if len(running) == 2 and all(len(trial.params) == len(plan.config.tune.space) for trial in running):
+            worker = next(child for child in _workers() if child.pid not in before)
+            worker.kill()
+            killed.append(worker.pid)
 
 
 def test_workers_use_up_the_budget_though_one_of_them_is_killed(tuned):
-    plan = plan_of(tuned, tune__trials=3, **LONG)
+    plan = replace(plan_of(tuned, tune__trials=3, **LONG), grace_s=5)
     study = open_study(plan)
     killed = []
-    thread = threading.Thread(target=_kill_one, args=(plan, killed))
+    before = {child.pid for child in _workers()}
+    thread = threading.Thread(target=_kill_one, args=(plan, before, killed))
     thread.start()
     run_study(plan, study, 2)
     thread.join()
+    assert len(killed) == 1
     trials = study.trials
-    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.FAIL}
-    assert [trial.number for trial in trials] == list(range(len(trials)))
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    assert counted(study) == len(complete) == 3
-    assert len({str(trial.params) for trial in complete}) == 3
-    (dead,) = [trial for trial in trials if trial.user_attrs.get(ENDED_BY) == "its process died"]
-    assert [dead.number] == killed
-    assert (dead.state, counts(dead)) == (TrialState.FAIL, False)
-    (again,) = [trial for trial in trials if trial.user_attrs.get("retry_of") == dead.number]
-    assert (again.state, again.params) == (TrialState.COMPLETE, dead.params)
-    (default,) = [trial for trial in complete if trial.user_attrs.get(IS_DEFAULT)]
-    assert default.params == current_values(plan.config)
-    assert not [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+    assert counted(study) == complete
+    assert len({str(trial.params) for trial in complete}) == len(complete) == 3
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    assert put_back_numbers(trials)
+    assert current_values(plan.config) in [trial.params for trial in complete]
+    assert {child.pid for child in _workers()} <= before
 
 
-@pytest.fixture
-def no_objective(monkeypatch):
-    """Let trials compute nothing."""
-    monkeypatch.setattr(worker, "make_objective", lambda plan, number: scaled)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
-def _shift(plan, seconds=None):
-    return Shift(plan, plan.config.tune.trials, seconds, 1, 0)
-
-
-def test_a_worker_goes_on_until_there_are_enough_trials(plan, no_objective):
+def test_several_calls_at_once_run_the_budget_exactly(tuned):
+    plan = plan_of(tuned, tune__trials=8)
     study = open_study(plan)
-    run_shift(_shift(plan), never)
-    assert counted(study) == plan.config.tune.trials
-    run_shift(_shift(plan), never)
-    assert len(study.trials) == plan.config.tune.trials
-
-
-def test_a_worker_that_is_asked_to_stop_begins_no_trial(plan, no_objective):
-    study = open_study(plan)
-    answers = iter((False, False, True))
-    run_shift(_shift(plan), lambda: next(answers))
-    assert counted(study) == 2
-
-
-def test_no_trial_begins_once_time_is_up(plan, no_objective):
-    study = open_study(plan)
-    run_shift(_shift(plan, seconds=0.0), never)
-    run_study(plan_of(plan.layout.root, tune__timeout_s=1e-9), study, 1)
-    assert [trial.state for trial in study.trials] == [TrialState.WAITING]
-
-
-def test_workers_share_the_trials_of_a_study(plan, no_objective):
-    plan = plan_of(plan.layout.root, tune__trials=8)
-    study = open_study(plan)
-    threads = [threading.Thread(target=run_shift, args=(_shift(plan), never)) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: TrialRunner(plan, scaled).run(load_study(plan))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert counted(study) == 8
+    assert len(counted(study)) == 8
     assert [trial.number for trial in study.trials] == list(range(len(study.trials)))
-    rest = {trial.user_attrs[ENDED_BY] for trial in study.trials if not counts(trial)}
-    assert rest <= {"beyond the budget"}
-    assert [trial.user_attrs.get(IS_DEFAULT, False) for trial in study.trials].count(True) == 1
+    assert states(study).count("complete") == 8
+    assert [trial.params for trial in study.trials].count(current_values(plan.config)) == 1
 
 
-def test_torn_weights_stop_a_worker_before_its_first_trial(plan):
-    study = open_study(plan)
+def test_a_study_that_is_done_starts_no_worker_and_one_out_of_time_begins_no_trial(tuned, monkeypatch):
+    monkeypatch.setattr(run._Crew, "fill", lambda crew: pytest.fail("a worker too many"))
+    plan = plan_of(tuned, tune__trials=1)
+    run_study(plan, run_trials(plan, scaled), 1)
+    late = plan_of(tuned, tune__trials=2, tune__timeout_s=1e-9)
+    run_study(late, open_study(late), 1)
+    assert states(open_study(late)) == ["complete"]
+
+
+def test_torn_weights_end_the_call_before_the_first_trial(plan, capfd):
     (plan.layout.weights("prior") / "model.safetensors").write_bytes(b"torn")
-    with pytest.raises(WeightsError):
-        run_shift(_shift(plan), never)
-    assert [trial.state for trial in study.trials] == [TrialState.WAITING]
-
-
-def test_a_budget_of_none_starts_no_worker(tuned, monkeypatch):
-    plan = plan_of(tuned, tune__trials=0)
-    monkeypatch.setattr(run._Crew, "fill", lambda self: pytest.fail("a worker too many"))
     study = open_study(plan)
-    run_study(plan, study, 1)
-    assert counted(study) == 0
+    with pytest.raises(BMENetError, match="a worker ended with exit code 1"):
+        run_study(plan, study, 1)
+    assert study.trials == []
+    assert "a worker stopped" in capfd.readouterr().err
 
 
-@pytest.fixture
-def ending(monkeypatch):
-    """Let every worker that is started end at once with the exit code that is asked for."""
+def test_workers_that_are_killed_one_after_the_other_end_the_call(plan, monkeypatch):
     started = []
 
     def fill(crew):
         started.append(len(started))
-        crew._processes = {0: SimpleNamespace(exitcode=ending_with[0], terminate=never, join=lambda _: None)}
+        crew._processes = {0: SimpleNamespace(exitcode=-signal.SIGKILL)}
 
-    ending_with = [0]
     monkeypatch.setattr(run, "_LOOK_S", 0.0)
     monkeypatch.setattr(run._Crew, "fill", fill)
-    return SimpleNamespace(started=started, code=ending_with)
-
-
-def test_a_worker_that_cannot_work_ends_the_study(plan, ending):
-    ending.code[0] = 1
-    with pytest.raises(BMENetError, match="a worker ended with exit code 1"):
-        run_study(plan, open_study(plan), 1)
-    assert len(ending.started) == 1
-
-
-def test_workers_that_die_one_after_the_other_end_the_study(plan, ending):
-    ending.code[0] = -signal.SIGKILL
     with pytest.raises(BMENetError, match="3 workers died one after the other"):
         run_study(plan, open_study(plan), 1)
-    assert len(ending.started) == 3
+    assert len(started) == 3
+
+
+def test_a_worker_leaves_when_its_parent_is_killed(tuned):
+    """The parent is killed as soon as a trial runs; the worker puts the trial back and ends."""
+    plan = plan_of(tuned, tune__trials=500, **LONG)
+    code = f"""
+import pathlib
+from bmenet.tuning.run import run_study
+from bmenet.tuning.study import open_study
+from tests.tuned import plan_of
+
+if __name__ == "__main__":
+    plan = plan_of(pathlib.Path({str(tuned)!r}), tune__trials=500, **{LONG!r})
+    run_study(plan, open_study(plan), 1)
+"""
+    script = tuned / "parent.py"
+    script.write_text(code)
+    parent = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    study = open_study(plan)
+    deadline = time.monotonic() + 120
+    while "running" not in states(study):
+        assert parent.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = psutil.Process(parent.pid).children(recursive=True)
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert alive == []
+    assert "running" not in states(study)

@@ -2,8 +2,6 @@
 
 import optuna
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from bmenet.config import with_values
@@ -14,6 +12,11 @@ TRIALS = {"tpe": 14, "gp": 12, "cmaes": 13, "nsga2": 22, "random": 6}
 """Enough for a model to be fitted, or a generation to be bred."""
 
 
+FIRST = {"x": 0.5, "y": 0.1, "n": 3}
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
 @pytest.fixture(autouse=True)
 def _silent():
     before = optuna.logging.get_verbosity()
@@ -22,11 +25,13 @@ def _silent():
     optuna.logging.set_verbosity(before)
 
 
-def _run(journal, name, trials, seed=1, study_name="study"):
+def _run(file, name, trials, seed=1, study_name="study"):
     """Go on with a study as a new process does; return all its values."""
-    storage = JournalStorage(JournalFileBackend(str(journal)))
     study = optuna.create_study(
-        storage=storage, study_name=study_name, sampler=SeededSampler(name, seed), load_if_exists=True
+        storage=f"sqlite:///{file}.db",
+        study_name=study_name,
+        sampler=SeededSampler(name, seed, FIRST),
+        load_if_exists=True,
     )
     for _ in range(trials):
         trial = study.ask()
@@ -48,6 +53,7 @@ def test_every_sampler_and_pruner_of_the_section_is_there():
 def test_a_study_that_was_stopped_proposes_what_an_unbroken_one_does(name, tmp_path):
     trials = TRIALS[name]
     straight = _run(tmp_path / "straight", name, trials)
+    assert straight[0] == FIRST
     assert len({str(values) for values in straight}) == trials
     for count in (4, trials - 5, 1):
         broken = _run(tmp_path / "broken", name, count)
@@ -57,17 +63,16 @@ def test_a_study_that_was_stopped_proposes_what_an_unbroken_one_does(name, tmp_p
 @pytest.mark.parametrize("name", TRIALS)
 def test_another_seed_or_another_study_proposes_something_else(name, tmp_path):
     first = _run(tmp_path / "a", name, 2)
-    assert _run(tmp_path / "b", name, 2, seed=2) != first
-    assert _run(tmp_path / "c", name, 2, study_name="other") != first
+    assert _run(tmp_path / "b", name, 2, seed=2)[1] != first[1]
+    assert _run(tmp_path / "c", name, 2, study_name="other")[1] != first[1]
 
 
 def test_two_who_ask_at_once_draw_their_own_numbers():
-    study = optuna.create_study(sampler=SeededSampler("random", 0))
+    study = optuna.create_study(sampler=SeededSampler("random", 0, {}))
     drawn = {study.ask().suggest_float("x", 0, 1) for _ in range(5)}
     assert len(drawn) == 5
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("name", PRUNERS)
 def test_every_pruner_judges_a_trial(name):
     study = optuna.create_study(direction="maximize", pruner=PRUNERS[name](4), study_name="pruned")

@@ -1,88 +1,165 @@
-"""A study is made once, however many begin it together, and begins with the present values."""
+"""A study is opened once, kept in a database, and takes back the trials of dead processes."""
 
+import multiprocessing
 import threading
 
 import optuna
 import pytest
-from optuna.trial import TrialState
 
 from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.tuning.search_space import current_values, suggest
-from bmenet.tuning.study import ENDED_BY, IS_DEFAULT, RUN, best_trial, counted, open_storage, open_study
-from tests.tuned import plan_of
+from bmenet.tuning.study import (
+    RUN,
+    best_trial,
+    counted,
+    fail_stale,
+    is_enough,
+    load_study,
+    open_storage,
+    open_study,
+    put_back,
+    put_back_numbers,
+)
+from tests.tuned import plan_of, run_trials, scaled, states
 
 
-def _tell(study, plan, value, **attributes):
+def _start(study, plan, has_values=True, beats=True):
+    """Start a trial as a process does that is killed then; its last heartbeat is long ago."""
     trial = study.ask()
-    suggest(trial, plan.config.tune.space)
-    for name, given in attributes.items():
-        trial.set_user_attr(name, given)
-    study.tell(trial, value)
-    return trial.number
+    if has_values:
+        suggest(trial, plan.config.tune.space)
+    if beats:
+        _beat_long_ago(study, trial)
+    return trial
+
+
+def _beat_long_ago(study, trial):
+    study._storage.record_heartbeat(trial._trial_id)
+    with study._storage._backend.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'")
+
+
+def _tell(study, plan, *values):
+    trial = _start(study, plan, beats=False)
+    study.tell(trial, values)
 
 
 def test_the_first_trial_has_the_present_values(plan):
     study = open_study(plan)
-    (queued,) = study.trials
-    assert (queued.state, queued.user_attrs) == (TrialState.WAITING, {IS_DEFAULT: True})
-    first = study.ask()
-    assert suggest(first, plan.config.tune.space) == current_values(plan.config)
+    assert suggest(study.ask(), plan.config.tune.space) == current_values(plan.config)
     assert suggest(study.ask(), plan.config.tune.space) != current_values(plan.config)
-    assert study.directions == [optuna.study.StudyDirection.MAXIMIZE]
-    assert study.study_name == plan.name
+    assert (study.study_name, study.metric_names) == (plan.name, ["quality"])
 
 
 def test_opening_again_joins(plan):
-    first = open_study(plan)
-    run = first.user_attrs[RUN]
-    _tell(first, plan, 1.0)
+    study = run_trials(plan, scaled)
     again = open_study(plan_of(plan.layout.root, tune__trials=9, tune__sampler="random", sampling__strength=0.5))
-    assert again.study_name == first.study_name
-    assert again.user_attrs[RUN] == run
-    assert [trial.state for trial in again.trials] == [TrialState.COMPLETE]
+    assert (again.study_name, again.user_attrs[RUN]) == (study.study_name, study.user_attrs[RUN])
+    assert states(again) == ["complete"]
 
 
-def test_a_study_that_several_open_at_once_is_one(plan):
-    together = threading.Barrier(4)
-    opened, errors = [], []
+def _open(plan, together, opened):
+    together.wait()
+    opened.put(open_study(plan).user_attrs[RUN])
 
-    def open_it():
-        together.wait()
-        try:
-            opened.append(open_study(plan))
-        except BaseException as error:
-            errors.append(error)
 
-    threads = [threading.Thread(target=open_it) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert len(optuna.get_all_study_names(open_storage(plan))) == 1
-    assert len({study.user_attrs[RUN] for study in opened}) == 1
-    assert [len(study.trials) for study in opened] == [1] * 4
-    assert open_study(plan).trials[0].user_attrs == {IS_DEFAULT: True}
+def test_a_study_that_several_processes_open_at_once_is_one(plan):
+    context = multiprocessing.get_context("fork")
+    together, opened = context.Barrier(4), context.Queue()
+    processes = [context.Process(target=_open, args=(plan, together, opened)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    keys = {opened.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join()
+    assert keys == {open_study(plan).user_attrs[RUN]}
+    assert optuna.get_all_study_names(open_storage(plan)) == [plan.name]
 
 
 def test_a_study_whose_maker_died_at_once_is_made_whole(plan, monkeypatch):
     monkeypatch.setattr("bmenet.tuning.study._MAKING_S", 0.2)
     optuna.create_study(storage=open_storage(plan), study_name=plan.name, directions=["maximize"])
+    assert RUN in open_study(plan).user_attrs
+
+
+@pytest.mark.parametrize("has_values", [True, False])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_trial_whose_process_died_is_tried_once_more_with_its_values(plan, number, has_values):
+    study = run_trials(plan, *[scaled] * number)
+    _start(study, plan, has_values)
+    dead = study.trials[number]
+    fail_stale(study, set())
+    assert states(study)[number:] == ["fail", "waiting"]
+    assert put_back_numbers(study.trials) == {number}
+    assert len(counted(study)) == number
+    again = study.ask()
+    drawn = suggest(again, plan.config.tune.space)
+    if has_values:
+        assert drawn == dead.params
+    if number == 0:
+        assert drawn == current_values(plan.config)
+    _beat_long_ago(study, again)
+    fail_stale(study, set())  # a second death counts as a failure of these values
+    assert states(study)[number:] == ["fail", "fail"]
+    assert len(counted(study)) == number + 1
+
+
+def test_a_trial_that_beats_is_left_alone_and_one_killed_before_its_first_beat_is_found(plan):
     study = open_study(plan)
-    assert RUN in study.user_attrs
-    assert [trial.user_attrs for trial in study.trials] == [{IS_DEFAULT: True}]
+    trial = _start(study, plan, beats=False)
+    seen = set()
+    fail_stale(study, seen)  # which sends the beat that the process did not
+    fail_stale(study, seen)
+    assert states(study) == ["running"]
+    _beat_long_ago(study, trial)
+    fail_stale(study, seen)
+    assert states(study) == ["fail", "waiting"]
 
 
-def test_each_objective_has_its_direction(tuned):
-    study = open_study(plan_of(tuned, tune__objectives=["seconds", "quality"]))
+def test_of_several_who_find_a_dead_trial_one_puts_it_back(plan):
+    _start(open_study(plan), plan)
+    studies = [load_study(plan) for _ in range(3)]
+    threads = [threading.Thread(target=fail_stale, args=(study, set())) for study in studies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert states(load_study(plan)) == ["fail", "waiting"]
+
+
+def test_an_interrupted_trial_is_put_back_any_number_of_times(plan):
+    study = open_study(plan)
+    for _ in range(3):
+        put_back(study, _start(study, plan).number)
+    assert states(study) == ["fail"] * 3 + ["waiting"]
+    assert counted(study) == []
+    assert suggest(study.ask(), plan.config.tune.space) == current_values(plan.config)
+
+
+def test_running_trials_are_part_of_the_budget_and_those_put_back_are_not(plan):
+    study = run_trials(plan, scaled)
+    put_back(study, _start(study, plan).number)
+    assert not is_enough(study, 2)
+    study.ask()
+    assert is_enough(study, 2)
+    assert not is_enough(study, 2, before=2)
+
+
+def test_each_objective_has_its_direction_and_the_best_is_the_first_of_equals(tuned):
+    plan = plan_of(tuned, tune__objectives=["seconds", "quality"])
+    study = open_study(plan)
     assert [direction.name for direction in study.directions] == ["MINIMIZE", "MAXIMIZE"]
+    assert best_trial(study) is None
+    for values in ([3.0, 9.0], [1.0, 0.0], [2.0, 5.0], [1.0, 1.0]):
+        _tell(study, plan, *values)
+    assert best_trial(study).number == 1
 
 
-def test_a_database_keeps_a_study(tuned):
-    plan = plan_of(tuned, f"sqlite:///{tuned / 'study.db'}")
-    _tell(open_study(plan), plan, 2.0)
-    assert [trial.value for trial in open_study(plan).trials] == [2.0]
-    assert not plan.layout.journal.exists()
+def test_another_database_keeps_a_study(tuned):
+    plan = plan_of(tuned, f"sqlite:///{tuned / 'other.db'}")
+    run_trials(plan, scaled)
+    assert states(open_study(plan)) == ["complete"]
+    assert not plan.layout.studies.exists()
 
 
 @pytest.mark.parametrize(
@@ -103,10 +180,9 @@ def test_a_storage_that_is_no_url_is_a_config_error_without_its_password(plan, u
     assert caught.value.__cause__ is None
 
 
-def test_a_database_that_does_not_answer_is_named_without_its_password(plan):
-    with pytest.raises(BMENetError, match=r"--storage") as caught:
+def test_a_database_that_does_not_answer_is_named(plan):
+    with pytest.raises(BMENetError, match=r"--storage.*/nowhere/at/all"):
         open_study(plan_of(plan.layout.root, "sqlite:////nowhere/at/all/study.db"))
-    assert "/nowhere/at/all" in str(caught.value)
 
 
 def test_the_environment_may_name_the_database(tuned, monkeypatch):
@@ -116,31 +192,3 @@ def test_the_environment_may_name_the_database(tuned, monkeypatch):
     assert plan_of(tuned, "sqlite:///other.db").storage == "sqlite:///other.db"
     monkeypatch.setenv("BMENET_STUDIES", "")
     assert plan_of(tuned).storage is None
-
-
-def test_what_was_put_back_does_not_count(plan):
-    study = open_study(plan)
-    _tell(study, plan, 1.0)
-    for attributes, state in (({ENDED_BY: "interrupted"}, "FAIL"), ({}, "FAIL"), ({}, "PRUNED")):
-        trial = study.ask()
-        for name, value in attributes.items():
-            trial.set_user_attr(name, value)
-        study.tell(trial, state=TrialState[state])
-    study.ask()
-    assert counted(study) == 3
-
-
-def test_the_best_trial_is_the_first_of_equals(plan):
-    study = open_study(plan)
-    assert best_trial(study) is None
-    for value in (1.0, 3.0, 3.0, 2.0):
-        _tell(study, plan, value)
-    assert best_trial(study).number == 1
-
-
-def test_of_seconds_fewer_are_better(tuned):
-    plan = plan_of(tuned, tune__objectives=["seconds", "quality"])
-    study = open_study(plan)
-    for values in ([3.0, 9.0], [1.0, 0.0], [2.0, 5.0]):
-        _tell(study, plan, values)
-    assert best_trial(study).number == 1

@@ -1,30 +1,21 @@
 """However a trial ends, the study knows how and why, its run says so, and the study goes on."""
 
-import signal
+import time
 from dataclasses import replace
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
 from bmenet.runtime.errors import VolumeError
 from bmenet.tracking.record import idle_records
-from bmenet.tuning.sampler import SeededSampler
 from bmenet.tuning.search_space import current_values
-from bmenet.tuning.study import CASES, ENDED_BY, IS_DEFAULT, RUN, counted, load_study, open_study
-from bmenet.tuning.trial import ERROR, is_enough, picture_path, run_trial
-from tests.tuned import changed, in_turn, never, outcome, plan_of, scaled
-
-BUDGET = 9
-
-
-@pytest.fixture
-def study(plan):
-    return open_study(plan)
+from bmenet.tuning.study import RUN, counted, fail_stale, is_enough, load_study, open_study, put_back
+from bmenet.tuning.trial import CASES, ERROR, TrialRunner, picture_path
+from tests.tuned import VALIDATION, changed, outcome, plan_of, run_trials, scaled, states
 
 
 def _runs(plan):
-    """Return name of a trial to what its run records, the kinds joined."""
+    """Return name of a trial to the run that is recorded for it."""
     found = {}
     for record in idle_records(plan.layout.root / "mlflow" / "pending"):
         assert record.name not in found
@@ -36,15 +27,16 @@ def _runs(plan):
     return found
 
 
-def test_a_complete_trial_says_what_it_reached(plan, study):
-    run_trial(plan, study, scaled, BUDGET, never)
-    trial = study.trials[0]
+def broken(*_):
+    raise VolumeError("x.nii: expected a volume; got a picture")
+
+
+def test_a_complete_trial_is_recorded_with_values_metrics_and_picture(plan):
+    study = run_trials(plan, scaled)
+    (trial,) = study.trials
     assert (trial.state, trial.value) == (TrialState.COMPLETE, plan.config.sampling.guidance.scale)
     assert trial.params == current_values(plan.config)
-    assert trial.user_attrs[IS_DEFAULT] is True
-    assert trial.user_attrs["seconds"] == 1.0
-    assert trial.user_attrs[CASES] == scaled(plan.config, never).cases
-    assert picture_path(plan, 0).exists()
+    assert trial.user_attrs[CASES] == scaled(plan.config, None).cases
     (run,) = _runs(plan).values()
     assert (run["parent"], run["status"]) == (study.user_attrs[RUN], "FINISHED")
     assert run["tags"].items() >= {"trial.number": "0", "trial.state": "complete", "trial.was_best": "true"}.items()
@@ -52,180 +44,163 @@ def test_a_complete_trial_says_what_it_reached(plan, study):
     assert run["metrics"].items() >= {"quality": trial.value, "gain": trial.value, "psnr_brain": 0.02}.items()
 
 
-def test_the_objective_is_given_the_values_of_the_trial(plan, study):
+def test_the_objective_is_given_the_values_of_the_trial(plan):
     seen = []
 
     def objective(config, report):
         seen.append(config)
         return scaled(config, report)
 
-    for _ in range(3):
-        run_trial(plan, study, objective, BUDGET, never)
+    study = run_trials(plan, *[objective] * 3)
     assert [trial.params["sampling.guidance.scale"] for trial in study.trials] == [
         config.sampling.guidance.scale for config in seen
     ]
-    assert seen[0] == plan.config
+    assert seen[0].sampling == plan.config.sampling
     assert seen[1].sampling != seen[2].sampling
     assert seen[1].coarse == plan.config.coarse
 
 
-def test_only_the_best_of_its_time_is_drawn(plan, study):
-    gains = iter((1.0, 0.5, 2.0))
-    for _ in range(3):
-        run_trial(plan, study, lambda *_: outcome(next(gains)), BUDGET, never)
+def test_only_the_best_of_its_time_is_drawn(plan):
+    run_trials(plan, *[lambda *_, gain=gain: outcome(gain) for gain in (1.0, 0.5, 2.0)])
     assert [picture_path(plan, number).exists() for number in range(3)] == [True, False, True]
-    assert [run["tags"].get("trial.was_best") for _, run in sorted(_runs(plan).items())] == ["true", None, "true"]
 
 
-def test_a_trial_that_is_no_better_than_most_is_pruned(tuned):
+def test_a_trial_that_is_no_better_than_most_is_pruned_and_shown_as_pruned(tuned):
     plan = plan_of(tuned, tune__pruner="median")
-    study = open_study(plan)
 
-    def objective(config, report):
-        number = len(study.trials)
-        report(1, -float(number))
-        assert number < 6, "it should have ended here"
-        return outcome(-float(number))
+    def objective(number):
+        def run(config, report):
+            report(1, -float(number))
+            assert number < 5, "it should have ended here"
+            return outcome(-float(number))
 
-    for _ in range(6):
-        run_trial(plan, study, objective, BUDGET, never)
+        return run
+
+    study = run_trials(plan, *map(objective, range(6)))
     last = study.trials[-1]
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 5 + ["PRUNED"]
-    assert last.intermediate_values == {1: -6.0}
+    assert states(study) == ["complete"] * 5 + ["pruned"]
     assert "no better than most" in last.user_attrs[ERROR]
     run = _runs(plan)["trial 5"]
     assert (run["status"], run["tags"]["trial.state"]) == ("KILLED", "pruned")
-    assert run["metrics"]["objective"] == -6.0
-    assert counted(study) == 6
+    assert run["metrics"]["objective"] == -5.0
 
 
-def test_an_error_fails_its_trial_and_the_study_goes_on(plan, study):
-    def broken(*_):
-        raise VolumeError("x.nii: expected a volume; got a picture")
+def test_a_failure_ends_its_trial_and_the_study_goes_on(plan):
+    def named(*_):
+        raise VolumeError(f"{plan.layout.clean(VALIDATION[0])}: expected a volume; got none")
 
-    for _ in range(2):
-        run_trial(plan, study, in_turn(broken), BUDGET, never)
-    run_trial(plan, study, scaled, BUDGET, never)
-    assert [trial.state.name for trial in study.trials] == ["FAIL", "FAIL", "COMPLETE"]
-    assert study.trials[0].user_attrs[ERROR] == "VolumeError: x.nii: expected a volume; got a picture"
-    assert ENDED_BY not in study.trials[0].user_attrs
-    assert counted(study) == 3
+    study = run_trials(
+        plan, broken, named, *[lambda *_, g=gain: outcome(g) for gain in (float("nan"), float("inf"))], scaled
+    )
+    assert states(study) == ["fail"] * 4 + ["complete"]
+    reasons = [trial.user_attrs[ERROR] for trial in study.trials[:4]]
+    assert reasons[0] == "VolumeError: x.nii: expected a volume; got a picture"
+    assert VALIDATION[0] not in reasons[1]
+    assert all("expected finite objectives" in reason for reason in reasons[2:])
+    assert len(counted(study)) == 5
     run = _runs(plan)["trial 0"]
     assert (run["status"], run["tags"]["trial.state"]) == ("FAILED", "failed")
     assert "got a picture" in run["tags"]["trial.reason"]
 
 
-def test_a_bug_fails_its_trial_and_is_shown(plan, study):
+def test_a_bug_fails_its_trial_and_is_shown(plan):
     def buggy(*_):
         raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError):
-        run_trial(plan, study, buggy, BUDGET, never)
-    assert study.trials[0].state == TrialState.FAIL
-    assert study.trials[0].user_attrs[ERROR] == "ZeroDivisionError: a bug"
+        run_trials(plan, buggy)
+    (trial,) = load_study(plan).trials
+    assert (trial.state, trial.user_attrs[ERROR]) == (TrialState.FAIL, "ZeroDivisionError: a bug")
     assert _runs(plan)["trial 0"]["status"] == "FAILED"
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_value_that_is_no_number_fails_its_trial(plan, study, value):
-    run_trial(plan, study, lambda *_: outcome(1.0, value), BUDGET, never)
-    assert study.trials[0].state == TrialState.FAIL
-    assert "finite" in study.trials[0].user_attrs[ERROR]
-    assert counted(study) == 1
-
-
 def test_values_that_do_not_go_together_are_pruned_with_the_reason(tuned):
-    ranges = {"low": 300, "high": 400, "step": 100, "kind": "int"}
-    space = {"sampling.start_timestep": ranges, "sampling.guidance.start": ranges | {"low": 100, "high": 400}}
-    plan = plan_of(tuned, tune__search_space__sampling=space)
-    study = open_study(plan)
-    asked = []
+    ranges = {"kind": "int", "low": 300, "high": 400, "step": 100}
+    plan = plan_of(tuned, tune__search_space__sampling={"sampling.start_timestep": ranges})
     plan = replace(plan, config=changed(plan.config, sampling__start_timestep=300, fine__max_timestep=300))
-    study.tell(study.ask(), 0.0)
-    study.enqueue_trial({"sampling.start_timestep": 400, "sampling.guidance.start": 400})
-    run_trial(plan, study, lambda config, _: asked.append(config), BUDGET, never)
-    assert asked == []
-    assert study.trials[1].state == TrialState.PRUNED
-    assert study.trials[1].user_attrs[ERROR].startswith("infeasible: ")
-    assert "max_timestep" in study.trials[1].user_attrs[ERROR]
-    assert _runs(plan)["trial 1"]["tags"]["trial.state"] == "pruned"
-    assert counted(study) == 2
+    open_study(plan).enqueue_trial({"sampling.start_timestep": 400})
+    study = run_trials(plan, lambda *_: pytest.fail("it was run"))
+    assert states(study) == ["pruned"]
+    assert study.trials[0].user_attrs[ERROR].startswith("infeasible: ")
+    assert "max_timestep" in study.trials[0].user_attrs[ERROR]
 
 
-def test_a_trial_that_is_interrupted_as_it_is_asked_for_is_put_back(plan, study, monkeypatch):
-    before_trial = SeededSampler.before_trial
-
-    def stopped(*arguments):
-        signal.raise_signal(signal.SIGINT)
-        before_trial(*arguments)
-
-    monkeypatch.setattr(SeededSampler, "before_trial", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        run_trial(plan, study, scaled, BUDGET, never)
-    assert [trial.state.name for trial in study.trials] == ["FAIL", "WAITING"]
-    assert study.trials[0].user_attrs[ENDED_BY] == "interrupted"
-
-
-@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)])
-def test_an_interrupted_trial_is_put_back(plan, study, stop):
+def test_a_trial_that_a_signal_interrupts_is_put_back(plan):
     def stopped(*_):
-        raise stop
+        raise SystemExit(143)
 
-    with pytest.raises(type(stop)):
-        run_trial(plan, study, stopped, BUDGET, never)
-    assert [trial.state.name for trial in study.trials] == ["FAIL", "WAITING"]
-    assert study.trials[0].user_attrs[ENDED_BY] == "interrupted"
-    assert counted(study) == 0
-    run_trial(plan, study, scaled, BUDGET, never)
+    with pytest.raises(SystemExit):
+        run_trials(plan, stopped)
+    study = run_trials(plan, scaled)
+    assert states(study) == ["fail", "complete"]
     assert study.trials[1].params == current_values(plan.config)
-    assert study.trials[1].user_attrs[IS_DEFAULT] is True
-    runs = _runs(plan)
-    assert (runs["trial 0"]["status"], runs["trial 0"]["tags"]["trial.state"]) == ("KILLED", "interrupted")
-    assert runs["trial 1"]["status"] == "FINISHED"
+    assert len(counted(study)) == 1
 
 
-def test_an_error_of_a_worker_that_was_asked_to_stop_is_an_interruption(plan, study):
-    def broken(*_):
-        raise VolumeError("it was asked to stop")
+def test_an_error_of_a_worker_that_was_asked_to_stop_is_an_interruption(plan):
+    study = open_study(plan)
+    with pytest.raises(SystemExit):
+        TrialRunner(plan, broken, lambda: True).run(study)
+    assert states(study) == ["fail", "waiting"]
+    assert counted(study) == []
 
-    run_trial(plan, study, broken, BUDGET, lambda: True)
-    assert [trial.state.name for trial in study.trials] == ["FAIL", "WAITING"]
-    assert counted(study) == 0
+
+def test_the_later_of_two_who_take_the_last_trial_gives_it_back(tuned):
+    plan = plan_of(tuned, tune__trials=1)
+    study = open_study(plan)
+    runner = TrialRunner(plan, lambda *_: pytest.fail("one too many"))
+    other = study.ask()
+    study.optimize(runner, n_trials=1, catch=(Exception,), callbacks=[runner._after])
+    assert states(study) == ["running", "fail", "waiting"]
+    assert is_enough(study, 1)
+    study.tell(other, 1.0)
+    assert len(counted(study)) == 1
+    assert _runs(plan) == {}
 
 
-def test_the_later_of_two_who_take_the_last_trial_gives_it_up(plan, study):
-    for _ in range(2):
-        run_trial(plan, study, scaled, 3, never)
-    assert not is_enough(study, 3)
-    other = load_study(plan).ask()
-    assert is_enough(study, 3)
-    run_trial(plan, study, lambda *_: pytest.fail("one too many"), 3, never)
-    assert study.trials[3].state == TrialState.FAIL
-    assert study.trials[3].user_attrs[ENDED_BY] == "beyond the budget"
-    assert counted(study) == 2
-    study.tell(other.number, 1.0)
-    assert counted(study) == 3
-    assert "trial 3" not in _runs(plan)
+def test_a_trial_that_was_silent_for_too_long_is_another_ones(plan):
+    """A machine that was suspended wakes up in the middle of a trial that was put back meanwhile."""
+
+    def suspended(config, report):
+        other = load_study(plan)
+        put_back(other, other.trials[-1].number)
+        return outcome(9.0)
+
+    objectives = iter([suspended, scaled])
+    study = open_study(plan)
+    one = plan_of(plan.layout.root, tune__trials=1)
+    TrialRunner(one, lambda *given: next(objectives)(*given)).run(study)
+    assert states(study) == ["fail", "complete"]
+    assert study.trials[1].value == plan.config.sampling.guidance.scale
+
+
+def test_no_trial_begins_once_time_is_up(plan):
+    study = open_study(plan)
+    TrialRunner(plan, scaled).run(study, seconds=0.0)
+    assert study.trials == []
+    TrialRunner(plan, lambda *given: (time.sleep(0.2), scaled(*given))[1]).run(study, seconds=0.1)
+    assert states(study) == ["complete"]
 
 
 def test_a_trial_of_several_objectives_is_never_pruned(tuned):
     plan = plan_of(tuned, tune__objectives=["quality", "seconds"])
-    study = open_study(plan)
 
     def objective(config, report):
         report(1, -1.0)
         return outcome(2.0, 4.0, seconds=7.0)
 
-    run_trial(plan, study, objective, BUDGET, never)
+    study = run_trials(plan, objective)
     assert study.trials[0].values == [3.0, 7.0]
-    assert study.trials[0].intermediate_values == {}
     assert _runs(plan)["trial 0"]["metrics"].items() >= {"quality": 3.0, "seconds": 7.0}.items()
 
 
-def test_a_pruned_report_goes_through_the_objective(plan, study):
+def test_a_running_trial_beats(plan):
     def objective(config, report):
-        raise optuna.TrialPruned("by itself")
+        other = load_study(plan)
+        fail_stale(other, set())
+        assert states(other) == ["running"]
+        with other._storage._backend.engine.begin() as connection:
+            beats = connection.exec_driver_sql("SELECT count(*) FROM trial_heartbeats").scalar()
+        return outcome(float(beats))
 
-    run_trial(plan, study, objective, BUDGET, never)
-    assert study.trials[0].state == TrialState.PRUNED
-    assert study.trials[0].user_attrs[ERROR] == "by itself"
+    assert run_trials(plan, objective).trials[0].value == 1.0

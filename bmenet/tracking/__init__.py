@@ -1,6 +1,6 @@
 """Experiment tracking: a run per pipeline execution, stages under it, trials under a study."""
 
 from bmenet.tracking.logger import RunLogger
-from bmenet.tracking.run import TrialRun, log_trial, start_trial, sync, track_stage
+from bmenet.tracking.run import log_trial, sync, track_stage
 
-__all__ = ["RunLogger", "TrialRun", "log_trial", "start_trial", "sync", "track_stage"]
+__all__ = ["RunLogger", "log_trial", "sync", "track_stage"]

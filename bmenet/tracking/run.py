@@ -141,26 +141,6 @@ def log_trial(
         record.save()
 
 
-class TrialRun(RunLogger):
-    """Until the tuning calls `log_trial`: a trial that is recorded when it ends."""
-
-    def end(self, status: str) -> None:
-        """End and record the trial."""
-        self.record.end(status)
-        with self.forgiving():
-            self.record.save()
-
-
-def start_trial(
-    config: Config, parent: str, name: str, tags: Mapping[str, str], run_key: str | None = None
-) -> TrialRun:
-    """Start a trial; see `log_trial`."""
-    place = Place.of_workspace()
-    run = TrialRun(_new_record(config, "tune", place.pending, run_key, parent=parent, name=name), place)
-    run.set_tags({**run.record.tags, **tags})
-    return run
-
-
 def sync() -> int:
     """Send what earlier runs of this workspace left, and return how many runs that was.
 

@@ -83,9 +83,9 @@ def main() -> None:
 
 def _untrained(config: Config) -> FineNet:
     """Return networks of the profile's sizes."""
-    denoiser = Denoiser(config.prior, config.autoencoder.latent_channels)
+    denoiser = Denoiser(config.denoiser, config.autoencoder.latent_channels)
     variance = [0.03] * config.autoencoder.latent_channels if config.fine.anchored else None
-    control = HintControl(config.prior, config.autoencoder.latent_channels, variance)
+    control = HintControl(config.denoiser, config.autoencoder.latent_channels, variance)
     encoder = CovariateEncoder(4 // config.grid.spacing_mm, config.covariates.width)
     parts = [LatentAutoencoder(config.autoencoder), LatentAutoencoder(config.autoencoder), encoder, denoiser, control]
     for network in parts:

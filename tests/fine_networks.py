@@ -25,12 +25,12 @@ def make_fine_net(seed: int = 0, reference_variance: list[float] | None = None) 
     """Return networks whose denoiser answers something and whose control does not, yet."""
     config = smoke_config()
     torch.manual_seed(seed)
-    denoiser = Denoiser(config.prior, 3)
+    denoiser = Denoiser(config.denoiser, 3)
     # Untrained, the last layer of every block is zero, and it would answer zero to everything.
     for parameter in denoiser.parameters():
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    control = HintControl(config.prior, 3, reference_variance)
+    control = HintControl(config.denoiser, 3, reference_variance)
     control.copy_encoder(denoiser)
     parts = [
         LatentAutoencoder(config.autoencoder),
@@ -48,7 +48,7 @@ def save_fine_net(net: FineNet, weights: Path) -> None:
     config, networks = smoke_config(), net.networks
     assert isinstance(networks, TorchNetworks)
     autoencoder = {"config": config.autoencoder.model_dump(mode="json"), "shift": [0.0] * 3, "scale": [1.0] * 3}
-    prior = {"config": config.prior.model_dump(mode="json"), "latent_channels": 3}
+    denoiser = {"config": config.denoiser.model_dump(mode="json"), "latent_channels": 3}
     specs = {
         "autoencoder": (networks.autoencoder, autoencoder),
         "edge_autoencoder": (networks.edge_autoencoder, autoencoder),
@@ -56,10 +56,10 @@ def save_fine_net(net: FineNet, weights: Path) -> None:
             networks.covariate_encoder,
             {"reduction": 1, "width": config.covariates.width, "informed": [True] * 4},
         ),
-        "prior": (networks.denoiser, prior | {"diffusion": config.diffusion.model_dump(mode="json")}),
+        "denoiser": (networks.denoiser, denoiser | {"diffusion": config.diffusion.model_dump(mode="json")}),
         "fine": (
             networks.control,
-            prior | {"max_timestep": net.max_timestep, "reference_variance": net.reference_variance},
+            denoiser | {"max_timestep": net.max_timestep, "reference_variance": net.reference_variance},
         ),
     }
     for kind, (network, spec) in specs.items():

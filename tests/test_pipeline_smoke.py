@@ -140,7 +140,7 @@ def test_a_changed_parameter_touches_only_the_stages_that_read_it(clone, old, ne
 def test_a_changed_parameter_reruns_only_what_depends_on_it(clone):
     weights = (clone / "weights" / "coarse" / "model.safetensors").read_bytes()
     _set(clone, "edge_weight: 1.0", "edge_weight: 5.0")
-    # The autoencoders and the prior see clean volumes alone: another Coarse-net is nothing to them.
+    # The autoencoders and the denoiser see clean volumes alone: another Coarse-net is nothing to them.
     assert _repro(clone) == [
         *("train_coarse", "coarsen", "train_covariates", "train_fine", "tune", "export", "evaluate", "publish")
     ]

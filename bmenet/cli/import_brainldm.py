@@ -1,4 +1,4 @@
-"""`bmenet import-brainldm`: the published prior, in this project's format."""
+"""`bmenet import-brainldm`: the published denoiser, in this project's format."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,12 +22,12 @@ def import_brainldm(
         float, typer.Option(min=0, help="What latents were multiplied by when the denoiser was trained.")
     ] = 1.0,
 ) -> None:
-    """Take BrainLDM's published weights into weights/autoencoder and weights/prior.
+    """Take BrainLDM's published weights into weights/autoencoder and weights/denoiser.
 
     Every key and shape is checked before anything is written; what does not fit is named. Prints the two folders.
 
     To train the rest on top of them, keep DVC from training these two again:
-    `dvc commit --force train_autoencoder train_prior; dvc freeze train_autoencoder train_prior; dvc repro`.
+    `dvc commit --force train_autoencoder train_denoiser; dvc freeze train_autoencoder train_denoiser; dvc repro`.
     """
     with exit_on_error():
         from bmenet.config import load_config

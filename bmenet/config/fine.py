@@ -1,4 +1,4 @@
-"""The sections of params.yaml that make up the second stage: autoencoders, prior, covariates, ControlNet, sampling."""
+"""The sections of params.yaml on the second stage: autoencoders, denoiser, covariates, ControlNet, sampling."""
 
 from typing import Annotated, Literal
 
@@ -81,7 +81,7 @@ class DiffusionConfig(Section):
         return self
 
 
-class PriorConfig(StepsConfig):
+class DenoiserConfig(StepsConfig):
     """The denoiser of latents, pretrained on clean volumes; the ControlNet has its shape too."""
 
     channels: Annotated[list[Count], Field(min_length=1)]
@@ -93,7 +93,7 @@ class PriorConfig(StepsConfig):
     crop: tuple[Count, Count, Count] | None
 
     @model_validator(mode="after")
-    def _consistent(self) -> "PriorConfig":
+    def _consistent(self) -> "DenoiserConfig":
         if len(self.attention) != len(self.channels):
             raise ValueError(f"attention: expected one entry a level, {len(self.channels)}; got {len(self.attention)}")
         if not self.attention[-1]:

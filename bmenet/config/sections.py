@@ -23,10 +23,10 @@ from bmenet.config.evaluate import CLEAN_CODE, EvaluateConfig
 from bmenet.config.fine import (
     AutoencoderConfig,
     CovariatesConfig,
+    DenoiserConfig,
     DiffusionConfig,
     EdgeAutoencoderConfig,
     FineConfig,
-    PriorConfig,
     SamplingConfig,
     TrainingConfig,
 )
@@ -190,7 +190,7 @@ class Config(Section):
     autoencoder: AutoencoderConfig
     edge_autoencoder: EdgeAutoencoderConfig
     diffusion: DiffusionConfig
-    prior: PriorConfig
+    denoiser: DenoiserConfig
     covariates: CovariatesConfig
     fine: FineConfig
     sampling: SamplingConfig

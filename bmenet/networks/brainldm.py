@@ -28,7 +28,7 @@ _SHOWN = 5
 
 
 def import_brainldm(source: Path, weights: Path, config: Config, scale_factor: float = 1.0) -> dict[str, int]:
-    """Convert ``autoencoder.pth`` and ``diffusion_model.pth`` to the weights folders ``autoencoder`` and ``prior``.
+    """Convert ``autoencoder.pth`` and ``diffusion_model.pth`` to the weights folders ``autoencoder`` and ``denoiser``.
 
     Both are checked, key by key and shape by shape, before anything is written.
 
@@ -72,9 +72,9 @@ def import_brainldm(source: Path, weights: Path, config: Config, scale_factor: f
         ),
         DENOISER: (
             DENOISER_FILE,
-            Denoiser(config.prior, channels),
+            Denoiser(config.denoiser, channels),
             {
-                "config": config.prior.model_dump(mode="json"),
+                "config": config.denoiser.model_dump(mode="json"),
                 "diffusion": config.diffusion.model_dump(mode="json"),
                 "latent_channels": channels,
                 "informed": [True] * len(COVARIATES),

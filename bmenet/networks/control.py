@@ -7,7 +7,7 @@ from typing import Any
 from monai.networks.nets import ControlNet
 from torch import Tensor, nn
 
-from bmenet.config import PriorConfig
+from bmenet.config import DenoiserConfig
 from bmenet.networks.covariates import COVARIATES
 from bmenet.networks.denoiser import Denoiser, Residuals, join_covariates, latent_multiple, unet_keywords
 from bmenet.networks.norm import use_channel_norms
@@ -22,7 +22,7 @@ class HintControl(nn.Module):
 
     Parameters
     ----------
-    config : PriorConfig
+    config : DenoiserConfig
         The denoiser's.
     latent_channels : int
         Of the image latent and of the edge latent, each.
@@ -36,7 +36,7 @@ class HintControl(nn.Module):
     """
 
     def __init__(
-        self, config: PriorConfig, latent_channels: int, reference_variance: Sequence[float] | None = None
+        self, config: DenoiserConfig, latent_channels: int, reference_variance: Sequence[float] | None = None
     ) -> None:
         super().__init__()
         self.multiple = latent_multiple(config)
@@ -72,5 +72,5 @@ class HintControl(nn.Module):
 
 def control_from_spec(spec: dict[str, Any]) -> HintControl:
     """Build the network that a weights folder's ``model.json`` describes."""
-    config = PriorConfig.model_validate_json(json.dumps(spec["config"]))
+    config = DenoiserConfig.model_validate_json(json.dumps(spec["config"]))
     return HintControl(config, spec["latent_channels"], spec["reference_variance"])

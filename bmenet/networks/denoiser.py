@@ -8,7 +8,7 @@ from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bmenet.config import PriorConfig
+from bmenet.config import DenoiserConfig
 from bmenet.networks.covariates import COVARIATES
 from bmenet.networks.norm import use_channel_norms
 
@@ -21,7 +21,7 @@ class Denoiser(nn.Module):
 
     Parameters
     ----------
-    config : PriorConfig
+    config : DenoiserConfig
     latent_channels : int
 
     References
@@ -29,7 +29,7 @@ class Denoiser(nn.Module):
     Pinaya et al. (2022). Brain imaging generation with latent diffusion models. doi:10.1007/978-3-031-18576-2_12
     """
 
-    def __init__(self, config: PriorConfig, latent_channels: int) -> None:
+    def __init__(self, config: DenoiserConfig, latent_channels: int) -> None:
         super().__init__()
         self.multiple = latent_multiple(config)
         self.network = DiffusionModelUNet(
@@ -71,10 +71,10 @@ class Denoiser(nn.Module):
 
 def denoiser_from_spec(spec: dict[str, Any]) -> Denoiser:
     """Build the network that a weights folder's ``model.json`` describes."""
-    return Denoiser(PriorConfig.model_validate_json(json.dumps(spec["config"])), spec["latent_channels"])
+    return Denoiser(DenoiserConfig.model_validate_json(json.dumps(spec["config"])), spec["latent_channels"])
 
 
-def unet_keywords(config: PriorConfig) -> dict[str, Any]:
+def unet_keywords(config: DenoiserConfig) -> dict[str, Any]:
     """Return the keywords that the denoiser's U-Net and its ControlNet share."""
     return {
         "spatial_dims": 3,
@@ -92,7 +92,7 @@ def unet_keywords(config: PriorConfig) -> dict[str, Any]:
     }
 
 
-def latent_multiple(config: PriorConfig) -> int:
+def latent_multiple(config: DenoiserConfig) -> int:
     """Return the number that divides the latent's extents, so that skip connections fit."""
     return 2 ** (len(config.channels) - 1)
 

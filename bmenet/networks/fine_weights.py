@@ -12,7 +12,7 @@ from bmenet.networks.denoiser import denoiser_from_spec
 from bmenet.networks.weights import Spec, load_weights, weights_digest
 
 AUTOENCODER, EDGE_AUTOENCODER, COVARIATES = "autoencoder", "edge_autoencoder", "covariates"
-DENOISER = "prior"
+DENOISER = "denoiser"
 CONTROL = "fine"
 
 KINDS: dict[str, Callable[[Spec], nn.Module]] = {

@@ -14,6 +14,8 @@ from bmenet.runtime.files import atomic_path, read_json, sha256, write_json
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "model.json"
+FORMER_NAMES = {"denoiser": "prior"}
+"""Kind of network to its name in version 0.1, whose folders and bundles are still read."""
 
 Spec = dict[str, Any]
 """Content of ``model.json`` beside the format: all that is needed to build the network, and its lineage."""
@@ -59,6 +61,9 @@ def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Modul
         If a file is missing, damaged or cannot be read, the checksum differs, or the kind or the format is another one.
     """
     folder = Path(folder)
+    former = FORMER_NAMES.get(kind, kind)
+    if not folder.exists() and folder.with_name(former).exists():
+        folder, kind = folder.with_name(former), former
     try:
         spec = read_json(folder / SPEC_FILE)
         digest = sha256(folder / WEIGHTS_FILE)

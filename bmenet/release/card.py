@@ -28,7 +28,7 @@ _ROLES = {
     "coarse": "restores slices",
     "autoencoder": "volumes to latents and back",
     "edge_autoencoder": "edge maps to latents",
-    "prior": "denoiser of latents",
+    "denoiser": "denoiser of latents",
     "covariates": "sex, age and volumes from a scan",
     "fine": "ControlNet",
 }

@@ -55,7 +55,7 @@ class ControlTask(NoiseTask):
 
     kind = CONTROL
     parents = (AUTOENCODER, EDGE_AUTOENCODER, COVARIATES, DENOISER)
-    sections: ClassVar = ("fine", "diffusion", "prior")
+    sections: ClassVar = ("fine", "diffusion", "denoiser")
     reference_variance: list[float] | None
     channel_weights: list[float]
 
@@ -91,7 +91,7 @@ class ControlTask(NoiseTask):
 
     def network(self) -> HintControl:
         """Return a control whose encoder is the denoiser's."""
-        network = HintControl(self.config.prior, self.config.autoencoder.latent_channels, self.reference_variance)
+        network = HintControl(self.config.denoiser, self.config.autoencoder.latent_channels, self.reference_variance)
         network.copy_encoder(cast(Denoiser, self.frozen[DENOISER]))
         return network
 
@@ -136,7 +136,7 @@ class ControlTask(NoiseTask):
     def spec(self, network: nn.Module) -> Spec:
         """Return the control's sizes, and what it was trained for."""
         return {
-            "config": self.config.prior.model_dump(mode="json"),
+            "config": self.config.denoiser.model_dump(mode="json"),
             "latent_channels": self.config.autoencoder.latent_channels,
             "reference_variance": cast(HintControl, network).reference_variance,
             "max_timestep": self.config.fine.max_timestep,

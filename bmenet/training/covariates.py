@@ -33,7 +33,7 @@ class CovariatesTask(NoiseTask):
 
     kind = COVARIATES
     parents = (AUTOENCODER, DENOISER)
-    sections: ClassVar = ("covariates", "diffusion", "prior")
+    sections: ClassVar = ("covariates", "diffusion", "denoiser")
 
     @property
     def reduction(self) -> int:

@@ -29,7 +29,7 @@ class DenoiserTask(NoiseTask):
 
     kind = DENOISER
     parents = (AUTOENCODER,)
-    sections: ClassVar = ("prior", "diffusion")
+    sections: ClassVar = ("denoiser", "diffusion")
 
     def prepare(self, dtype: torch.dtype) -> None:
         """Encode the clean volumes of training and validation subjects."""
@@ -41,7 +41,7 @@ class DenoiserTask(NoiseTask):
 
     def network(self) -> Denoiser:
         """Return an untrained denoiser."""
-        return Denoiser(self.config.prior, self.config.autoencoder.latent_channels)
+        return Denoiser(self.config.denoiser, self.config.autoencoder.latent_channels)
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """Return the loss, which is its only term."""
@@ -71,7 +71,7 @@ class DenoiserTask(NoiseTask):
         """Return sizes, noise schedule, and the covariates that the denoiser has seen known."""
         config = self.config
         return {
-            "config": config.prior.model_dump(mode="json"),
+            "config": config.denoiser.model_dump(mode="json"),
             "diffusion": config.diffusion.model_dump(mode="json"),
             "latent_channels": config.autoencoder.latent_channels,
             "informed": informed_covariates(self.split["covariates"], self.split["train"]),

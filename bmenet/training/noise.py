@@ -144,7 +144,7 @@ class NoiseTask(Task):
         return NoiseBatches(
             self.examples,
             self.chances,
-            crop=self.config.prior.crop,
+            crop=self.config.denoiser.crop,
             batch_size=self.steps.batch_size,
             timesteps=self.timesteps,
             seed=self.config.seed,

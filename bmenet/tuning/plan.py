@@ -108,7 +108,7 @@ class Plan:
         raw = self.config.model_dump(mode="json")
         sections: list[str] = ["sampling"] if self.is_fine else []
         if tune.scope == "training":
-            sections += ["training", "fine", "prior", "diffusion"] if self.is_fine else ["coarse", "intensity"]
+            sections += ["training", "fine", "denoiser", "diffusion"] if self.is_fine else ["coarse", "intensity"]
         decisive = {
             "scope": tune.scope,
             "training": tune.training.model_dump(mode="json") if tune.scope == "training" else None,

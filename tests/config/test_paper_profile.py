@@ -24,8 +24,8 @@ CONFIG = load_profile("paper")
 def net() -> FineNet:
     """The networks at their published sizes, untrained."""
     torch.manual_seed(0)
-    denoiser = Denoiser(CONFIG.prior, 3)
-    control = HintControl(CONFIG.prior, 3)
+    denoiser = Denoiser(CONFIG.denoiser, 3)
+    control = HintControl(CONFIG.denoiser, 3)
     control.copy_encoder(denoiser)
     parts = [LatentAutoencoder(CONFIG.autoencoder), LatentAutoencoder(CONFIG.autoencoder), CovariateEncoder(1)]
     for network in (*parts, denoiser):

@@ -1,4 +1,4 @@
-"""The clean latent as reference, prior and control together see it."""
+"""The clean latent as reference, denoiser and control together see it."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_two_witnesses_together_are_nearer_the_truth_than_either():
     reference = clean + variance**0.5 * draw(5)
     noise = draw(6)
     noisy = SCHEDULE.add_noise(clean, noise, TIMESTEP)
-    # A prior that knows nothing: it takes all of z_t for signal.
+    # A denoiser that knows nothing: it takes all of z_t for signal.
     blind = torch.zeros(SHAPE)
     prediction = CleanPrediction(SCHEDULE, [variance] * 3)
     got = prediction(blind, blind, noisy, TIMESTEP, reference)

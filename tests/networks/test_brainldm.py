@@ -18,10 +18,10 @@ from bmenet.runtime.errors import WeightsError
 def sizes() -> Config:
     config = load_profile("paper")
     autoencoder = config.autoencoder.model_copy(update={"channels": [8, 8, 16], "norm_groups": 8})
-    prior = config.prior.model_copy(
+    denoiser = config.denoiser.model_copy(
         update={"channels": [16, 32, 32], "norm_groups": 8, "head_channels": 16, "res_blocks": 1}
     )
-    return config.model_copy(update={"autoencoder": autoencoder, "prior": prior})
+    return config.model_copy(update={"autoencoder": autoencoder, "denoiser": denoiser})
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def published(tmp_path, sizes) -> Path:
     torch.manual_seed(0)
     networks = {
         "autoencoder.pth": LatentAutoencoder(sizes.autoencoder).network,
-        "diffusion_model.pth": Denoiser(sizes.prior, 3).network,
+        "diffusion_model.pth": Denoiser(sizes.denoiser, 3).network,
     }
     folder = tmp_path / "published"
     folder.mkdir()
@@ -48,7 +48,7 @@ def _resave(path: Path, change) -> None:
 def test_layout_is_the_one_that_monai_knows_as_old(published, sizes):
     # MONAI's own converter must take the same files, and come to the same weights as ours.
     import_brainldm(published, published.parent / "weights", sizes)
-    for kind, file in (("autoencoder", "autoencoder.pth"), ("prior", "diffusion_model.pth")):
+    for kind, file in (("autoencoder", "autoencoder.pth"), ("denoiser", "diffusion_model.pth")):
         ours, _ = load_fine(published.parent / "weights" / kind, kind)
         fresh, _ = load_fine(published.parent / "weights" / kind, kind)
         for parameter in fresh.parameters():
@@ -59,8 +59,8 @@ def test_layout_is_the_one_that_monai_knows_as_old(published, sizes):
 
 
 def test_import_keeps_where_the_weights_come_from(published, sizes):
-    assert import_brainldm(published, published.parent / "weights", sizes).keys() == {"autoencoder", "prior"}
-    _, spec = load_fine(published.parent / "weights" / "prior", "prior")
+    assert import_brainldm(published, published.parent / "weights", sizes).keys() == {"autoencoder", "denoiser"}
+    _, spec = load_fine(published.parent / "weights" / "denoiser", "denoiser")
     assert spec["lineage"]["source"] == "BrainLDM, diffusion_model.pth"
     assert len(spec["lineage"]["sha256"]) == 64
     assert spec["diffusion"] == {"timesteps": 1000, "beta_start": 0.0015, "beta_end": 0.0205}
@@ -105,7 +105,7 @@ def test_the_paper_profile_has_the_published_sizes():
     config = load_profile("paper")
     with torch.device("meta"):
         autoencoder = LatentAutoencoder(config.autoencoder).network
-        denoiser = Denoiser(config.prior, config.autoencoder.latent_channels).network
+        denoiser = Denoiser(config.denoiser, config.autoencoder.latent_channels).network
     millions = [sum(p.numel() for p in network.parameters()) / 1e6 for network in (autoencoder, denoiser)]
     assert millions == pytest.approx([13.8, 553.2], abs=0.06)
     assert [len(network.state_dict()) for network in (autoencoder, denoiser)] == [162, 528]

@@ -64,7 +64,7 @@ def test_control_starts_as_the_denoiser_s_encoder():
 @torch.no_grad()
 def test_denoiser_takes_a_latent_that_does_not_halve_evenly(config, inputs):
     latent, timestep, covariates, _ = inputs
-    assert Denoiser(config.prior, 3)(latent, timestep, covariates).shape == latent.shape
+    assert Denoiser(config.denoiser, 3)(latent, timestep, covariates).shape == latent.shape
 
 
 @torch.no_grad()
@@ -131,7 +131,7 @@ def test_covariate_encoder_sees_a_volume_the_same_in_whatever_company(phantom):
 
 
 @torch.no_grad()
-def test_covariates_that_the_prior_never_learned_stay_unknown(phantom):
+def test_covariates_that_the_denoiser_never_learned_stay_unknown(phantom):
     volume = torch.from_numpy(phantom.data)[None, None]
     encoder = CovariateEncoder(1, 0.125, informed=[True, False, False, True]).eval()
     torch.nn.init.constant_(encoder.network.fc.bias, 2.0)
@@ -144,7 +144,7 @@ def test_covariates_that_the_prior_never_learned_stay_unknown(phantom):
 def test_control_of_the_paper_has_the_published_size():
     config = load_profile("paper")
     with torch.device("meta"):
-        control = HintControl(config.prior, config.autoencoder.latent_channels)
+        control = HintControl(config.denoiser, config.autoencoder.latent_channels)
     # The published one joins hint and latent before its first layer; ours sums two convolutions: about the same.
     assert sum(parameter.numel() for parameter in control.parameters()) / 1e6 == pytest.approx(229.7, rel=0.02)
 

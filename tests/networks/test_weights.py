@@ -7,7 +7,7 @@ import torch
 
 from bmenet.config.profiles import load_profile
 from bmenet.networks.coarse import build_coarse, load_coarse
-from bmenet.networks.weights import save_weights
+from bmenet.networks.weights import load_weights, save_weights
 from bmenet.runtime.errors import WeightsError
 
 
@@ -36,6 +36,14 @@ def test_weights_come_back_as_saved(folder: Path) -> None:
     again, _ = load_coarse(folder.parent / "again")
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])
+
+
+def test_weights_under_the_name_of_version_0_1_are_read(tmp_path: Path) -> None:
+    save_weights(tmp_path / "prior", "prior", torch.nn.Linear(1, 1), {})
+    _, spec = load_weights(tmp_path / "denoiser", "denoiser", lambda spec: torch.nn.Linear(1, 1))
+    assert spec["kind"] == "prior"
+    with pytest.raises(WeightsError, match="dvc repro train_fine"):
+        load_weights(tmp_path / "fine", "fine", lambda spec: torch.nn.Linear(1, 1))
 
 
 def test_weights_with_a_flipped_byte_are_refused(folder: Path) -> None:

@@ -128,8 +128,8 @@ def test_networks_on_disk_are_the_networks_in_memory(net, coarse, tmp_path):
 
 def test_a_missing_network_is_named(net, tmp_path):
     save_fine_net(net, tmp_path)
-    (tmp_path / "prior" / "model.json").unlink()
-    with pytest.raises(WeightsError, match=r"prior/model\.json.*dvc repro train_prior"):
+    (tmp_path / "denoiser" / "model.json").unlink()
+    with pytest.raises(WeightsError, match=r"denoiser/model\.json.*dvc repro train_denoiser"):
         FineNet.from_folder(tmp_path)
 
 

@@ -88,7 +88,7 @@ def test_a_study_that_is_done_starts_no_worker_and_one_out_of_time_begins_no_tri
 
 
 def test_torn_weights_end_the_call_before_the_first_trial(plan, capfd):
-    (plan.layout.weights("prior") / "model.safetensors").write_bytes(b"torn")
+    (plan.layout.weights("denoiser") / "model.safetensors").write_bytes(b"torn")
     study = open_study(plan)
     with pytest.raises(BMENetError, match="a worker ended with exit code 1"):
         run_study(plan, study, 1)

@@ -78,7 +78,7 @@ def write_bundle(
     if "fine" in kinds:
         networks, specs = load_networks(folder / "weights", dtype=torch.float32)
         fine = FineSettings(
-            diffusion=specs["prior"]["diffusion"],
+            diffusion=specs["denoiser"]["diffusion"],
             max_timestep=specs["fine"]["max_timestep"],
             reference_variance=specs["fine"]["reference_variance"],
             latent_scale=specs["autoencoder"]["scale"],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import ValidationError
 
-from bmenet.networks.weights import SPEC_FILE
+from bmenet.networks.weights import FORMER_NAMES, SPEC_FILE
 from bmenet.restoration.bundle.manifest import FORMAT_VERSION, MANIFEST_FILE, Manifest
 from bmenet.runtime.errors import WeightsError
 
@@ -82,6 +82,20 @@ class Bundle:
             raise _unreadable(self.folder / name, error) from error
         self._compare(name, BytesIO(content))
         return content
+
+    def spec(self, kind: str) -> dict[str, Any]:
+        """Return the ``model.json`` of a network.
+
+        Raises
+        ------
+        WeightsError
+            If the bundle has none, or see `check`.
+        """
+        names = [f"weights/{name}/{SPEC_FILE}" for name in (kind, FORMER_NAMES.get(kind, kind))]
+        for name in names:
+            if name in self.manifest.files:
+                return json.loads(self.read(name))
+        raise WeightsError(f"bundle: expected {names[0]}; got none; export it again")
 
     def read_graph(self, name: str) -> bytes:
         """Return an ONNX graph, after a check of the graph and of the files that hold its external data.
@@ -207,17 +221,15 @@ def _check_agreement(bundle: Bundle) -> None:
     if fine is not None:
         told |= {
             "fine": {"reference_variance": fine.reference_variance, "max_timestep": fine.max_timestep},
-            "prior": {"diffusion": fine.diffusion.model_dump(mode="json")},
+            "denoiser": {"diffusion": fine.diffusion.model_dump(mode="json")},
             "autoencoder": {"scale": fine.latent_scale, "shift": fine.latent_shift},
         }
     for kind, values in told.items():
-        name = f"weights/{kind}/{SPEC_FILE}"
-        if name not in manifest.files:
-            raise WeightsError(f"bundle: expected {name}; got none; export it again")
-        own = json.loads(bundle.read(name))
+        own = bundle.spec(kind)
         if different := [key for key, value in values.items() if own.get(key) != value]:
             raise WeightsError(
-                f"bundle: expected {different[0]} as in {name}; got another one in {MANIFEST_FILE}; export it again"
+                f"bundle: expected {different[0]} as in weights/{kind}/{SPEC_FILE}; got another one in {MANIFEST_FILE};"
+                " export it again"
             )
 
 

@@ -1,6 +1,5 @@
 """The networks as ONNX Runtime runs them, from the graphs of a bundle."""
 
-import json
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +8,6 @@ from torch import Tensor, nn
 from bmenet.config import SamplingConfig
 from bmenet.networks.coarse import COARSE, coarse_config
 from bmenet.networks.fine_weights import KINDS
-from bmenet.networks.weights import SPEC_FILE, Spec
 from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.restoration.fine_net import FineNet
 from bmenet.restoration.onnx.session import Sessions
@@ -108,16 +106,11 @@ class OnnxNetworks:
 
 def onnx_coarse_net(sessions: Sessions) -> CoarseNet:
     """Return the first stage with ONNX Runtime's network."""
-    spec = _spec(sessions, COARSE)
+    spec = sessions.bundle.spec(COARSE)
     return CoarseNet(OnnxCoarse(sessions), coarse_config(spec), spec["spacing_mm"], torch.float32)
 
 
 def onnx_fine_net(sessions: Sessions, sampling: SamplingConfig) -> FineNet:
     """Return the second stage with ONNX Runtime's networks."""
-    specs = {kind: _spec(sessions, kind) for kind in KINDS}
+    specs = {kind: sessions.bundle.spec(kind) for kind in KINDS}
     return FineNet.of(OnnxNetworks(sessions, sampling.guidance.window), specs)
-
-
-def _spec(sessions: Sessions, kind: str) -> Spec:
-    """Return what the bundle's weights say of a network."""
-    return json.loads(sessions.bundle.read(f"weights/{kind}/{SPEC_FILE}"))

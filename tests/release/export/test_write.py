@@ -28,7 +28,7 @@ def trained(tmp_path_factory) -> Path:
     """All networks as they were trained, every child with the checksums of its parents."""
     weights = tmp_path_factory.mktemp("trained")
     save_networks(weights)
-    for kind, parents in {"prior": ["autoencoder"], "fine": ["autoencoder", "prior"]}.items():
+    for kind, parents in {"denoiser": ["autoencoder"], "fine": ["autoencoder", "denoiser"]}.items():
         path = weights / kind / "model.json"
         spec = json.loads(path.read_text())
         spec["parents"] = {parent: sha256(weights / parent / "model.json") for parent in parents}
@@ -88,10 +88,10 @@ def test_sampling_that_the_networks_do_not_know_is_refused(trained, tmp_path):
 @pytest.mark.parametrize("storage", ["fp32", "fp16"])
 def test_damaged_weights_are_not_stored(trained, tmp_path, storage):
     copy = Path(shutil.copytree(trained, tmp_path / "weights"))
-    spec = json.loads((copy / "prior" / "model.json").read_text())
-    (copy / "prior" / "model.json").write_text(json.dumps(spec | {"sha256": "0" * 64}))
-    with pytest.raises(WeightsError, match=r"prior.*expected SHA-256"):
-        store_networks(copy, ["prior"], tmp_path / "stored", storage)
+    spec = json.loads((copy / "denoiser" / "model.json").read_text())
+    (copy / "denoiser" / "model.json").write_text(json.dumps(spec | {"sha256": "0" * 64}))
+    with pytest.raises(WeightsError, match=r"denoiser.*expected SHA-256"):
+        store_networks(copy, ["denoiser"], tmp_path / "stored", storage)
 
 
 def test_float32_weights_are_stored_as_they_are(trained, tmp_path):
@@ -113,19 +113,19 @@ def test_rounded_kernels_are_float16_and_compute_as_float32(trained, tmp_path):
 
 
 def test_rounded_networks_still_belong_together(trained, tmp_path):
-    store_networks(trained, ["autoencoder", "edge_autoencoder", "prior", "covariates", "fine"], tmp_path, "fp16")
+    store_networks(trained, ["autoencoder", "edge_autoencoder", "denoiser", "covariates", "fine"], tmp_path, "fp16")
     networks, specs = load_networks(tmp_path)
-    assert specs["fine"]["parents"]["prior"] == sha256(tmp_path / "prior" / "model.json")
-    assert specs["fine"]["parents"]["prior"] != sha256(trained / "prior" / "model.json")
+    assert specs["fine"]["parents"]["denoiser"] == sha256(tmp_path / "denoiser" / "model.json")
+    assert specs["fine"]["parents"]["denoiser"] != sha256(trained / "denoiser" / "model.json")
     assert {parameter.dtype for parameter in networks.control.parameters()} == {torch.float32}
 
 
 def test_networks_that_do_not_belong_together_are_not_rounded_into_a_family(trained, tmp_path):
     copy = Path(shutil.copytree(trained, tmp_path / "weights"))
-    spec = json.loads((copy / "prior" / "model.json").read_text())
-    (copy / "prior" / "model.json").write_text(json.dumps(spec | {"lineage": {"seed": 1}}))
-    with pytest.raises(WeightsError, match=r"fine: expected the prior it was trained with; got another one"):
-        store_networks(copy, ["autoencoder", "prior", "fine"], tmp_path / "rounded", "fp16")
+    spec = json.loads((copy / "denoiser" / "model.json").read_text())
+    (copy / "denoiser" / "model.json").write_text(json.dumps(spec | {"lineage": {"seed": 1}}))
+    with pytest.raises(WeightsError, match=r"fine: expected the denoiser it was trained with; got another one"):
+        store_networks(copy, ["autoencoder", "denoiser", "fine"], tmp_path / "rounded", "fp16")
 
 
 def test_a_weight_beyond_float16_is_refused(trained, tmp_path):

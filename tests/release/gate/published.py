@@ -44,7 +44,7 @@ def make_bundle(
     if has_fine:
         names["denoiser"] = (names["denoiser"][0], ("steered",))
         write_json(folder / "weights/fine/model.json", {"reference_variance": None, "max_timestep": 400})
-        write_json(folder / "weights/prior/model.json", {"diffusion": config.diffusion.model_dump(mode="json")})
+        write_json(folder / "weights/denoiser/model.json", {"diffusion": config.diffusion.model_dump(mode="json")})
         write_json(folder / "weights/autoencoder/model.json", {"scale": [1.0], "shift": [0.0]})
     graphs = {}
     for name, (inputs, outputs) in names.items():

@@ -192,7 +192,7 @@ ODD = {
     "not anchored": (lambda m: m["fine"].update(reference_variance=None), "denoiser: expected"),
     "other schedule": (
         lambda m: m["fine"]["diffusion"].update(beta_end=0.02),
-        "expected diffusion as in weights/prior",
+        "expected diffusion as in weights/denoiser",
     ),
     "other scale": (lambda m: m["fine"].update(latent_scale=[2.0] * 3), "expected scale as in weights/autoencoder"),
     "other planes": (lambda m: m["coarse"].update(planes=["axial"]), "expected config as in weights/coarse"),

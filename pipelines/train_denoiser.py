@@ -1,4 +1,4 @@
-"""Stage `train_prior`: the denoiser of clean latents."""
+"""Stage `train_denoiser`: the denoiser of clean latents."""
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
@@ -13,7 +13,7 @@ def main() -> None:
     """Train from the newest checkpoint to the end; keep the best weights, and record how it went."""
     config, layout = load_config(), Layout()
     task = DenoiserTask(config, layout, read_json(layout.split))
-    with track_stage(config, "train_prior", task.inputs, resume_key=task.signature) as run:
+    with track_stage(config, "train_denoiser", task.inputs, resume_key=task.signature) as run:
         write_trained(task, Trainer(task, run).train(), run)
     clear_checkpoints(task)
 

@@ -111,7 +111,7 @@ def test_workers_that_are_killed_one_after_the_other_end_the_call(plan, monkeypa
 
 
 def test_a_worker_leaves_when_its_parent_is_killed(tuned):
-    """The parent is killed as soon as a trial runs; the worker puts the trial back and ends."""
+    """The parent is killed as soon as a trial has its values; the worker puts the trial back and ends."""
     plan = plan_of(tuned, tune__trials=500, **LONG)
     code = f"""
 import pathlib
@@ -128,7 +128,7 @@ if __name__ == "__main__":
     parent = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
     study = open_study(plan)
     deadline = time.monotonic() + 120
-    while "running" not in states(study):
+    while not any(len(trial.params) == len(plan.config.tune.space) for trial in study.trials):
         assert parent.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -36,105 +36,57 @@ def _set(raw: dict, key: str, value: object) -> dict:
     return raw
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("coarse.edge_wieght", 1.0, r"coarse\.edge_wieght: unknown key"),
-        ("coarses", {}, r"coarses: unknown key"),
-        ("coarse.steps", "many", r"coarse\.steps: expected .*integer; got 'many'"),
-        ("coarse.steps", "24", r"coarse\.steps: expected .*integer; got '24'"),
-        ("coarse.steps", 24.5, r"coarse\.steps: expected .*integer.*24\.5"),
-        ("coarse.steps", True, r"coarse\.steps: expected .*integer; got True"),
-        ("coarse.steps", 0, r"coarse\.steps: expected greater than or equal to 1; got 0"),
-        ("coarse.learning_rate", -1.0, r"coarse\.learning_rate: expected greater than 0; got -1\.0"),
-        ("coarse.arch", "resnet", r"coarse\.arch: expected 'unet' or 'swinir'; got 'resnet'"),
-        ("coarse.context_slices", 4, r"coarse\.context_slices: expected an odd number; got 4"),
-        ("coarse.code_weights", {"111": 0}, r"coarse\.code_weights: expected at least one weight above zero; got none"),
-        ("sampling.guidance.window", 8, r"sampling\.guidance\.window: expected an odd number; got 8"),
-        ("coarse.planes", ["axial", "axial"], r"coarse\.planes: expected distinct values; got \['axial', 'axial'\]"),
-        ("coarse.planes", [], r"coarse\.planes: expected at least 1 of them; got \[\]"),
-        ("grid.spacing_mm", 3, r"grid\.spacing_mm: expected 1, 2 or 4; got 3"),
-        ("seed", -1, r"seed: expected greater than or equal to 0; got -1"),
-        ("degradation.codes", ["11"], r"degradation\.codes\.0: expected .*'11'|degradation\.codes\.0: .*pattern"),
-        ("degradation.codes", ["000"], r"degradation: codes: expected non-zero codes"),
-        ("degradation.codes", ["111", "111"], r"degradation\.codes: expected distinct values"),
-        ("evaluate", None, r"evaluate: expected .*; got None"),
-    ],
-)
-def test_wrong_value_is_named_with_expected_and_got(raw, key, value, message):
-    _set(raw, key, value)
-    with pytest.raises(ConfigError, match=message):
-        parse_config(raw)
-
-
 PRESET = "degradation.presets.mild"
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "message"),
+    ("key", "value", "named"),
     [
-        (
-            f"{PRESET}.noise.sigma",
-            [0.2, 0.1],
-            r"noise\.sigma: expected \[low, high\] with low <= high; got \[0\.2, 0\.1",
-        ),
-        (f"{PRESET}.noise.sigma", [0.2], r"noise\.sigma: expected \[low, high\]; got \[0\.2\]"),
-        (f"{PRESET}.noise.sigma", [-0.1, 0.1], r"noise\.sigma\.low: expected greater than or equal to 0; got -0\.1"),
-        (f"{PRESET}.bias.ratio", [0.5, 1.0], r"bias\.ratio\.high: expected less than 1; got 1\.0"),
-        (f"{PRESET}.bias.ratio", [-0.5, 0.6], r"bias\.ratio\.low: expected greater than or equal to 0; got -0\.5"),
-        (f"{PRESET}.motion.moves", [1.5, 2.7], r"motion\.moves\.low: expected a valid integer; got 1\.5"),
-        (f"{PRESET}.motion.moves", [-3, -1], r"motion\.moves\.low: expected greater than or equal to 0; got -3"),
-        (f"{PRESET}.motion.max_rotation_deg", float("inf"), r"max_rotation_deg: expected a finite number; got inf"),
-        ("degradation.calibration.psnr_db", float("nan"), r"calibration\.psnr_db: expected a finite number; got nan"),
-        ("coarse.learning_rate", float("inf"), r"coarse\.learning_rate: expected a finite number; got inf"),
-        ("coarse.augment.gain", [0, 0], r"coarse\.augment\.gain\.low: expected greater than 0; got 0"),
-        ("coarse.augment.gamma", [-1, 0], r"coarse\.augment\.gamma\.low: expected greater than 0; got -1"),
-        ("coarse.crop", [4, 4], r"coarse\.crop\.0: expected greater than or equal to 8; got 4"),
-        ("coarse.swinir.heads", 7, r"coarse\.swinir: embed: expected a multiple of heads \(7\); got 24"),
-        ("coarse.swinir.depths", [], r"coarse\.swinir\.depths: expected at least 1 of them; got \[\]"),
-        ("evaluate.codes", [], r"evaluate\.codes: expected at least 1 of them; got \[\]"),
-        ("evaluate.codes", ["111", "111"], r"evaluate\.codes: expected distinct values; got \['111', '111'\]"),
-        (
-            "evaluate.baselines.n4",
-            ["111", "111"],
-            r"baselines\.n4: expected 'all' or a list of distinct codes .*; got \[",
-        ),
-        ("evaluate.baselines.n4", "111", r"evaluate\.baselines\.n4: expected 'all' or a list .*; got '111'"),
-        ("evaluate.fine.fine", ["111", "x"], r"evaluate\.fine\.fine: expected 'all' or a list .*; got \['111', 'x'\]"),
-        ("evaluate.segmenter", "fsl", r"evaluate\.segmenter: expected 'atropos' or 'fastsurfer'; got 'fsl'"),
-        (
-            "evaluate.segmented_codes",
-            ["010"],
-            r"evaluate: segmented_codes: expected codes of evaluate\.codes .*\['010'\]",
-        ),
-        ("covariates.age_years", [50, 50], r"covariates\.age_years: expected \[low, high\] with low < high"),
-        ("covariates.brain_ml", [-1, 2000], r"covariates\.brain_ml\.low: expected greater than or equal to 0; got -1"),
+        ("coarse.edge_wieght", 1.0, "coarse.edge_wieght: unknown key"),
+        ("coarses", {}, "coarses: unknown key"),
+        ("coarse.steps", "24", "coarse.steps: expected .*integer; got '24'"),
+        ("coarse.steps", 24.5, "coarse.steps: expected .*24.5"),
+        ("coarse.steps", True, "coarse.steps: expected .*integer; got True"),
+        ("coarse.steps", 0, "coarse.steps: expected greater than or equal to 1; got 0"),
+        ("coarse.arch", "resnet", "coarse.arch: expected 'unet' or 'swinir'; got 'resnet'"),
+        ("coarse.context_slices", 4, "coarse.context_slices: expected an odd number; got 4"),
+        ("coarse.code_weights", {"111": 0}, "coarse.code_weights: expected at least one weight above zero"),
+        ("coarse.planes", ["axial", "axial"], "coarse.planes: expected distinct values"),
+        ("coarse.planes", [], "coarse.planes: expected at least 1 of them"),
+        ("coarse.learning_rate", float("inf"), "coarse.learning_rate: expected a finite number; got inf"),
+        ("coarse.augment.gain", [0, 0], "coarse.augment.gain.low: expected greater than 0; got 0"),
+        ("coarse.crop", [4, 4], "coarse.crop.0: expected greater than or equal to 8; got 4"),
+        ("coarse.swinir.heads", 7, "coarse.swinir: embed: expected a multiple of heads"),
+        ("sampling.guidance.window", 8, "sampling.guidance.window: expected an odd number; got 8"),
+        ("grid.spacing_mm", 3, "grid.spacing_mm: expected 1, 2 or 4; got 3"),
+        ("seed", -1, "seed: expected greater than or equal to 0; got -1"),
+        ("degradation.codes", ["11"], "degradation.codes.0: "),
+        ("degradation.codes", ["000"], "degradation: codes: expected non-zero codes"),
+        ("degradation.codes", ["111", "111"], "degradation.codes: expected distinct values"),
+        ("degradation.codes", ["110"], "evaluate.codes: expected 000 or codes of .*; got .*'111'"),
+        ("degradation.calibration.psnr_db", float("nan"), "calibration.psnr_db: expected a finite number; got nan"),
+        (f"{PRESET}.noise.sigma", [0.2, 0.1], r"noise.sigma: expected \[low, high\] with low <= high"),
+        (f"{PRESET}.noise.sigma", [0.2], r"noise.sigma: expected \[low, high\]; got"),
+        (f"{PRESET}.bias.ratio", [0.5, 1.0], "bias.ratio.high: expected less than 1; got 1.0"),
+        (f"{PRESET}.motion.moves", [1.5, 2.7], "motion.moves.low: expected a valid integer; got 1.5"),
+        (f"{PRESET}.motion.moves", [-3, -1], "motion.moves.low: expected greater than or equal to 0; got -3"),
+        ("evaluate", None, "evaluate: expected .*; got None"),
+        ("evaluate.baselines.n4", ["111", "111"], "evaluate.baselines.n4: expected 'all' or a list of distinct codes"),
+        ("evaluate.fine.fine", ["111", "x"], "evaluate.fine.fine: expected 'all' or a list"),
+        ("evaluate.segmenter", "fsl", "evaluate.segmenter: expected 'atropos' or 'fastsurfer'"),
+        ("evaluate.segmented_codes", ["010"], "evaluate: segmented_codes: expected codes of evaluate.codes"),
+        ("covariates.age_years", [50, 50], r"covariates.age_years: expected \[low, high\] with low < high"),
+        ("covariates.brain_ml", [-1, 2000], "covariates.brain_ml.low: expected greater than or equal to 0"),
+        ("fine.max_timestep", 1000, "fine.max_timestep: expected less than .*1000"),
+        ("sampling.start_timestep", 401, "sampling.start_timestep: expected at most .*400.*; got 401"),
+        ("sampling.start", "noise", "sampling.start: expected 'reference', or fine.max_timestep 999"),
+        ("sampling.steps", 302, "sampling.steps: expected at most 301, .*; got 302"),
+        ("sampling.guidance.start", 1001, "sampling.guidance.start: expected at most .*1000.*; got 1001"),
     ],
 )
-def test_value_out_of_its_range_is_refused(raw, key, value, message):
+def test_a_wrong_value_is_named_with_expected_and_got(raw, key, value, named):
     _set(raw, key, value)
-    with pytest.raises(ConfigError, match=message):
-        parse_config(raw)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("degradation.codes", ["110"], r"params: evaluate\.codes: expected 000 or codes of .*; got \['111'\] too"),
-        ("fine.max_timestep", 1000, r"params: fine\.max_timestep: expected less than .*\(1000\); got 1000"),
-        ("sampling.start_timestep", 401, r"params: sampling\.start_timestep: expected at most .*\(400\).*; got 401"),
-        (
-            "sampling.start",
-            "noise",
-            r"params: sampling\.start: expected 'reference', or fine\.max_timestep 999.*with 400",
-        ),
-        ("sampling.steps", 302, r"params: sampling\.steps: expected at most 301, .*; got 302"),
-        ("sampling.guidance.start", 1001, r"params: sampling\.guidance\.start: expected at most .*\(1000\); got 1001"),
-    ],
-)
-def test_sections_that_do_not_agree_are_refused(raw, key, value, message):
-    _set(raw, key, value)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=named):
         parse_config(raw)
 
 
@@ -143,11 +95,6 @@ def test_start_timestep_does_not_count_where_sampling_starts_from_noise(raw):
     _set(raw, "sampling.start", "noise")
     _set(raw, "fine.max_timestep", 999)
     assert parse_config(raw).sampling.start_timestep == 2000
-
-
-def test_empty_subset_is_a_valid_split(raw):
-    _set(raw, "split.test", 0)
-    assert parse_config(raw).split.test == 0
 
 
 @pytest.mark.parametrize("key", ["seed", "coarse.steps", "degradation.presets.mild.bias.order", "evaluate"])
@@ -188,15 +135,13 @@ def test_bad_yaml_is_refused(tmp_path, text, message):
         load_config(path)
 
 
-def test_folder_in_place_of_the_file_is_refused(tmp_path):
-    (tmp_path / "params.yaml").mkdir()
-    with pytest.raises(ConfigError, match=r"params\.yaml: expected a readable file; got: Is a directory"):
-        load_config(tmp_path / "params.yaml")
-
-
-def test_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(ConfigError, match=r"no such file; .*bmenet profile demo"):
-        load_config(tmp_path / "params.yaml")
+def test_a_missing_file_or_a_folder_in_its_place_is_named(tmp_path):
+    for path, reason in (
+        (tmp_path / "params.yaml", "no such file; .*bmenet profile demo"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            load_config(path)
 
 
 def test_flatten_gives_every_leaf_its_dotted_key(raw):

@@ -12,7 +12,7 @@ from bmenet.config.profiles import Profiles
 from bmenet.runtime.errors import ConfigError
 
 NAMES = Profiles().names()
-VALUES = [1e-05, 0.1, 1 / 3, 2.5e300, -1e22, 3.0, -7, 10**12, True, False, None]
+VALUES = [1e-05, 0.1, 1 / 3, 2.5e300, -1e22, -math.inf, 3.0, -7, 10**12, True, False, None]
 TEXTS = ["plain", "dpmsolver++", "null", "1e-05", "111", "a: b", "# no", "", "[x]", "Größe \x85'"]
 
 
@@ -79,11 +79,7 @@ def test_every_value_is_read_back_the_same_by_both_yaml_versions(value):
     ("before", "value", "after"),
     [
         ("a: 1     # one\n", 0.25, "a: 0.25  # one\n"),
-        ("a: 0.25  # one\n", 1, "a: 1     # one\n"),
         ("a: 1  # one\n", 333, "a: 333 # one\n"),
-        ("a: [1, 2]  # one # two\n", [1], "a: [1]     # one # two\n"),
-        ("a: [1, 2]  # one\n", 3, "a: 3       # one\n"),
-        ("a: null    # one\n", [1, 2], "a: [1, 2]  # one\n"),
         ("# 𝛼 脑\na: 1  # 𝛽\n", 2, "# 𝛼 脑\na: 2  # 𝛽\n"),
         ("a: 1\n", 1e-05, "a: 1.0e-05\n"),
     ],
@@ -118,18 +114,11 @@ def test_what_has_no_such_key_is_refused(before, key, value, message):
         ("a: {b: 1, c: 2}   # one\n", "a: {c: 3}\n", "a: {b: 1, c: 3}   # one\n"),
         ("a: {b: 1, c: 2}\n", "a: {b: null}\n", "a: {c: 2}\n"),
         ("a: null  # one\nb: 2\n", "a:\n  c: {d: 1}\n", "a:       # one\n  c: {d: 1}\nb: 2\n"),
-        ("a: [1, 2]  # one\n", "a: [3]\n", "a: [3]     # one\n"),
-        ("a: null\n", "a: null\n", "a: null\n"),
         ("a: 1\n", "b: 2\n", "a: 1\nb: 2\n"),
     ],
-    ids=["within", "away", "section for null", "list", "null for null", "new"],
+    ids=["within", "away", "section for null", "new"],
 )
 def test_an_overlay_is_merged_key_by_key(base, overlay, merged):
     data = load_text(base)
     merge(data, load_text(overlay))
     assert dump_text(data) == merged
-
-
-def test_infinity_and_none_are_numbers_of_yaml():
-    edited = edit("a: 1\n", {"a": -math.inf})
-    assert _read(edited) == yaml.safe_load(edited) == {"a": -math.inf}

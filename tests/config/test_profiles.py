@@ -44,10 +44,6 @@ def _edit(profiles: Profiles, old: str, new: str) -> str:
     return profiles.params.read_text()
 
 
-def test_profiles_are_the_documented_ones(profiles):
-    assert profiles.names() == NAMES
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_profile_is_valid_complete_and_names_itself(profiles, name):
     config = load_profile(name)
@@ -177,23 +173,6 @@ def test_switch_refuses_an_invalid_profile(profiles, own, text, message):
     assert profiles.switch("demo") is None
 
 
-def test_profiles_that_extend_one_another_are_refused(profiles, own):
-    (own / "one.yaml").write_text("extends: two\n")
-    (own / "two.yaml").write_text("extends: one\n")
-    with pytest.raises(
-        ConfigError, match=r"params/one\.yaml: extends: expected no profile that extends itself; got \['one', 'two'\]"
-    ):
-        profiles.load("one")
-
-
-def test_changes_are_the_keys_that_differ(profiles):
-    changes = {change.key: (change.old, change.new) for change in profiles.changes("demo")}
-    assert changes["profile"] == ("smoke", "demo")
-    assert changes["grid.spacing_mm"] == (4, 2)
-    assert "seed" not in changes
-    assert profiles.changes("smoke") == []
-
-
 def test_apply_writes_params_and_returns_the_changes(profiles):
     before = profiles.params.read_text()
     values = {"sampling.guidance.scale": 1e-05, "sampling.compose": "decode", "sampling.steps": 1}
@@ -207,12 +186,6 @@ def test_apply_writes_params_and_returns_the_changes(profiles):
         "    scale: 1.0e-05              # longest step, standard deviations of the latent; 0: no constraint",
         "  compose: decode               # decode: D(z0), as published | residual: r + strength * (D(z0) - D(E(r)))",
     ]
-
-
-def test_apply_without_a_change_leaves_the_file_alone(profiles):
-    stamp = profiles.params.stat()
-    assert profiles.apply({"sampling.steps": 1}) == []
-    assert profiles.params.stat() == stamp
 
 
 @pytest.mark.parametrize(
@@ -253,16 +226,6 @@ def test_command_alone_marks_the_active_profile(run, profiles):
     assert run().stdout.splitlines()[-1] == "params.yaml is edited: it matches no profile"
 
 
-def test_command_exits_with_1_where_edits_would_be_lost(run, profiles):
-    edited = _edit(profiles, "edge_weight: 1.0", "edge_weight: 2.0")
-    result = run("demo")
-    assert result.exit_code == 1
-    assert "use --force" in result.stderr
-    assert profiles.params.read_text() == edited
-    assert run("demo", "--force").exit_code == 0
-    assert profiles.active() == "demo"
-
-
 @pytest.mark.parametrize("content", [b"seed: \xff\n", b"? [a]\n: 1\n", b"seed: [1\n", None], ids=repr)
 def test_force_leads_out_of_a_file_that_is_no_configuration(run, profiles, content):
     profiles.params.unlink()
@@ -277,9 +240,3 @@ def test_force_leads_out_of_a_file_that_is_no_configuration(run, profiles, conte
     assert profiles.active() == "demo"
     saved = profiles.root / "params.yaml.bak"
     assert saved.is_dir() if content is None else saved.read_bytes() == content
-
-
-def test_command_names_the_profiles_where_the_name_is_unknown(run):
-    result = run("dmeo")
-    assert result.exit_code == 1
-    assert f"expected one of {', '.join(NAMES)}; got 'dmeo'" in result.stderr

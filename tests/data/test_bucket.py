@@ -13,12 +13,8 @@ def remote(server, tmp_path):
     return Bucket(f"{server.url}/ds", tmp_path / "downloads", QUICK)
 
 
-def test_has_tells_what_a_server_offers(remote):
-    assert remote.has("there.txt")
-    assert not remote.has("gone.txt")
-
-
-def test_has_tells_what_a_folder_holds(tmp_path):
+def test_has_tells_what_a_server_offers_and_a_folder_holds(remote, tmp_path):
+    assert [remote.has(name) for name in ("there.txt", "gone.txt")] == [True, False]
     (tmp_path / "there.txt").write_text("content")
     (tmp_path / "folder").mkdir()
     folder = Bucket(str(tmp_path), tmp_path / "downloads")
@@ -42,6 +38,14 @@ def test_has_says_that_the_server_cannot_be_reached(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(UnreachableError, match=r"cannot be reached, tried 5 times\. Check the network"):
         Bucket("http://127.0.0.1:1/ds", tmp_path, QUICK).has("there.txt")
+
+
+def test_fingerprint_of_a_file_changes_with_its_content(tmp_path):
+    folder, prints = Bucket(str(tmp_path), tmp_path / "downloads"), set()
+    for content in ("one", "two"):
+        (tmp_path / "scan.nii.gz").write_text(content)
+        prints.add(folder.fingerprint("scan.nii.gz"))
+    assert len(prints) == 2
 
 
 def test_local_keeps_a_small_file_under_its_own_name(remote):

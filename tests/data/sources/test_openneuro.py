@@ -76,7 +76,4 @@ def test_openneuro_does_not_follow_a_table_out_of_the_data_set(mirror):
 
 
 def test_openneuro_takes_the_public_bucket_by_default(workspace):
-    config = load_config()
-    source = SOURCES["openneuro"](config, workspace)
-    assert config.data.mirror is None
-    assert source.bucket.base == BUCKET
+    assert SOURCES["openneuro"](load_config(), workspace).bucket.base == BUCKET

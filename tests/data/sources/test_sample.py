@@ -23,10 +23,6 @@ def canonical(scan):
     return data / data.max()
 
 
-def test_sample_gives_as_many_subjects_as_asked(source):
-    assert [subject.id for subject in source.subjects()] == [f"sub-00{number}" for number in range(1, 9)]
-
-
 def test_sample_depends_on_the_seed_alone(source, scans):
     first = source.subjects()[0]
     fewer = SampleSource(1, 6.0, 4, 2026).read(first, print)

@@ -14,11 +14,8 @@ def test_foreground_mask_fills_ventricles_and_drops_specks():
     assert brain_mask.sum() == 20**3
     assert brain_mask[13, 13, 13]
     assert not brain_mask[1, 1, 1]
-
-
-def test_foreground_mask_refuses_an_empty_volume():
-    with pytest.raises(VolumeError, match="a unit volume with a brain"):
-        foreground_mask(np.zeros((8, 8, 8), np.float32))
+    with pytest.raises(VolumeError, match="with a brain"):
+        foreground_mask(np.zeros_like(data))
 
 
 def test_background_mask_spares_every_piece_of_tissue_and_its_rim():

@@ -104,10 +104,3 @@ def test_find_brain_runs_the_network_on_the_device_and_without_negative_intensit
     find_brain(phantom.with_data(phantom.data - 0.1), "cuda")
     assert seen[0][1] == "cuda"
     assert seen[0][0].data.min() == 0
-
-
-def test_find_brain_of_the_template():
-    template = load_template(standard_grid(4))
-    brain = find_brain(template)
-    assert (brain.is_skull_stripped, brain.source) == (True, "background")
-    assert 1.5 < np.count_nonzero(brain.brain_mask) * 4**3 / 1e6 < 2.2

@@ -79,21 +79,12 @@ def test_resample_round_trip_displaces_less_than_half_a_voxel(orientation, landm
     np.testing.assert_allclose(centroids_mm(standard, expected), expected, atol=0.5)
 
 
-def test_resample_returns_the_same_values_on_the_same_grid(phantom):
-    np.testing.assert_array_equal(resample(phantom, phantom.grid).data, phantom.data)
-
-
 def test_resample_copies_values_exactly_through_a_reorientation(phantom):
     flip = np.diag([1.0, -1.0, 1.0, 1.0])
     flip[1, 3] = phantom.data.shape[1] - 1
     turned = Grid((40, 40, 56), phantom.affine @ flip @ np.eye(4)[[0, 2, 1, 3]])
     expected = phantom.data[:, ::-1].transpose(0, 2, 1)
     np.testing.assert_array_equal(resample(phantom, turned).data, expected)
-
-
-def test_resample_moves_in_the_direction_of_moving2fixed(phantom):
-    moved = resample(phantom, phantom.grid, rigid((0, 0, 0), (8, 0, 0)))
-    np.testing.assert_array_equal(moved.data[2:], phantom.data[:-2])
 
 
 def test_resample_is_exact_for_a_linear_ramp_under_rotation():
@@ -136,7 +127,3 @@ def test_resample_does_not_smooth_onto_a_finer_grid(phantom):
     np.testing.assert_array_equal(
         resample(phantom, standard_grid(2)).data, resample(phantom, standard_grid(2), antialias=False).data
     )
-
-
-def test_resample_of_an_empty_volume_is_empty(phantom, grid):
-    assert not resample(phantom.with_data(np.zeros_like(phantom.data)), grid, rigid((5, 0, 0), (1, 0, 0))).data.any()

@@ -2,7 +2,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.imaging.volume import UNIT_STEP, Volume, load_unit_volume, map_unit_volume, save_unit_volume
+from bmenet.imaging.volume import UNIT_STEP, load_unit_volume, map_unit_volume, save_unit_volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 
@@ -48,40 +48,23 @@ def test_save_unit_volume_refuses_values_it_cannot_store(tmp_path, phantom, valu
     assert list(tmp_path.iterdir()) == []
 
 
-def _write_cut_short(path, phantom):
+def test_load_unit_volume_refuses_other_files(tmp_path, phantom):
+    path = tmp_path / "a.nii"
+
+    def refused(reason):
+        with pytest.raises(VolumeError, match=reason):
+            load_unit_volume(path)
+
+    refused("no such file")
+    path.write_text("not a volume")
+    refused("expected a whole NIfTI volume")
     save_unit_volume(path, phantom)
     path.write_bytes(path.read_bytes()[:-100])
-
-
-def _write_text(path, phantom):
-    path.write_text("not a volume")
-
-
-def _write_floats(path, phantom):
+    refused("expected a whole NIfTI volume")
     nib.save(nib.Nifti1Image(phantom.data, phantom.affine), path)
-
-
-def _write_four_dimensions(path, phantom):
+    refused("got float32")
     nib.save(nib.Nifti1Image(np.zeros((2, 2, 2, 2), np.uint16), phantom.affine), path)
-
-
-@pytest.mark.parametrize(
-    ("write", "message"),
-    [
-        (None, "no such file; run the stage that writes it"),
-        (_write_text, "expected a whole NIfTI volume"),
-        (_write_cut_short, "expected a whole NIfTI volume; got Expected 179200 bytes"),
-        (_write_floats, "expected a 3D uint16 volume of this project; got float32"),
-        (_write_four_dimensions, "got uint16 with 4 dimensions"),
-    ],
-    ids=["missing", "text", "cut short", "floats", "4D"],
-)
-def test_load_unit_volume_refuses_other_files(tmp_path, phantom, write, message):
-    path = tmp_path / "a.nii"
-    if write:
-        write(path, phantom)
-    with pytest.raises(VolumeError, match=message):
-        load_unit_volume(path)
+    refused("4 dimensions")
 
 
 def test_with_data_keeps_the_grid_and_the_type(phantom):
@@ -90,4 +73,3 @@ def test_with_data_keeps_the_grid_and_the_type(phantom):
     assert doubled.grid.same_as(phantom.grid)
     with pytest.raises(GridMismatchError, match=r"expected shape \(40, 56, 40\); got \(2, 2, 2\)"):
         phantom.with_data(np.zeros((2, 2, 2)))
-    assert isinstance(phantom, Volume)

@@ -72,24 +72,14 @@ def test_read_dicom_series_puts_every_voxel_where_it_was(tmp_path, plane):
     assert sorted(image.header.get_zooms()) == pytest.approx([0.9, 1.1, 1.5], rel=1e-5)
 
 
-def test_read_dicom_series_keeps_no_patient_text(tmp_path, caplog, capfd):
-    write_series(tmp_path)
+def test_load_scan_reads_a_series_beside_other_files_and_keeps_no_patient_text(tmp_path, caplog, capfd):
+    data, _ = write_series(tmp_path)
+    (tmp_path / "notes.txt").write_text("nothing")
+    (tmp_path / "deeper").mkdir()
+    assert load_scan(tmp_path).volume.data.max() == data.max()
     image = read_dicom_series(tmp_path)
     assert b"CANARY" not in image.to_bytes()
     assert "CANARY" not in caplog.text + "".join(capfd.readouterr())
-
-
-def test_read_dicom_series_is_what_load_scan_reads_a_folder_with(tmp_path):
-    data, _ = write_series(tmp_path)
-    assert np.sort(load_scan(tmp_path).volume.data.ravel())[-1] == data.max()
-
-
-def test_read_dicom_series_ignores_other_files(tmp_path):
-    write_series(tmp_path)
-    before = read_dicom_series(tmp_path).get_fdata()
-    (tmp_path / "notes.txt").write_text("nothing")
-    (tmp_path / "deeper").mkdir()
-    assert np.array_equal(read_dicom_series(tmp_path).get_fdata(), before)
 
 
 @pytest.mark.parametrize(
@@ -106,14 +96,6 @@ def test_read_dicom_series_ignores_other_files(tmp_path):
 def test_read_dicom_series_refuses_what_is_not_one_volume(tmp_path, tags, message):
     write_series(tmp_path, **tags)
     with pytest.raises(VolumeError, match=message):
-        read_dicom_series(tmp_path)
-
-
-def test_read_dicom_series_refuses_a_missing_slice(tmp_path):
-    write_series(tmp_path)
-    lost = next(path for path in tmp_path.iterdir() if pydicom.dcmread(path).InstanceNumber == 5)
-    lost.unlink()
-    with pytest.raises(VolumeError, match="evenly spaced slices; some are missing"):
         read_dicom_series(tmp_path)
 
 

@@ -44,20 +44,20 @@ def test_load_scan_reads_voxels_of_any_sensible_width(write, widths_mm):
     np.testing.assert_allclose(scan.volume.grid.spacing_mm, widths_mm, rtol=1e-6)
 
 
-def test_qform_alone_is_copied_to_the_sform(write):
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"sform_code": 0, "qform_code": 1}, 1),
+        ({"sform_code": 4, "qform_code": 0, "pixdim": [1, 9, 9, 9, 0, 0, 0, 0]}, 4),
+    ],
+    ids=["qform", "sform"],
+)
+def test_the_only_matrix_is_copied_to_the_other(write, fields, code):
     affine = _affine("LPS", tilt_deg=30)
-    scan = load_scan(write(affine=affine, sform_code=0, qform_code=1))
-    assert _codes(scan.geometry) == (1, 1)
-    np.testing.assert_allclose(scan.geometry.get_sform(), affine, atol=1e-4)
-    np.testing.assert_allclose(scan.volume.affine, affine, atol=1e-4)
-
-
-def test_sform_alone_is_copied_to_the_qform(write):
-    affine = _affine("PIR", tilt_deg=30)
-    scan = load_scan(write(affine=affine, sform_code=4, qform_code=0, pixdim=[1, 9, 9, 9, 0, 0, 0, 0]))
-    assert _codes(scan.geometry) == (4, 4)
-    np.testing.assert_allclose(scan.geometry.get_qform(), affine, atol=1e-4)
-    np.testing.assert_allclose(scan.volume.affine, affine, atol=1e-6)
+    scan = load_scan(write(affine=affine, **fields))
+    assert _codes(scan.geometry) == (code, code)
+    for found in (scan.geometry.get_sform(), scan.geometry.get_qform(), scan.volume.affine):
+        np.testing.assert_allclose(found, affine, atol=1e-4)
 
 
 def test_a_sform_that_shears_is_not_copied_to_the_qform(write):
@@ -90,9 +90,8 @@ def test_no_code_warns_about_left_and_right(write):
 def test_a_broken_matrix_gives_way_to_the_other(write, broken, used):
     affine = _affine("LPS")
     scan = load_scan(write(affine=affine, **broken))
-    np.testing.assert_allclose(scan.volume.affine, affine, atol=1e-4)
-    np.testing.assert_allclose(scan.geometry.get_qform(), affine, atol=1e-4)
-    np.testing.assert_allclose(scan.geometry.get_sform(), affine, atol=1e-4)
+    for found in (scan.geometry.get_sform(), scan.geometry.get_qform(), scan.volume.affine):
+        np.testing.assert_allclose(found, affine, atol=1e-4)
     assert any("cannot be used" in note and used not in note for note in scan.notes)
 
 

@@ -10,41 +10,35 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.imaging.scan import load_brain_mask, load_scan, scan_sha256
+from bmenet.imaging.scan import load_brain_mask, load_scan, save_scan, scan_sha256
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 from bmenet.runtime.files import sha256
 
 
-def _set(field, value):
-    return lambda block: _with_fields(block, {field: value})
+def _set(index: int | None = None, **fields: object):
+    """Return a damage: header fields by name, or one entry of a field."""
 
-
-def _with_fields(block: bytes, fields: dict) -> bytes:
-    header = nib.Nifti1Header(block[:348], check=False)
-    for field, value in fields.items():
-        header[field] = value
-    return header.binaryblock + block[348:]
-
-
-def _dim(index, value):
-    def change(block):
+    def change(block: bytes) -> bytes:
         header = nib.Nifti1Header(block[:348], check=False)
-        header["dim"][index] = value
+        for field, value in fields.items():
+            if index is None:
+                header[field] = value
+            else:
+                header[field][index] = value
         return header.binaryblock + block[348:]
 
     return change
 
 
-def _flip_crc(block):
-    packed = bytearray(gzip.compress(block))
-    packed[-8] ^= 0xFF
-    return bytes(packed)
+def _flipped(position: float):
+    """Return a damage: the file packed, with the bits of a byte turned over."""
 
+    def change(block: bytes) -> bytes:
+        packed = bytearray(gzip.compress(block))
+        packed[int(position if position < 0 else position * len(packed))] ^= 0xFF
+        return bytes(packed)
 
-def _flip_byte(block):
-    packed = bytearray(gzip.compress(block))
-    packed[len(packed) // 2] ^= 0xFF
-    return bytes(packed)
+    return change
 
 
 def _bomb(block):
@@ -56,13 +50,7 @@ def _bomb(block):
 
 def _claim(*shape):
     """Return a header that asks for more voxels than the file could hold."""
-
-    def change(block):
-        header = nib.Nifti1Header(block[:348], check=False)
-        header["dim"][1:4] = shape
-        return (header.binaryblock + block[348:])[:377]
-
-    return change
+    return lambda block: _set(slice(1, 4), dim=shape)(block)[:377]
 
 
 BAD = {
@@ -75,31 +63,31 @@ BAD = {
     "gzip cut in the NIfTI header": (lambda block: gzip.compress(block)[:60], "broken gzip|truncated"),
     "gzip cut in the voxels": (lambda block: gzip.compress(block)[:5000], "broken gzip|truncated"),
     "gzip cut before its checksum": (lambda block: gzip.compress(block)[:-8], "broken gzip"),
-    "gzip with a wrong CRC": (_flip_crc, "broken gzip.*CRC"),
-    "gzip with a flipped byte": (_flip_byte, "broken gzip"),
+    "gzip with a wrong CRC": (_flipped(-8), "broken gzip.*CRC"),
+    "gzip with a flipped byte": (_flipped(0.5), "broken gzip"),
     "gzip bomb behind the voxels": (_bomb, "bytes after them"),
     "18 GB asked for in 377 bytes": (_claim(2048, 2048, 2048), "at most 134217728 voxels"),
     "256 MB asked for in 377 bytes": (_claim(512, 512, 512), "truncated"),
     "256 MB asked for in packed 377 bytes": (lambda block: gzip.compress(_claim(512, 512, 512)(block)), "truncated"),
-    "dim[0] is 0": (_dim(0, 0), "expected 3 dimensions"),
-    "dim[0] is 8": (_dim(0, 8), "expected 3 dimensions"),
-    "dim[0] is negative": (_dim(0, -3), "expected 3 dimensions"),
-    "a negative extent": (_dim(1, -40), "at least 8 voxels"),
-    "a zero extent": (_dim(3, 0), "at least 8 voxels"),
-    "a slab": (_dim(3, 3), "at least 8 voxels"),
-    "2D": (_dim(0, 2), "2D image"),
-    "2D as one slice": (_dim(3, 1), "2D image"),
-    "bad magic": (_set("magic", b"xyz"), "magic"),
-    "half of a pair": (_set("magic", b"ni1"), "convert pairs"),
-    "vox_offset too small": (_set("vox_offset", 100), "vox_offset .*got 100"),
-    "vox_offset NaN": (_set("vox_offset", np.nan), "vox_offset .*got nan"),
-    "vox_offset huge": (_set("vox_offset", 1e12), "vox_offset"),
-    "complex": (_set("datatype", 32), "real numbers; got complex64"),
-    "RGB": (_set("datatype", 128), "real numbers; got RGB"),
-    "unknown datatype": (_set("datatype", 77), "real numbers; got unknown"),
-    "quadruple precision": (_set("datatype", 1536), "real numbers; got float128"),
-    "voxels of 50 mm": (lambda b: _with_fields(b, {"srow_x": (50, 0, 0, 0)}), "0.1 to 10 mm wide"),
-    "a matrix of NaN": (lambda b: _with_fields(b, {"srow_x": np.nan, "qform_code": 0}), "can be inverted"),
+    "dim[0] is 0": (_set(0, dim=0), "expected 3 dimensions"),
+    "dim[0] is 8": (_set(0, dim=8), "expected 3 dimensions"),
+    "dim[0] is negative": (_set(0, dim=-3), "expected 3 dimensions"),
+    "a negative extent": (_set(1, dim=-40), "at least 8 voxels"),
+    "a zero extent": (_set(3, dim=0), "at least 8 voxels"),
+    "a slab": (_set(3, dim=3), "at least 8 voxels"),
+    "2D": (_set(0, dim=2), "2D image"),
+    "2D as one slice": (_set(3, dim=1), "2D image"),
+    "bad magic": (_set(magic=b"xyz"), "magic"),
+    "half of a pair": (_set(magic=b"ni1"), "convert pairs"),
+    "vox_offset too small": (_set(vox_offset=100), "vox_offset .*got 100"),
+    "vox_offset NaN": (_set(vox_offset=np.nan), "vox_offset .*got nan"),
+    "vox_offset huge": (_set(vox_offset=1e12), "vox_offset"),
+    "complex": (_set(datatype=32), "real numbers; got complex64"),
+    "RGB": (_set(datatype=128), "real numbers; got RGB"),
+    "unknown datatype": (_set(datatype=77), "real numbers; got unknown"),
+    "quadruple precision": (_set(datatype=1536), "real numbers; got float128"),
+    "voxels of 50 mm": (_set(srow_x=(50, 0, 0, 0)), "0.1 to 10 mm wide"),
+    "a matrix of NaN": (_set(srow_x=np.nan, qform_code=0), "can be inverted"),
 }
 
 
@@ -154,7 +142,7 @@ def test_load_scan_does_not_believe_the_size_of_an_extension(write, head, size):
     path = write()
     block = path.read_bytes()
     extension = struct.pack("<ii", size, 6) + bytes(8)
-    header = _with_fields(block[:348], {"vox_offset": 368})
+    header = _set(vox_offset=368)(block[:348])
     path.write_bytes(header + b"\1\0\0\0" + extension + block[352:])
     np.testing.assert_array_equal(load_scan(path).volume.data, head)
 
@@ -172,28 +160,24 @@ def test_load_scan_applies_slope_and_intercept(write, head):
     assert scan.notes == ()
 
 
-def test_load_scan_reads_a_series_of_one_volume_and_refuses_more(write, head):
+def test_a_series_of_one_volume_keeps_its_shape_and_of_more_is_refused(write, head, tmp_path):
     scan = load_scan(write(head[..., None]))
+    save_scan(tmp_path / "out.nii", scan)
+    assert nib.load(tmp_path / "out.nii").shape == (*head.shape, 1)
     assert scan.volume.data.shape == head.shape
     assert scan.shape == (*head.shape, 1)
     with pytest.raises(VolumeError, match="choose one volume"):
         load_scan(write(np.stack([head, head], axis=-1)))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
 def test_load_scan_takes_voxels_that_are_no_numbers_as_zero(write, head, value):
-    data = head.astype(np.float32)
+    data = head.astype(np.float64)
     data[5:8] = value
     scan = load_scan(write(data))
     assert (scan.volume.data[5:8] == 0).all()
     np.testing.assert_array_equal(scan.volume.data[8:], data[8:])
     assert any("NaN or infinite" in note for note in scan.notes)
-
-
-def test_load_scan_survives_numbers_beyond_float32(write, head):
-    data = head.astype(np.float64)
-    data[20, 20, 20] = 1e300
-    assert load_scan(write(data)).volume.data[20, 20, 20] == 0
 
 
 def test_load_scan_keeps_a_few_negative_values_and_says_so(write, head):
@@ -244,33 +228,11 @@ def test_load_scan_says_when_reading_is_not_permitted(write):
         load_scan(path)
 
 
-def test_load_scan_reads_a_folder_as_one_dicom_series(tmp_path, head, phantom, monkeypatch):
-    image = nib.Nifti1Image(head.astype(np.float32), phantom.affine)
-    image.set_sform(phantom.affine, 1)
-    monkeypatch.setattr(
-        "bmenet.imaging.scan.dicom.read_dicom_series", lambda folder: image if folder == tmp_path else None
-    )
-    scan = load_scan(tmp_path)
-    np.testing.assert_array_equal(scan.volume.data, head)
-    np.testing.assert_allclose(scan.volume.affine, phantom.affine)
-
-
-def test_load_scan_refuses_an_empty_folder(tmp_path):
-    with pytest.raises(VolumeError, match="DICOM"):
-        load_scan(tmp_path)
-
-
-@pytest.mark.parametrize("dtype", ["uint8", ">i2", "float32"])
-@pytest.mark.parametrize("name", ["mask.nii", "mask.nii.gz"])
+@pytest.mark.parametrize(("name", "dtype"), [("mask.nii", "uint8"), ("mask.nii.gz", ">i2"), ("mask.nii", "float32")])
 def test_load_brain_mask_is_true_where_the_file_is_positive(write, head, phantom, dtype, name):
     values = (head > 300).astype(dtype)
     path = write(values, name=name)
     np.testing.assert_array_equal(load_brain_mask(path, phantom.grid), head > 300)
-
-
-def test_load_brain_mask_heeds_slope_and_intercept(write, head, phantom):
-    path = write((head > 300).astype(np.uint8), scl_slope=-1.0, scl_inter=1.0)
-    np.testing.assert_array_equal(load_brain_mask(path, phantom.grid), head <= 300)
 
 
 BAD_MASKS = {
@@ -304,12 +266,7 @@ def test_load_brain_mask_refuses_another_grid(write, head, phantom):
         load_brain_mask(write((head > 300).astype(np.uint8), shifted), phantom.grid)
 
 
-def test_checksum_of_a_file_is_that_of_its_bytes(tmp_path):
-    (tmp_path / "scan.nii").write_bytes(b"voxels")
-    assert scan_sha256(tmp_path / "scan.nii") == sha256(tmp_path / "scan.nii")
-
-
-def test_checksum_of_a_series_is_that_of_its_images_whatever_their_names(tmp_path):
+def test_checksum_is_that_of_the_bytes_or_of_the_images_of_a_series_whatever_their_names(tmp_path):
     def series(name, images):
         folder = tmp_path / name
         folder.mkdir()
@@ -321,8 +278,6 @@ def test_checksum_of_a_series_is_that_of_its_images_whatever_their_names(tmp_pat
     first = series("a", {"1.dcm": one, "2.dcm": two})
     assert series("b", {"x": two, "y": one, "notes.txt": b"mine"}) == first
     assert series("c", {"1.dcm": one}) != first
-
-
-def test_checksum_of_nothing_is_an_error(tmp_path):
+    assert scan_sha256(tmp_path / "a" / "1.dcm") == sha256(tmp_path / "a" / "1.dcm")
     with pytest.raises(VolumeError, match="cannot be read"):
         scan_sha256(tmp_path / "none.nii")

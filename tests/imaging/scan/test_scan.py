@@ -42,11 +42,6 @@ def test_save_scan_stores_floats_when_the_integer_type_is_too_small(write, tmp_p
     np.testing.assert_array_equal(load_scan(tmp_path / "out.nii").volume.data, scan.volume.data * np.float32(3.5))
 
 
-def test_save_scan_keeps_the_stored_shape_of_a_series_of_one(write, tmp_path, head):
-    save_scan(tmp_path / "out.nii", load_scan(write(head[..., None])))
-    assert nib.load(tmp_path / "out.nii").shape == (*head.shape, 1)
-
-
 def test_save_scan_in_standard_space_says_so(write, tmp_path):
     grid = standard_grid(4)
     scan = load_scan(write()).in_standard_space(Volume(np.ones(grid.shape, np.float32), grid.affine))

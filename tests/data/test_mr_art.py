@@ -41,11 +41,8 @@ def source(request, mirror, remote, tmp_path):
     return remote if request.param == "url" else MrArt.at(str(mirror), tmp_path / "downloads")
 
 
-def test_subjects_are_those_of_the_table(source):
-    assert source.subjects() == ["sub-000103", "sub-000148", "sub-000149"]
-
-
 def test_find_pairs_matches_every_moved_scan_with_the_still_one(source):
+    assert source.subjects() == ["sub-000103", "sub-000148", "sub-000149"]
     found = source.find_pairs("sub-000103")
     assert found.missing == ()
     still = location("sub-000103", "standard")
@@ -62,24 +59,18 @@ def test_find_pairs_tells_what_is_missing_and_that_there_are_no_scores(source):
     assert (no_still.pairs, no_still.missing) == ((), ("standard",))
 
 
-@pytest.mark.parametrize("table", ["filename\tscore\nanat/x.nii.gz\tbad\n", "score\n1\n"])
-def test_a_table_of_scans_that_cannot_be_read_is_an_error(mirror, tmp_path, table):
-    (mirror / "sub-000103" / "sub-000103_scans.tsv").write_text(table)
-    with pytest.raises(SourceError, match=r"sub-000103_scans\.tsv: expected the columns filename and score"):
-        MrArt.at(str(mirror), tmp_path).find_pairs("sub-000103")
+def test_a_table_of_scans_may_lack_scores_and_must_be_readable(mirror, tmp_path):
+    data_set, table = MrArt.at(str(mirror), tmp_path), mirror / "sub-000103" / "sub-000103_scans.tsv"
+    for without in ("filename\nanat/x.nii.gz\n", "filename\tscore\nanat/x.nii.gz\tn/a\n"):
+        table.write_text(without)
+        assert [pair.score for pair in data_set.find_pairs("sub-000103").pairs] == [None, None]
+    for wrong in ("filename\tscore\nanat/x.nii.gz\tbad\n", "score\n1\n"):
+        table.write_text(wrong)
+        with pytest.raises(SourceError, match=r"sub-000103_scans\.tsv: expected the columns filename and score"):
+            data_set.find_pairs("sub-000103")
 
 
-@pytest.mark.parametrize("table", ["filename\nanat/x.nii.gz\n", "filename\tscore\nanat/x.nii.gz\tn/a\n"])
-def test_a_table_of_scans_without_scores_gives_none(mirror, tmp_path, table):
-    (mirror / "sub-000103" / "sub-000103_scans.tsv").write_text(table)
-    pairs = MrArt.at(str(mirror), tmp_path).find_pairs("sub-000103").pairs
-    assert [pair.score for pair in pairs] == [None, None]
-
-
-def test_the_public_bucket_is_the_default(tmp_path):
+def test_the_public_bucket_is_the_default_and_a_folder_must_be_there(tmp_path):
     assert MrArt.at(None, tmp_path).base == MR_ART_BUCKET
-
-
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(SourceError, match=r"expected a folder or a URL with participants\.tsv .*; got 'nowhere'"):
         MrArt.at("nowhere", tmp_path)

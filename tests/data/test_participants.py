@@ -12,30 +12,31 @@ def write(folder: Path, text: str, name: str = "table.csv") -> Path:
     return path
 
 
-def test_read_covariates_understands_participants_tsv(tmp_path):
-    table = "participant_id\tage\tgender\tgroup\nsub-02\t39\tm\tdepr\nsub-01\t50.5\tFemale\tcontrol\n"
-    read = read_covariates(write(tmp_path, table, "participants.tsv"))
-    assert read == {"sub-02": Covariates(39.0, "M"), "sub-01": Covariates(50.5, "F")}
-    assert list(read) == ["sub-02", "sub-01"]
-
-
-def test_read_covariates_understands_an_adni_csv(tmp_path):
-    table = '\ufeff"Image Data ID","Subject","Group","Sex","Age"\n"I1","002_S_0295","CN","M","85"\n'
-    assert read_covariates(write(tmp_path, table)) == {"002_S_0295": Covariates(85.0, "M")}
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (
+            "participant_id\tage\tgender\tgroup\nsub-02\t39\tm\tdepr\nsub-01\t50.5\tFemale\tcontrol\n",
+            {"sub-02": Covariates(39.0, "M"), "sub-01": Covariates(50.5, "F")},
+        ),
+        (
+            '\ufeff"Image Data ID","Subject","Group","Sex","Age"\n"I1","002_S_0295","CN","M","85"\n',
+            {"002_S_0295": Covariates(85.0, "M")},
+        ),
+        ("subject\na\n\nb\n", {"a": Covariates(), "b": Covariates()}),
+        ("subject,age\na,89+\n", {"a": Covariates(89.0)}),
+    ],
+    ids=["BIDS", "ADNI", "names alone", "capped age"],
+)
+def test_read_covariates_understands_tables_of_both_kinds_in_their_order(tmp_path, table, expected):
+    read = read_covariates(write(tmp_path, table, "participants.tsv" if "\t" in table else "table.csv"))
+    assert list(read.items()) == list(expected.items())
 
 
 @pytest.mark.parametrize("unknown", ["", "n/a", "N/A", "other"])
 def test_read_covariates_keeps_what_is_missing_as_none(tmp_path, unknown):
     age = "" if unknown == "other" else unknown
     assert read_covariates(write(tmp_path, f"subject,age,sex\na,{age},{unknown}\n")) == {"a": Covariates()}
-
-
-def test_read_covariates_needs_neither_age_nor_sex(tmp_path):
-    assert read_covariates(write(tmp_path, "subject\na\n\nb\n")) == {"a": Covariates(), "b": Covariates()}
-
-
-def test_read_covariates_reads_a_capped_age(tmp_path):
-    assert read_covariates(write(tmp_path, "subject,age\na,89+\n"))["a"].age == 89
 
 
 @pytest.mark.parametrize(

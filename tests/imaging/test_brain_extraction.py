@@ -21,12 +21,6 @@ def network_mask(phantom, monkeypatch):
     return brain_mask
 
 
-def _with_scalp(data):
-    """Add a bright shell 8 to 14 mm around what is there."""
-    distance_mm = 4 * ndimage.distance_transform_edt(data == 0)
-    return np.where((distance_mm > 8) & (distance_mm < 14), 0.8, data).astype(np.float32)
-
-
 def test_extract_brain_finds_the_brain_of_the_template_stored_in_another_orientation():
     template = load_template(standard_grid(4))
     to_lpi = nib.orientations.axcodes2ornt("PIL")
@@ -90,7 +84,9 @@ def test_find_brain_of_a_noisy_stripped_scan_is_the_network_s(phantom, network_m
 
 
 def test_find_brain_does_not_take_a_head_in_blank_air_for_a_brain(phantom, network_mask):
-    brain = find_brain(phantom.with_data(_with_scalp(phantom.data)))
+    distance_mm = 4 * ndimage.distance_transform_edt(phantom.data == 0)
+    scalp = (distance_mm > 8) & (distance_mm < 14)
+    brain = find_brain(phantom.with_data(np.where(scalp, 0.8, phantom.data)))
     assert (brain.is_skull_stripped, brain.source) == (False, "deepbet")
     np.testing.assert_array_equal(brain.brain_mask, network_mask)
 

@@ -6,6 +6,8 @@ from bmenet.runtime.errors import SourceError
 
 
 def test_bids_takes_the_first_session_and_run_of_each_subject(tmp_path, write_scan):
+    with pytest.raises(SourceError, match="got none"):
+        BidsSource(tmp_path).subjects()
     for location in (
         "sub-02/ses-2/anat/sub-02_ses-2_T1w.nii.gz",
         "sub-02/ses-1/anat/sub-02_ses-1_run-2_T1w.nii.gz",
@@ -30,8 +32,3 @@ def test_bids_finds_covariates_with_and_without_the_prefix(tmp_path, write_scan,
     (tmp_path / "participants.tsv").write_text(f"participant_id\tage\tsex\n{prefix}02\t71\tF\n")
     known = [subject.covariates for subject in BidsSource(tmp_path).subjects()]
     assert known == [Covariates(), Covariates(71.0, "F")]
-
-
-def test_bids_says_what_it_looked_for(tmp_path):
-    with pytest.raises(SourceError, match=r"expected files sub-\*/anat/\*_T1w\.nii\.gz; got none"):
-        BidsSource(tmp_path).subjects()

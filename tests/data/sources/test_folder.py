@@ -24,10 +24,12 @@ def write_series():
     return write
 
 
-def test_folder_finds_adni_scans_as_downloaded(tmp_path, write_scan, write_series):
+def test_folder_finds_adni_scans_as_downloaded_and_no_hidden_files(tmp_path, write_scan, write_series):
     write_series(tmp_path / "ADNI/002_S_0295/MPRAGE/2011-06-02_07_56_36.0/I238540")
     write_scan(tmp_path / "ADNI/011_S_0002/MPR/2005-08-26/ADNI_011_S_0002_MR_MPR_I8402.nii")
     (tmp_path / "ADNI/011_S_0002/MPR/2005-08-26/notes.xml").write_text("x")
+    for hidden in ("ADNI/._sub-01.nii.gz", ".cache/sub-02.nii.gz"):
+        write_scan(tmp_path / hidden)
     assert ids(FolderSource(tmp_path)) == ["002-S-0295", "011-S-0002"]
 
 
@@ -49,13 +51,6 @@ def test_folder_gives_pseudonyms_where_names_may_be_those_of_people(tmp_path, wr
     (name,) = ids(FolderSource(tmp_path / "here"))
     assert re.fullmatch("sub-[0-9a-f]{8}", name)
     assert ids(FolderSource(tmp_path / "there")) == [name]
-
-
-def test_folder_leaves_out_hidden_files(tmp_path, write_scan):
-    write_scan(tmp_path / "sub-01.nii.gz")
-    write_scan(tmp_path / "._sub-01.nii.gz")
-    write_scan(tmp_path / ".cache" / "sub-02.nii.gz")
-    assert ids(FolderSource(tmp_path)) == ["sub-01"]
 
 
 def test_folder_refuses_a_table_of_other_people(tmp_path, write_scan):

@@ -239,24 +239,22 @@ BAD_MASKS = {
     "unknown voxel type": ({"datatype": 999}, "real numbers; got unknown"),
     "nine dimensions": ({"dim": [9, 40, 56, 40, 1, 1, 1, 1]}, r"dim\[0\]\); got 9"),
     "32 GB asked for": ({"dim": [3, 2048, 2048, 2048, 1, 1, 1, 1], "datatype": 16, "bitpix": 32}, "at most 134217728"),
+    "another format": (None, ""),
 }
 
 
 @pytest.mark.parametrize("case", BAD_MASKS)
-def test_load_brain_mask_refuses_a_bad_header(write, head, phantom, case):
+def test_load_brain_mask_refuses_what_is_none(write, tmp_path, head, phantom, case):
     fields, reason = BAD_MASKS[case]
-    path = write((head > 300).astype(np.uint8), **fields)
+    mask = (head > 300).astype(np.uint8)
+    path = write(mask, **fields or {})
+    if fields is None:
+        nib.save(nib.MGHImage(mask, phantom.affine), path := tmp_path / "mask.mgz")
     tracemalloc.start()
     with pytest.raises(VolumeError, match=f"expected a brain mask as NIfTI; .*{reason}"):
         load_brain_mask(path, phantom.grid)
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
-
-
-def test_load_brain_mask_refuses_another_format(tmp_path, head, phantom):
-    nib.save(nib.MGHImage((head > 300).astype(np.uint8), phantom.affine), tmp_path / "mask.mgz")
-    with pytest.raises(VolumeError, match="expected a brain mask as NIfTI"):
-        load_brain_mask(tmp_path / "mask.mgz", phantom.grid)
 
 
 def test_load_brain_mask_refuses_another_grid(write, head, phantom):

@@ -25,6 +25,8 @@ def test_save_scan_gives_back_what_load_scan_read(write, tmp_path, head, name, d
     assert (tmp_path / name).read_bytes()[:2] == (b"\x1f\x8b" if name.endswith("gz") else b"\x5c\x01")
     np.testing.assert_array_equal(again.volume.data, scan.volume.data)
     assert again.dtype == scan.dtype
+    save_scan(tmp_path / f"again_{name}", scan)
+    assert (tmp_path / f"again_{name}").read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_save_scan_rounds_to_the_integer_type_of_the_input(write, tmp_path, head):
@@ -68,13 +70,6 @@ def test_save_scan_writes_no_free_text_and_no_extension(write, tmp_path):
         header = nib.load(tmp_path / name).header
         assert header.extensions == []
         assert all(header[field].item() == b"" for field in ("descrip", "aux_file", "intent_name", "db_name"))
-
-
-def test_save_scan_gives_the_same_bytes_every_time(write, tmp_path):
-    scan = load_scan(write())
-    save_scan(tmp_path / "a.nii.gz", scan)
-    save_scan(tmp_path / "b.nii.gz", scan)
-    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -36,19 +36,15 @@ def test_resolution_is_lost_inside_and_the_background_stays_empty(phantom):
     assert 0 < sigma.min() <= sigma.max() < 1
 
 
-def test_no_blur_changes_nothing(phantom):
-    config = ResolutionConfig(chance=1, fwhm_mm=[0, 0])
-    blurred, sigma = lower_resolution(phantom, config, np.random.default_rng(0))
-    np.testing.assert_array_equal(blurred.data, phantom.data)
-    assert not sigma.any()
-
-
 def ghosted(image: np.ndarray, amplitude: float, period: float, seed: int) -> np.ndarray:
     config = GhostingConfig(chance=1, amplitude=[amplitude, amplitude], period_lines=[period, period])
     return np.abs(ghost(image, config, np.random.default_rng(seed)))
 
 
-def test_no_amplitude_no_ghost(phantom):
+def test_no_blur_and_no_amplitude_change_nothing(phantom):
+    blurred, sigma = lower_resolution(phantom, ResolutionConfig(chance=1, fwhm_mm=[0, 0]), np.random.default_rng(0))
+    np.testing.assert_array_equal(blurred.data, phantom.data)
+    assert not sigma.any()
     np.testing.assert_allclose(ghosted(phantom.data, 0, 4, 0), phantom.data, atol=1e-5)
 
 

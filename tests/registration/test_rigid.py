@@ -55,16 +55,10 @@ def test_register_keeps_the_start_for_the_picture_when_the_tool_fails(moved_head
     np.testing.assert_allclose(failure.value.moving2fixed, moved_head.moving2fixed)
 
 
-def test_register_refuses_an_empty_scan(phantom, config):
-    with pytest.raises(RegistrationError, match="expected a scan with bright tissue"):
-        register(phantom.with_data(np.zeros_like(phantom.data)), config)
-
-
-@pytest.mark.parametrize("shift_mm", [10, 30])
-def test_measure_similarity_separates_good_from_bad(moved_head, grid, shift_mm):
+def test_measure_similarity_separates_good_from_bad(moved_head, grid):
     fixed = load_template(grid)
     shifted = moved_head.moving2fixed.copy()
-    shifted[1, 3] += shift_mm
+    shifted[1, 3] += 10
     good = rigid.measure_similarity(moved_head.volume, fixed, moved_head.moving2fixed)
     assert rigid.measure_similarity(moved_head.volume, fixed, shifted) < 0.6 * good
 

@@ -19,25 +19,16 @@ def layout(workspace, phantom, monkeypatch) -> Layout:
     return layout
 
 
-def level_off(workspace, severity: str, tolerance_db: float) -> None:
-    """Choose a severity and how far off the published level counts as on it."""
-    params = workspace / "params.yaml"
-    text = params.read_text().replace("tolerance_db: 0.7", f"tolerance_db: {tolerance_db}")
-    params.write_text(text.replace("severity: moderate", f"severity: {severity}"))
-
-
 @pytest.mark.parametrize(
     ("severity", "tolerance_db", "warns"),
-    [
-        ("moderate", 0.01, True),
-        ("moderate", 30.01, False),
-        ("severe", 0.01, False),
-    ],
+    [("moderate", 0.01, True), ("moderate", 30.01, False), ("severe", 0.01, False)],
 )
 def test_degrade_stage_tells_when_moderate_is_off_the_published_level(
     workspace, layout, capsys, severity, tolerance_db, warns
 ):
-    level_off(workspace, severity, tolerance_db)
+    params = workspace / "params.yaml"
+    text = params.read_text().replace("tolerance_db: 0.7", f"tolerance_db: {tolerance_db}")
+    params.write_text(text.replace("severity: moderate", f"severity: {severity}"))
     degrade.main()
     calibration = read_json(layout.report("degrade") / "metrics.json")["calibration"]
     line = f"measured {calibration['measured_psnr_db']:.2f} dB, published 20.8 dB +- 0.01"

@@ -9,10 +9,9 @@ import bmenet as package
 from bmenet.cli import COMMANDS
 
 
-def test_version_is_printed(bmenet):
-    result = bmenet("--version")
-    assert result.stdout == f"bmenet {package.__version__}\n"
-    assert result.exit_code == 0
+def test_version_is_printed_and_an_unknown_command_is_wrong_use(bmenet):
+    assert bmenet("--version").stdout == f"bmenet {package.__version__}\n"
+    assert bmenet("improve").exit_code == 2
 
 
 def test_help_names_every_command_and_the_exit_codes(bmenet):
@@ -32,7 +31,3 @@ def test_help_does_not_wait_for_heavy_libraries():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "typer" in loaded
     assert not {"torch", "ants", "monai", "mlflow", "nibabel", "scipy", "nilearn"} & set(loaded)
-
-
-def test_an_unknown_command_is_wrong_use(bmenet):
-    assert bmenet("improve").exit_code == 2

@@ -7,7 +7,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.degradation import apply
 from bmenet.degradation import scan as module
 from bmenet.imaging.scan import load_scan
 from bmenet.runtime.files import sha256
@@ -27,9 +26,11 @@ def test_degrade_is_the_same_for_the_same_seed_and_another_for_another(bmenet, s
     assert len({first, other_seed, other_code}) == 3
 
 
-def test_degrade_writes_the_grid_and_the_scale_of_its_input(bmenet, scan_path):
-    out = scan_path.with_name("out.nii")
+def test_degrade_writes_the_grid_and_the_scale_of_its_input_and_no_effect_gives_it_back(bmenet, scan_path):
+    out, same = scan_path.with_name("out.nii"), scan_path.with_name("same.nii")
     assert bmenet("degrade", scan_path, out, "--code", "111").exit_code == 0
+    assert bmenet("degrade", scan_path, same, "--code", "000").exit_code == 0
+    assert bmenet("degrade", scan_path, out, "--code", "112").exit_code == 2
     before, after = nib.load(scan_path), nib.load(out)
     np.testing.assert_array_equal(after.affine, before.affine)
     assert after.shape == before.shape
@@ -37,55 +38,29 @@ def test_degrade_writes_the_grid_and_the_scale_of_its_input(bmenet, scan_path):
     clean, degraded = before.get_fdata(), after.get_fdata()
     assert np.corrcoef(clean.ravel(), degraded.ravel())[0, 1] > 0.9
     assert np.median(degraded[clean > 400]) == pytest.approx(np.median(clean[clean > 400]), rel=0.3)
-
-
-def test_degrade_with_no_effect_gives_the_scan_back(bmenet, scan_path):
-    out = scan_path.with_name("out.nii")
-    assert bmenet("degrade", scan_path, out, "--code", "000").exit_code == 0
-    np.testing.assert_array_equal(load_scan(out).volume.data, load_scan(scan_path).volume.data)
-
-
-def test_the_sidecar_makes_the_degraded_scan_again(bmenet, scan_path):
-    out = scan_path.with_name("out.nii.gz")
-    assert bmenet("degrade", scan_path, out, "--seed", 7, "--severity", "severe").exit_code == 0
-    found = json.loads(out.with_name("out.json").read_text())
-    assert (found["code"], found["seed"], found["clean_sha256"]) == ("111", 7, sha256(scan_path))
-    assert set(found["parameters"]) == {"motion", "noise", "bias"}
-    clean = load_scan(scan_path).volume
-    scale = np.float32(found["intensity_scale"])
-    again = apply(clean.with_data(clean.data / scale), found["parameters"]).data * scale
-    np.testing.assert_array_equal(load_scan(out).volume.data, np.rint(again))
+    np.testing.assert_array_equal(load_scan(same).volume.data, load_scan(scan_path).volume.data)
 
 
 def test_degrade_passes_on_nothing_that_tells_whose_scan_it_is(bmenet, scan_path):
     out = scan_path.with_name("out.nii")
     result = bmenet("degrade", scan_path, out)
-    for told in (
-        out.read_bytes(),
-        out.with_suffix(".json").read_bytes(),
-        result.stdout.encode(),
-        result.stderr.encode(),
-    ):
-        assert CANARY.encode() not in told
+    files = out.read_bytes() + out.with_suffix(".json").read_bytes()
+    assert CANARY.encode() not in files + (result.stdout + result.stderr).encode()
 
 
 def test_from_a_sidecar_the_same_file_comes_again(bmenet, scan_path):
     first, again = scan_path.with_name("first.nii.gz"), scan_path.with_name("again.nii.gz")
     assert bmenet("degrade", scan_path, first, "--seed", 7, "--severity", "mild").exit_code == 0
+    found = json.loads(first.with_name("first.json").read_text())
+    assert (found["code"], found["seed"], found["clean_sha256"]) == ("111", 7, sha256(scan_path))
     scan_path.with_name("params.yaml").unlink()  # the sidecar is all that is needed
     result = bmenet("degrade", scan_path, again, "--from", first.with_name("first.json"))
     assert (result.exit_code, result.stdout) == (0, f"{again}\n")
     assert again.read_bytes() == first.read_bytes()
     assert again.with_name("again.json").read_bytes() == first.with_name("first.json").read_bytes()
-
-
-def test_from_a_sidecar_its_own_file_comes_again_in_place(bmenet, scan_path):
-    out = scan_path.with_name("out.nii")
-    assert bmenet("degrade", scan_path, out).exit_code == 0
-    before = out.read_bytes()
-    out.unlink()
-    assert bmenet("degrade", scan_path, out, "--from", out.with_suffix(".json")).exit_code == 0
-    assert out.read_bytes() == before
+    own_settings = bmenet("degrade", scan_path, again, "--from", first.with_name("first.json"), "--seed", 0)
+    assert own_settings.exit_code == 2
+    assert "expected no --code, --seed or --severity" in " ".join(own_settings.stderr.split())
 
 
 def test_a_killed_remake_in_place_keeps_its_sidecar(bmenet, scan_path, monkeypatch):
@@ -113,10 +88,10 @@ def test_from_a_sidecar_another_input_is_refused(bmenet, scan_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "expected sidecar format 1; got 99"),
-        ({"parameters": {"noise": {}}}, "expected drawn parameters; got damaged ones (KeyError('seed'))"),
-        (None, "no JSON"),
+        ({"format": 99}, "got 99"),
+        ({"parameters": {"noise": {}}}, "damaged"),
         ({"parameters": None}, "damaged"),
+        (None, "no JSON"),
     ],
 )
 def test_from_a_damaged_sidecar_is_one_line(bmenet, scan_path, changes, message):
@@ -128,12 +103,6 @@ def test_from_a_damaged_sidecar_is_one_line(bmenet, scan_path, changes, message)
     assert result.exit_code == 1
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
-
-
-def test_from_brings_its_own_settings(bmenet, scan_path):
-    result = bmenet("degrade", scan_path, scan_path.with_name("out.nii"), "--from", "a.json", "--seed", 0)
-    assert result.exit_code == 2
-    assert "expected no --code, --seed or --severity" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize("step", ["save_scan", "write_json"])
@@ -164,13 +133,6 @@ def test_degrade_never_replaces_the_json_of_somebody_else(bmenet, scan_path, con
     assert not clean.with_name("h.nii").exists()
 
 
-def test_degrade_replaces_a_sidecar_of_its_own(bmenet, scan_path):
-    out = scan_path.with_name("out.nii")
-    for seed in (1, 2):
-        assert bmenet("degrade", scan_path, out, "--seed", seed).exit_code == 0
-        assert json.loads(out.with_suffix(".json").read_text())["seed"] == seed
-
-
 def test_a_sidecar_that_the_disk_refuses_is_one_line(bmenet, scan_path, monkeypatch):
     def refuse(*_arguments):
         raise OSError(28, "No space left on device")
@@ -181,25 +143,12 @@ def test_a_sidecar_that_the_disk_refuses_is_one_line(bmenet, scan_path, monkeypa
     assert result.stderr == f"bmenet: {scan_path.with_name('out.json')}: cannot be written (No space left on device)\n"
 
 
-def test_a_name_of_the_greatest_length_is_written(bmenet, scan_path):
-    out = scan_path.with_name("n" * 248 + ".nii.gz")
-    assert bmenet("degrade", scan_path, out).exit_code == 0
-    assert out.exists()
-
-
 def test_a_name_too_long_for_its_sidecar_is_refused_before_the_work(bmenet, scan_path):
     out = scan_path.with_name("n" * 251 + ".nii")
     result = bmenet("degrade", scan_path, out)
     assert result.exit_code == 1
     assert "the sidecar cannot be written (File name too long)" in result.stderr
     assert not out.exists()
-
-
-@pytest.mark.parametrize("code", ["1", "1111", "112", "abc"])
-def test_degrade_refuses_a_code_that_is_none(bmenet, scan_path, code):
-    result = bmenet("degrade", scan_path, scan_path.with_name("out.nii"), "--code", code)
-    assert result.exit_code == 2
-    assert "three digits" in result.stderr
 
 
 def test_degrade_outside_a_workspace_takes_the_ranges_of_the_default_profile(bmenet, scan_path):

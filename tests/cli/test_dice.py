@@ -30,35 +30,10 @@ def test_dice_prints_flat_numbers_as_json(bmenet, paths):
     assert record["names"] == {"17": "Left-Hippocampus", "53": "Right-Hippocampus"}
     assert record["volumes_ml"]["17"] == pytest.approx({"a": 0.256, "b": 0.512})
     assert record["missing_in_b"] == []
-
-
-def test_dice_prints_tables(bmenet, paths):
-    lines = bmenet("dice", *paths).stdout.splitlines()
-    (region,) = (line.split() for line in lines if "limbic" in line)
-    (label,) = (line.split() for line in lines if "Left-Hippocampus" in line)
-    assert region == ["limbic", "system", "0.8571"]
-    assert label == ["17", "0.6667", "0.26", "0.51", "Left-Hippocampus"]
-    assert lines[-1] == "mean Dice of 2 labels: 0.8333"
-
-
-def test_dice_gives_labels_of_another_kind_no_regions_and_says_so(bmenet, paths):
-    values = np.zeros((16, 16, 16), np.uint8)
-    values[4:12, 4:12, 4:12] = 3
-    nib.save(nib.Nifti1Image(values, AFFINE), path := paths[0].with_name("tissues.nii.gz"))
-    result = bmenet("dice", path, path, "--json")
-    assert json.loads(result.stdout)["regions"] == {}
-    assert "no regions" in result.stderr
-    result = bmenet("dice", path, path, "--json", "--labels", "freesurfer")
-    assert json.loads(result.stdout)["regions"] == {"cerebral cortex": 1.0}
-    assert bmenet("dice", path, path, "--labels", "none").stderr == ""
-
-
-def test_dice_tells_that_it_resampled_and_still_prints_clean_json(bmenet, paths):
-    image = nib.load(paths[0])
-    nib.save(nib.as_closest_canonical(image), paths[0])
-    result = bmenet("dice", *paths, "--json")
-    assert "nearest neighbours" in result.stderr
-    assert json.loads(result.stdout)["mean_label_dice"] == pytest.approx(5 / 6)
+    bare = bmenet("dice", *paths, "--json", "--labels", "none")
+    assert json.loads(bare.stdout)["regions"] == {}
+    table = bmenet("dice", *paths).stdout
+    assert all(told in table for told in ("limbic system", "Left-Hippocampus", "0.6667", "0.8333"))
 
 
 def test_dice_fails_in_one_line(bmenet, paths):
@@ -67,7 +42,3 @@ def test_dice_fails_in_one_line(bmenet, paths):
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("bmenet: expected a label volume")
     assert result.stderr.count("\n") == 1
-
-
-def test_dice_of_one_file_is_wrong_use(bmenet, paths):
-    assert bmenet("dice", paths[0]).exit_code == 2

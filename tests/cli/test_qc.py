@@ -3,15 +3,9 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from bmenet.cli.qc import qc
 from bmenet.evaluation.quality import MEASURES
 from bmenet.imaging.brain_extraction import Brain
-
-app = typer.Typer()
-app.command()(qc)
 
 STRIPPED_NONE = ["snrd_total", "cnr", "efc"]
 
@@ -19,8 +13,7 @@ STRIPPED_NONE = ["snrd_total", "cnr", "efc"]
 @pytest.fixture(autouse=True)
 def known_regions(monkeypatch, phantom):
     """Spare the brain extraction and the segmentation of the phantom, a stripped brain."""
-    tissues = np.select([phantom.data == 0.15, phantom.data == 0.5, phantom.data > 0.8], [1, 2, 3], 0)
-    tissues = np.where(np.isclose(phantom.data, 0.15), 1, tissues).astype(np.uint8)
+    tissues = np.select([np.isclose(phantom.data, level) for level in (0.15, 0.5, 0.85)], [1, 2, 3], 0).astype(np.uint8)
     monkeypatch.setattr(
         "bmenet.evaluation.quality.scans.find_brain", lambda volume, device: Brain(phantom.data > 0, True, "background")
     )
@@ -39,56 +32,32 @@ def scan_paths(tmp_path, phantom, generator):
     return paths
 
 
-def test_qc_prints_json_with_every_measure_and_the_reasons(scan_paths):
-    answer = CliRunner().invoke(app, [scan_paths[0], "--json"])
+def test_qc_prints_json_with_every_measure_and_the_reasons(bmenet, scan_paths):
+    answer = bmenet("qc", scan_paths[0], "--json")
     assert answer.exit_code == 0
     values = json.loads(answer.stdout)
     assert list(values) == [*MEASURES, "is_skull_stripped", "brain_litres", "reasons"]
     assert values["is_skull_stripped"] is True
     assert [name for name in MEASURES if values[name] is None] == list(values["reasons"]) == STRIPPED_NONE
+    assert "before.nii.gz" in answer.stderr
 
 
-def test_qc_of_two_scans_prints_before_after_and_change(scan_paths):
-    pair = json.loads(CliRunner().invoke(app, [*scan_paths, "--json"]).stdout)
+def test_qc_of_two_scans_prints_before_after_and_change(bmenet, scan_paths):
+    pair = json.loads(bmenet("qc", *scan_paths, "--json").stdout)
     assert list(pair) == ["before", "after", "change"]
     for key, path in zip(("before", "after"), scan_paths, strict=True):
-        assert pair[key] == json.loads(CliRunner().invoke(app, [path, "--json"]).stdout)
+        assert pair[key] == json.loads(bmenet("qc", path, "--json").stdout)
     assert list(pair["change"]) == list(MEASURES)
     assert pair["change"]["cjv"] == pytest.approx(pair["after"]["cjv"] - pair["before"]["cjv"])
     assert pair["change"]["cjv"] < 0 < pair["change"]["snr_wm"]
     assert pair["change"]["efc"] is None
-
-
-def test_qc_prints_a_line_per_measure_and_why_some_are_missing(scan_paths):
-    answer = CliRunner().invoke(app, scan_paths)
-    heading, *lines = answer.stdout.splitlines()
+    heading, *rows = bmenet("qc", *scan_paths).stdout.splitlines()
     assert heading.split() == ["measure", "before", "after", "change", "better"]
-    rows = [line.split() for line in lines[: len(MEASURES)]]
-    assert [row[0] for row in rows] == list(MEASURES)
-    assert [row[4] for row in rows] == [
-        "lower" if measure.lower_is_better else "higher" for measure in MEASURES.values()
-    ]
-    assert [row[0] for row in rows if row[1] == "–"] == STRIPPED_NONE
-    assert rows[list(MEASURES).index("cjv")][3].startswith("-")
-    assert lines[len(MEASURES) :] == [
-        f"– snrd_total, cnr, efc {which}: skull-stripped: there is no air around the head in which noise and ghosts "
-        "could be measured"
-        for which in ("before", "after")
-    ]
+    assert [row.split()[0] for row in rows[: len(MEASURES)]] == list(MEASURES)
 
 
-def test_qc_keeps_progress_and_notes_off_stdout(scan_paths, phantom):
-    data = nib.load(scan_paths[0]).get_fdata()
-    data[0, 0, 0] = np.nan
-    nib.save(nib.Nifti1Image(data, phantom.affine), scan_paths[0])
-    answer = CliRunner().invoke(app, [scan_paths[0], "--json"])
-    json.loads(answer.stdout)
-    assert "warning: " in answer.stderr
-    assert "before.nii.gz" in answer.stderr
-
-
-def test_qc_of_a_missing_file_exits_with_one(tmp_path):
-    answer = CliRunner().invoke(app, [str(tmp_path / "none.nii")])
+def test_qc_of_a_missing_file_exits_with_one(bmenet, tmp_path):
+    answer = bmenet("qc", tmp_path / "none.nii")
     assert answer.exit_code == 1
     assert answer.stdout == ""
     assert answer.stderr.splitlines()[-1].startswith("bmenet: ")

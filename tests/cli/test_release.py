@@ -20,9 +20,10 @@ NAME = "bmenet-t1w-4mm"
 @pytest.fixture
 def trained(workspace: Path) -> Path:
     """A workspace whose first stage was trained on public data and evaluated."""
-    save_networks(workspace / "all")
-    shutil.copytree(workspace / "all" / "coarse", workspace / "weights" / "coarse")
-    shutil.rmtree(workspace / "all")
+    save_networks(workspace / "weights")
+    for network in (workspace / "weights").iterdir():
+        if network.name != "coarse":
+            shutil.rmtree(network)
     _set(workspace, "source: sample ", "source: openneuro ")
     _set(workspace, "storage: fp32 ", "storage: fp16 ")
     write_json(workspace / "data" / "split.json", {"train": ["a", "b"], "validation": ["c"], "test": ["d", "e", "f"]})
@@ -54,22 +55,11 @@ def test_release_writes_a_bundle_with_a_card_and_a_licence(trained, bmenet):
     assert {CARD_FILE, LICENCE_FILE} <= set(bundle.manifest.files)
     content = (bundle.folder / CARD_FILE).read_text(encoding="utf-8")
     card = read_card(content)
-    assert card.summary.startswith("code 111: brain PSNR 17.0 to 24.1 dB, PSNR 30.2 to 30.2 dB, SSIM 0.875 to 0.875")
-    assert card.summary.endswith("clean scans 44.4 dB on average")
-    told = (
-        *(
-            "| `111` | BMENet, coarse | 30.25 [29.25, 31.25]",
-            "| `100` | degraded input |",
-            "| `000` | BMENet, coarse |",
-        ),
-        *("2 subjects to train on, 1 to validate, 3 to test", "`motion.max_rotation_deg`"),
-        *(f"--model {NAME}", "as stored they give the same result to", "`weights.coarse`", "the first stage, on"),
-    )
-    for text in told:
+    assert card.summary.startswith("code 111: brain PSNR 17.0 to 24.1 dB")
+    for text in ("| `111` | BMENet, coarse | 30.25 [29.25, 31.25]", "2 subjects to train on", f"--model {NAME}"):
         assert text in card.text
     assert "| `000` | degraded input" not in card.text
     assert "N4" not in card.text
-    assert "The first stage was trained from nothing" in card.text
     assert "$" not in content
     assert "CC0" in (bundle.folder / LICENCE_FILE).read_text(encoding="utf-8")
     assert str(load_config().seed) in card.text
@@ -83,43 +73,43 @@ def test_the_card_tells_what_training_went_on_from(trained, bmenet):
     assert "goes on from `weights/base/coarse`" in (trained / "there" / NAME / CARD_FILE).read_text()
 
 
+def _forget_figures(trained: Path) -> None:
+    (trained / "reports" / "evaluate" / "summary.json").unlink()
+
+
+def _train_again(trained: Path) -> None:
+    later = time.time() + 60
+    os.utime(trained / "weights" / "coarse" / "model.json", (later, later))
+
+
+def _keep_figures_of_motion(trained: Path) -> None:
+    path = trained / "reports" / "evaluate" / "summary.json"
+    write_json(path, {method: {"100": codes.get("100", {})} for method, codes in json.loads(path.read_text()).items()})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda trained: _set(trained, "source: openneuro ", "source: sample "), "data.source: expected openneuro"),
+        (_forget_figures, "run `dvc repro evaluate`"),
+        (_train_again, "got older ones than weights/coarse"),
+        (_keep_figures_of_motion, "expected code 111; got none"),
+        (lambda trained: shutil.rmtree(trained / "weights"), "dvc repro train_coarse"),
+    ],
+    ids=["private data", "not evaluated", "older figures", "no figures of 111", "no networks"],
+)
+def test_only_evaluated_networks_of_public_data_are_released(trained, bmenet, change, reason):
+    change(trained)
+    _refused(bmenet, trained, reason)
+
+
+def test_a_release_that_is_too_large_is_refused(trained, bmenet, monkeypatch):
+    monkeypatch.setattr("bmenet.release.release.MAX_BYTES", 20_000)
+    _refused(bmenet, trained, "expected at most 0 MB; got 0.1 MB")
+
+
 def _refused(bmenet, trained: Path, reason: str) -> None:
     result = bmenet("release", "--out", "there")
     assert result.exit_code == 1
     assert reason in result.stderr
     assert not (trained / "there" / NAME).exists()
-
-
-def test_only_public_data_is_released(trained, bmenet):
-    _set(trained, "source: openneuro ", "source: sample ")
-    _refused(bmenet, trained, "data.source: expected openneuro")
-
-
-def test_networks_that_were_not_evaluated_are_not_released(trained, bmenet):
-    (trained / "reports" / "evaluate" / "summary.json").unlink()
-    _refused(bmenet, trained, "run `dvc repro evaluate`")
-
-
-def test_figures_of_older_networks_are_not_told_of_these(trained, bmenet):
-    later = time.time() + 60
-    os.utime(trained / "weights" / "coarse" / "model.json", (later, later))
-    _refused(bmenet, trained, "got older ones than weights/coarse")
-
-
-def test_figures_without_the_code_that_the_card_shows_are_refused(trained, bmenet):
-    path = trained / "reports" / "evaluate" / "summary.json"
-    figures = json.loads(path.read_text())
-    write_json(path, {method: {"100": by_code.get("100", {})} for method, by_code in figures.items()})
-    _refused(bmenet, trained, "expected code 111; got none")
-
-
-def test_a_release_that_is_too_large_is_refused(trained, bmenet, monkeypatch):
-    monkeypatch.setattr("bmenet.release.release.MAX_BYTES", 20_000)
-    _refused(bmenet, trained, "expected at most 0 MB; got 0.1 MB; set export.storage to fp16")
-
-
-def test_without_networks_release_says_what_to_train(workspace, bmenet):
-    _set(workspace, "source: sample ", "source: openneuro ")
-    result = bmenet("release", "--out", "there")
-    assert result.exit_code == 1
-    assert "dvc repro train_coarse" in result.stderr

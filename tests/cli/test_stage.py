@@ -26,34 +26,25 @@ def call(monkeypatch):
 
 def test_options_reach_the_parallel_work(call):
     seen = {}
+    call(lambda: seen.update(os.environ))
+    assert "BMENET_SCHEDULER" not in seen
     call(lambda: seen.update(os.environ), "--scheduler", "tcp://127.0.0.1:8786", "--workers", "3")
     assert (seen["BMENET_SCHEDULER"], seen["BMENET_WORKERS"]) == ("tcp://127.0.0.1:8786", "3")
 
 
-def test_without_options_the_environment_stays_as_it_is(call, monkeypatch):
-    monkeypatch.setenv("BMENET_WORKERS", "5")
-    seen = {}
-    call(lambda: seen.update(os.environ))
-    assert seen["BMENET_WORKERS"] == "5"
-    assert "BMENET_SCHEDULER" not in seen
-
-
-def test_an_expected_error_is_one_line_and_exit_code_1(call, capsys):
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [(BMENetError("two\nlines"), 1, "bmenet: two lines\n"), (KeyboardInterrupt(), 130, "bmenet: interrupted")],
+)
+def test_an_expected_error_and_ctrl_c_are_one_line_and_an_exit_code(call, capsys, error, code, told):
     def main():
-        raise BMENetError("two\nlines")
+        raise error
 
-    with pytest.raises(SystemExit, match="1"):
+    with pytest.raises(SystemExit, match=str(code)):
         call(main)
-    assert capsys.readouterr().err == "bmenet: two lines\n"
-
-
-def test_ctrl_c_is_one_line_and_exit_code_130(call, capsys):
-    def main():
-        raise KeyboardInterrupt
-
-    with pytest.raises(SystemExit, match="130"):
-        call(main)
-    assert capsys.readouterr().err.startswith("bmenet: interrupted")
+    line = capsys.readouterr().err
+    assert line.startswith(told)
+    assert line.count("\n") == 1
 
 
 def test_sigterm_removes_what_is_half_written_and_exits_with_143(call, tmp_path):

@@ -33,6 +33,12 @@ def test_what_is_dark_elsewhere_does_not_count():
     assert estimate_ventricles_ml(*brain_with_holes(shallow)) == 0
 
 
+def test_scale_does_not_matter():
+    clean, brain_mask = brain_with_holes(((0, -10, 15), 10.0))
+    bright = clean.with_data(700 * clean.data)
+    assert estimate_ventricles_ml(bright, brain_mask) == estimate_ventricles_ml(clean, brain_mask)
+
+
 def test_the_template_has_ventricles_of_a_person():
     template = load_template(standard_grid(2))
     assert 5 < estimate_ventricles_ml(template, foreground_mask(template.data)) < 30

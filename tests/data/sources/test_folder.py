@@ -61,6 +61,11 @@ def test_folder_refuses_a_table_of_other_people(tmp_path, write_scan):
         FolderSource(tmp_path, table).subjects()
 
 
+def test_folder_refuses_an_empty_folder(tmp_path):
+    with pytest.raises(SourceError, match="got none"):
+        FolderSource(tmp_path).subjects()
+
+
 def test_folder_fingerprint_follows_the_slices_of_a_series(tmp_path, write_series):
     series = write_series(tmp_path / "002_S_0295" / "I1")
     source = FolderSource(tmp_path)

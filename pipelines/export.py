@@ -1,6 +1,6 @@
 """Stage `export`: one bundle of graphs, weights and settings, compared with torch; TensorRT where there is a GPU."""
 
-from bmenet.cli.stage import run_stage
+from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
 from bmenet.release.export.run import build_engines, bundle_inputs, bundle_lineage, export, skipped
@@ -34,4 +34,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    with exit_on_error():
+        main()

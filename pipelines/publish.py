@@ -48,7 +48,10 @@ def main() -> None:
         run.log_metrics({f"publish.{name}": value for name, value in verdict.numbers.items()})
         run.set_tags({"registry.version": candidate.number, "gate.decision": outcome})
         run.log_artifact(report, "reports")
-        registry.log_figures(candidate, run_id, figures | _test_figures(read_json(evaluated)))
+        # Figures of other networks, which evaluate.weights may name, say nothing of this bundle.
+        is_of_these = layout.root / config.evaluate.weights == layout.weights_folder
+        test_figures = _test_figures(read_json(evaluated)) if is_of_these else {}
+        registry.log_figures(candidate, run_id, figures | test_figures)
 
 
 def _decide(contest: Contest, registry: Registry, candidate: Version) -> tuple[Version | None, Verdict]:

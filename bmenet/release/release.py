@@ -49,6 +49,11 @@ def release(config: Config, layout: Layout, folder: Path, tell: Callable[[str], 
             f"data.source: expected {PUBLIC_SOURCE}, the public data that the licence of released weights names; got"
             f" {config.data.source}; run `bmenet profile full` and `dvc repro`, or use `bmenet export`"
         )
+    if layout.root / config.evaluate.weights != layout.weights_folder:
+        raise WeightsError(
+            f"evaluate.weights: expected weights, so that the card's figures are of the released networks; got"
+            f" {config.evaluate.weights}; set it and run `dvc repro evaluate`"
+        )
     _, spec = load_coarse(layout.weights("coarse"))
     summary = read_summary(layout, trained_kinds(layout.weights_folder))
     name = release_name(spec["spacing_mm"])

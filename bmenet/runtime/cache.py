@@ -44,10 +44,6 @@ class CaseIndex:
         """Note that the case was made from what `key` says; its files must be in place."""
         write_json(self._entry(case), {"key": key, "files": _checksums(files)})
 
-    def forget(self, case: str) -> None:
-        """Drop what is known about a case, before it is made again."""
-        self._entry(case).unlink(missing_ok=True)
-
     def keep_only(self, cases: Iterable[str]) -> None:
         """Drop the entries of all other cases."""
         kept = {self._entry(case) for case in cases}

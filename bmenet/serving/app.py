@@ -22,6 +22,7 @@ from bmenet.serving.service import Service, as_rows
 from bmenet.serving.settings import Settings
 
 METHODS = {"/invocations": "POST", "/version": "GET", "/ping": "GET", "/health": "GET"}
+_METHODS_TOLD = ("GET", "HEAD", "POST", "PUT", "OPTIONS")
 _LINGER_S = 5
 _SAFE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -85,7 +86,8 @@ class Guard:
                     await send({"type": "http.response.body", "body": b""})
         finally:
             path = scope["path"] if scope["path"] in METHODS else "(other)"
-            _logger.info("%s %s %d %.3f s", scope["method"], path, status, time.perf_counter() - start)
+            method = scope["method"] if scope["method"] in _METHODS_TOLD else "(other)"  # any word may stand there
+            _logger.info("%s %s %d %.3f s", method, path, status, time.perf_counter() - start)
 
     async def _answer(self, request: HttpRequest) -> Response:
         """Check who asks for what, and answer it."""

@@ -222,7 +222,10 @@ def load_profile(name: str = DEFAULT) -> Config:
 def _parent(text: str) -> str | None:
     """Return the profile that an overlay changes; None where every section is there: such a file stands by itself."""
     overlay = load_text(text)
-    return None if overlay.keys() >= Config.model_fields.keys() else overlay.get(_PARENT, DEFAULT)
+    parent = overlay.get(_PARENT, DEFAULT)
+    if not isinstance(parent, str):
+        raise ConfigError(f"{_PARENT}: expected the name of a profile; got {parent!r}")
+    return None if overlay.keys() >= Config.model_fields.keys() else parent
 
 
 @cache

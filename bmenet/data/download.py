@@ -17,7 +17,11 @@ from requests.adapters import HTTPAdapter
 from bmenet.runtime.errors import SourceError
 
 RETRY = urllib3.Retry(
-    total=4, backoff_factor=1.0, status_forcelist=(408, 425, 429, 500, 502, 503, 504), raise_on_status=False
+    total=4,
+    backoff_factor=1.0,
+    status_forcelist=(408, 425, 429, 500, 502, 503, 504),
+    raise_on_status=False,
+    respect_retry_after_header=False,
 )
 _CHUNK = 1 << 18
 _TIMEOUT_S = (10, 30)
@@ -59,6 +63,9 @@ def ask(url: str, headers: dict[str, str] | None = None, retry: urllib3.Retry = 
         try:
             response = session.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S)
         except requests.ConnectionError as error:
+            cause = getattr(error.args[0], "reason", None) if error.args else None
+            if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
+                raise SourceError(f"{url}: the server sends nothing. {_ADVICE}") from error
             tries = int(retry.total or 0) + 1
             raise UnreachableError(f"{url}: the server cannot be reached, tried {tries} times. {_ADVICE}") from error
         except requests.RequestException as error:

@@ -55,7 +55,7 @@ def evaluate_case(
         path, volume_path = layout.evaluated(subject, code, method), layout.restored(subject, code, method)
         key = join_key(checksums, method_fingerprint(method, weights, sampling, seed), fits_gain)
         must_keep = is_kept and method != INPUT
-        if index.holds(path.stem, key, path) and (volume_path.exists() or not must_keep):
+        if index.holds(path.stem, key, path) and (not must_keep or index.holds(volume_path.name, key, volume_path)):
             results.append(load_result(path))
             continue
         if restorations is None:
@@ -72,5 +72,6 @@ def evaluate_case(
         save_result(path, results[-1])
         if must_keep:
             save_unit_volume(volume_path, within_units(restored))
+            index.record(volume_path.name, key, volume_path)
         index.record(path.stem, key, path)
     return results

@@ -94,7 +94,7 @@ def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, see
         modules.append("bmenet.restoration.coarse_net")
         parts.append(weights_digest(weights / COARSE))
     if method in FINE_VARIANTS:
-        modules.append("bmenet.restoration.fine_net")
+        modules.append(__name__)  # the variants are defined here
         parts += [fine_digests(weights), sampling.model_dump(mode="json"), seed]
     return join_key(parts, code_hash(*modules))
 

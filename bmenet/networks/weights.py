@@ -49,7 +49,13 @@ def weights_digest(folder: Path | str) -> str:
     FileNotFoundError
         If nothing was trained there.
     """
-    return sha256(Path(folder) / SPEC_FILE)
+    return sha256(_present(Path(folder)) / SPEC_FILE)
+
+
+def _present(folder: Path) -> Path:
+    """Return the folder, or the one of its former name where that one alone is there."""
+    former = folder.with_name(FORMER_NAMES.get(folder.name, folder.name))
+    return former if former.exists() and not folder.exists() else folder
 
 
 def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Module]) -> tuple[nn.Module, Spec]:
@@ -61,9 +67,8 @@ def load_weights(folder: Path | str, kind: str, build: Callable[[Spec], nn.Modul
         If a file is missing, damaged or cannot be read, the checksum differs, or the kind or the format is another one.
     """
     folder = Path(folder)
-    former = FORMER_NAMES.get(kind, kind)
-    if not folder.exists() and folder.with_name(former).exists():
-        folder, kind = folder.with_name(former), former
+    if (present := _present(folder)) != folder:
+        folder, kind = present, present.name
     try:
         spec = read_json(folder / SPEC_FILE)
         digest = sha256(folder / WEIGHTS_FILE)

@@ -37,7 +37,7 @@ class CaseIndex:
         try:
             entry = read_json(self._entry(case))
             return entry == {"key": key, "files": _checksums(files)}
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):
             return False
 
     def record(self, case: str, key: str, *files: Path) -> None:

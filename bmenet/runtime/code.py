@@ -9,13 +9,17 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from bmenet.runtime.files import sha256
+
 _ROOT = Path(__file__).parents[2]
+_OURS = ("bmenet", "pipelines", "benchmarks")
+_DATA = (".css", ".csv", ".html", ".js", ".md")
 
 CANNOT_CHANGE_A_RESULT = (
     *("bmenet.cli", "bmenet.config", "bmenet.tracking", "bmenet.data.layout"),
     *("bmenet.imaging.figures", "bmenet.evaluation.panel"),
     *(f"bmenet.runtime.{name}" for name in ("cache", "code", "errors", "files", "parallel", "processes")),
-    *("bmenet.runtime.progress", "bmenet.runtime.threads"),
+    *("bmenet.runtime.logger", "bmenet.runtime.progress", "bmenet.runtime.threads"),
 )
 """What names, moves, shows or records results; values of params.yaml are parameters of the stages that read them."""
 
@@ -24,7 +28,8 @@ def code_hash(*modules: str, root: Path = _ROOT) -> str:
     """Hash the modules and all that they import from this project, directly or not.
 
     Comments, docstrings and layout do not count, nor do the modules of `CANNOT_CHANGE_A_RESULT`. The ``__init__.py``
-    above an imported module is left out: it holds names and tables, which the module does not use.
+    above an imported module is left out: it holds names and tables, which the module does not use. Data files beside a
+    module, such as tables and templates of pages, count with it.
 
     Parameters
     ----------
@@ -50,7 +55,9 @@ def code_hash(*modules: str, root: Path = _ROOT) -> str:
 
 @cache
 def _code_hash(modules: tuple[str, ...], root: Path) -> str:
-    digests = sorted(_normal_form(path)[0] for path in reached_files(*modules, root=root))
+    files = reached_files(*modules, root=root)
+    data = {path for folder in {file.parent for file in files} for path in folder.iterdir() if _is_data(path)}
+    digests = sorted([*(_normal_form(path)[0] for path in files), *map(sha256, data)])
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
 
 
@@ -75,7 +82,8 @@ def reached_files(*modules: str, root: Path = _ROOT) -> set[Path]:
         reached.add(path)
         for imported in _normal_form(path)[1]:
             # `from package import name`: a module of that name, or what the package itself defines.
-            todo.append(imported if module_file(imported, root) else imported.rpartition(".")[0])
+            if imported.partition(".")[0] in _OURS:
+                todo.append(imported if module_file(imported, root) else imported.rpartition(".")[0])
     return reached
 
 
@@ -110,6 +118,10 @@ def _code(tree: ast.Module) -> str:
 def _is_text(node: ast.stmt) -> bool:
     """Tell whether a statement is a string that nobody uses: a docstring of a module, class, function or constant."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_data(path: Path) -> bool:
+    return path.suffix in _DATA and path.is_file()
 
 
 def _is_within(name: str, packages: tuple[str, ...]) -> bool:

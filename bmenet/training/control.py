@@ -38,7 +38,7 @@ class ControlTask(NoiseTask):
 
     ``d`` is how far off ``z_0^`` may be before training, so that all timesteps have their say: in the published method,
     where nothing is known of the reference and all ``q_c`` are 1, this is the loss of the noise. ``q_c`` says how much
-    a latent channel changes the image: after scaling to unit variance some channels matter fifty times more than
+    a latent channel changes the image: after scaling to unit variance some channels matter thirty times more than
     others, and a loss that weighs them equally falls while the image gets worse. ``w = 1 + w_edge G(x) / mean G(x)`` on
     the latent grid makes it edge-sensitive. Now and then the edges are left out of the hint, so that the network works
     without them too and what they bring can be measured.

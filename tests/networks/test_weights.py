@@ -7,7 +7,7 @@ import torch
 
 from bmenet.config.profiles import load_profile
 from bmenet.networks.coarse import build_coarse, load_coarse
-from bmenet.networks.weights import load_weights, save_weights
+from bmenet.networks.weights import load_weights, save_weights, weights_digest
 from bmenet.runtime.errors import WeightsError
 
 
@@ -42,6 +42,7 @@ def test_weights_under_the_name_of_version_0_1_are_read(tmp_path: Path) -> None:
     save_weights(tmp_path / "prior", "prior", torch.nn.Linear(1, 1), {})
     _, spec = load_weights(tmp_path / "denoiser", "denoiser", lambda spec: torch.nn.Linear(1, 1))
     assert spec["kind"] == "prior"
+    assert weights_digest(tmp_path / "denoiser") == weights_digest(tmp_path / "prior")
     with pytest.raises(WeightsError, match="dvc repro train_fine"):
         load_weights(tmp_path / "fine", "fine", lambda spec: torch.nn.Linear(1, 1))
 

@@ -17,7 +17,7 @@ def edited(tmp_path):
     def edit(name: str, old: str, new: str) -> set[str]:
         for folder in ("bmenet", "pipelines"):
             shutil.copytree(
-                REPOSITORY / folder, tmp_path / folder, ignore=lambda _, names: [n for n in names if "." in n[:-3]]
+                REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("weights", "__pycache__")
             )
         path = tmp_path / name
         text = path.read_text()
@@ -63,6 +63,20 @@ def test_what_only_shows_or_records_changes_no_hash(edited):
 def test_import_of_a_module_from_a_package_reaches_the_module_and_not_its_siblings():
     reached = reached_files("bmenet.degradation.rician_noise")
     assert module_file("bmenet.degradation.motion") not in reached
+
+
+def test_a_table_beside_a_module_counts(edited):
+    assert {"evaluate", "tune"} <= edited("bmenet/evaluation/segmentation/freesurfer_labels.csv", ",", ";")
+
+
+def test_packages_of_others_are_not_followed(tmp_path):
+    (tmp_path / "bmenet").mkdir()
+    (tmp_path / "bmenet" / "own.py").write_text("import bmenet.other\nimport numpy.linalg\n")
+    (tmp_path / "bmenet" / "other.py").write_text("")
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "linalg.py").write_text("")
+    reached = reached_files("bmenet.own", root=tmp_path)
+    assert {path.name for path in reached} == {"own.py", "other.py"}
 
 
 def test_every_module_that_does_not_count_exists():

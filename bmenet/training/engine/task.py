@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.networks.weights import Spec, weights_digest
+from bmenet.runtime.code import code_hash
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.files import sha256
 from bmenet.training.engine.checkpoint import CheckpointFolder
@@ -139,6 +140,7 @@ class Task(ABC):
     @cached_property
     def signature(self) -> str:
         """A fingerprint of all that decides the trained weights; a checkpoint is resumed only under the same."""
+        modules = [kind.__module__ for kind in type(self).__mro__ if kind.__module__.startswith("bmenet.")]
         shared = {
             "seed": self.config.seed,
             "sections": [
@@ -146,6 +148,9 @@ class Task(ABC):
                 for name in ("grid", *self.sections)
             ],
             "parents": self.parent_digests(),
+            "code": code_hash(
+                *(kind.__module__ for kind in type(self).__mro__ if kind.__module__.startswith("bmenet."))
+            ),
             "split": {name: list(self.split[name]) for name in ("train", "validation")},
         }
         return hashlib.sha256(json.dumps([shared, self.decisive()], sort_keys=True).encode()).hexdigest()

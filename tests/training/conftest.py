@@ -1,9 +1,11 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bmenet.config import Config, load_config
+from bmenet.config.profiles import load_profile
 from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
 from bmenet.imaging.volume import Volume, save_unit_volume
@@ -28,15 +30,19 @@ def config(workspace: Path) -> Config:
     )
 
 
-@pytest.fixture
-def layout(workspace: Path, config: Config, phantom: Volume) -> Layout:
-    """A workspace with three registered and degraded phantoms, each of another brightness."""
-    layout = Layout(workspace)
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory, phantom: Volume) -> Path:
+    """Three registered and degraded phantoms, each of another brightness, to be copied."""
+    layout, config = Layout(tmp_path_factory.mktemp("phantoms")), load_profile("smoke")
     for number, subject in enumerate(SPLIT["train"] + SPLIT["validation"]):
-        clean = phantom.with_data(phantom.data * np.float32(0.9 + 0.1 * number))
-        layout.registered.mkdir(parents=True, exist_ok=True)
-        save_unit_volume(layout.clean(subject), clean)
-        for code in config.degradation.codes:
-            path = layout.degraded(subject, code)
-            write_case(layout.clean(subject), path, config.degradation.preset, code, config.seed, subject)
-    return layout
+        clean, degraded = layout.clean(subject), layout.degraded(subject, "111")
+        save_unit_volume(clean, phantom.with_data(phantom.data * np.float32(0.9 + 0.1 * number)))
+        write_case(clean, degraded, config.degradation.preset, "111", config.seed, subject)
+    return layout.root
+
+
+@pytest.fixture
+def layout(workspace: Path, phantoms: Path) -> Layout:
+    """A workspace with the three phantoms."""
+    shutil.copytree(phantoms, workspace, dirs_exist_ok=True)
+    return Layout(workspace)

@@ -23,20 +23,13 @@ def loaded_step(checkpoints: CheckpointFolder) -> float | None:
     return None if found is None else found.scalars["step"]
 
 
-def test_newest_checkpoint_comes_back_as_saved(checkpoints: CheckpointFolder) -> None:
+def test_newest_checkpoint_comes_back_as_saved_and_two_generations_are_kept(checkpoints: CheckpointFolder) -> None:
     found = checkpoints.load()
     assert found is not None
     assert found.scalars == {"step": 3, "note": [0.1, None]}
     assert torch.equal(found.tensors["network.weight"], torch.full((3,), 3.0))
-
-
-def test_two_generations_are_kept_and_nothing_else(checkpoints: CheckpointFolder) -> None:
     names = {path.name for path in checkpoints.folder.iterdir()}
     assert names == {f"step-0000000{step}.{kind}" for step in (2, 3) for kind in ("json", "safetensors")}
-
-
-def test_no_checkpoint_is_none(tmp_path: Path) -> None:
-    assert CheckpointFolder(tmp_path / "nowhere", "signature").load() is None
 
 
 @pytest.mark.parametrize("kind", ["json", "safetensors"])
@@ -62,18 +55,16 @@ def test_unsealed_weights_are_not_a_checkpoint(checkpoints: CheckpointFolder) ->
     assert loaded_step(checkpoints) == 3
 
 
-def test_checkpoint_of_another_training_is_not_resumed(
+def test_checkpoint_of_another_training_is_not_resumed_and_cleared_by_one_process(
     checkpoints: CheckpointFolder, capsys: pytest.CaptureFixture
 ) -> None:
-    assert loaded_step(CheckpointFolder(checkpoints.folder, "other")) is None
+    before = sorted(checkpoints.folder.iterdir())
+    other = CheckpointFolder(checkpoints.folder, "other")
+    assert other.load(may_clear=False) is None
+    assert sorted(checkpoints.folder.iterdir()) == before
+    assert loaded_step(other) is None
     assert "starts afresh" in " ".join(capsys.readouterr().err.split())
     assert not list(checkpoints.folder.iterdir())
-
-
-def test_checkpoint_of_another_training_stays_where_another_process_clears(checkpoints: CheckpointFolder) -> None:
-    before = sorted(checkpoints.folder.iterdir())
-    assert CheckpointFolder(checkpoints.folder, "other").load(may_clear=False) is None
-    assert sorted(checkpoints.folder.iterdir()) == before
 
 
 def test_clear_removes_what_a_killed_writer_left(checkpoints: CheckpointFolder) -> None:

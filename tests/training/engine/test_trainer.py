@@ -14,6 +14,7 @@ from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.runtime.errors import TrainingError
 from bmenet.runtime.logger import NullLogger
+from bmenet.training.engine import checkpoint
 from bmenet.training.engine.task import Loss, Validation
 from bmenet.training.engine.trainer import Trainer, clear_checkpoints, write_trained
 from tests.training.line import LineTask
@@ -21,11 +22,11 @@ from tests.training.line import LineTask
 
 class Recorder(NullLogger):
     def __init__(self) -> None:
-        self.rows: list[tuple[int | None, dict[str, float]]] = []
+        self.steps: list[int | None] = []
         self.names: list[str] = []
 
     def log_metrics(self, values, step=None) -> None:
-        self.rows.append((step, dict(values)))
+        self.steps.append(step)
 
     def log_figure(self, figure, name) -> None:
         self.names.append(name)
@@ -54,10 +55,10 @@ def make(tmp_path: Path) -> Callable[..., Trainer]:
 
 
 def saved_step(trainer: Trainer) -> int:
-    checkpoint = trainer.checkpoints.load()
-    assert checkpoint is not None
-    assert all(torch.isfinite(tensor).all() for tensor in checkpoint.tensors.values())
-    return checkpoint.scalars["step"]
+    found = trainer.checkpoints.load()
+    assert found is not None
+    assert all(torch.isfinite(tensor).all() for tensor in found.tensors.values())
+    return found.scalars["step"]
 
 
 def test_training_lowers_the_loss_and_records_it(make) -> None:
@@ -66,20 +67,18 @@ def test_training_lowers_the_loss_and_records_it(make) -> None:
     losses = [row["train.loss"] for row in trained.history]
     assert losses[-1] < 0.2 * losses[0]
     assert [row["step"] for row in trained.history] == list(range(5, 61, 5))
-    assert {step for step, _ in trainer.logger.rows} == set(range(5, 61, 5))
+    assert set(trainer.logger.steps) == set(range(5, 61, 5))
     assert trained.validations[0] == {"step": 5, "val.score": 5.0}
 
 
-def test_best_weights_are_those_of_the_best_validation(make) -> None:
+def test_best_weights_are_those_of_the_best_validation_and_patience_ends_the_training(make) -> None:
     trainer = make(scores=(1.0, 3.0, 2.0, 2.5))
     trained = trainer.train()
     assert trained.metrics == {"val.score": 3.0, "best_step": 10, "steps": 20}
     assert trainer.state.misses == 2
     assert torch.equal(trained.network.weight, trainer.state.best["weight"])
     assert not torch.equal(trained.network.weight, trainer.state.averaged.weight)
-
-
-def test_training_stops_when_patience_ends(make) -> None:
+    clear_checkpoints(trainer.task)
     trained = make(scores=(3.0, 2.0, 1.0, 9.0), patience=2).train()
     assert trained.metrics == {"val.score": 3.0, "best_step": 5, "steps": 15}
 
@@ -146,16 +145,14 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(make) -> No
 
 
 def test_full_disk_keeps_the_last_checkpoint_whole(make, monkeypatch: pytest.MonkeyPatch) -> None:
-    import bmenet.training.engine.checkpoint as module
-
     def fill(tensors, path, metadata) -> None:
         if "00000008" in str(path):
             Path(path).write_bytes(b"half")
             raise OSError(28, "No space left on device")
         save_file(tensors, path, metadata)
 
-    save_file = module.save_file
-    monkeypatch.setattr(module, "save_file", fill)
+    save_file = checkpoint.save_file
+    monkeypatch.setattr(checkpoint, "save_file", fill)
     trainer = make()
     with pytest.raises(OSError, match="No space left"):
         trainer.train()

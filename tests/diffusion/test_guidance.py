@@ -27,17 +27,9 @@ def latent() -> torch.Tensor:
     return torch.randn(1, 3, 10, 14, 10, generator=torch.Generator().manual_seed(0))
 
 
-def test_ncc_of_a_volume_with_itself_is_nearly_one(reference):
-    assert float(local_ncc(reference, reference, 9)) > 0.97
-
-
-def test_ncc_does_not_see_gain_and_offset_but_the_sign(reference):
-    same = float(local_ncc(2 * reference + 0.3, reference, 9))
-    assert same > 0.97
+def test_ncc_does_not_see_gain_and_offset_but_the_sign_and_is_near_zero_for_unrelated_volumes(reference):
+    assert float(local_ncc(2 * reference + 0.3, reference, 9)) > 0.97
     assert float(local_ncc(-reference, reference, 9)) < -0.97
-
-
-def test_ncc_of_unrelated_volumes_is_near_zero(reference):
     noise = torch.rand(reference.shape, generator=torch.Generator().manual_seed(1))
     assert abs(float(local_ncc(noise, reference, 9))) < 0.05
 

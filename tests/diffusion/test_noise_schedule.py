@@ -18,12 +18,9 @@ def test_signal_power_is_that_of_monai_with_brainldm_s_betas(schedule):
     monai = DDPMScheduler(
         num_train_timesteps=1000, schedule="scaled_linear_beta", beta_start=0.0015, beta_end=0.0205, clip_sample=False
     )
+    assert schedule.signal_power(-1) == 1, "before the first is the clean latent"
     for timestep in (0, 1, 250, 500, 999):
         assert schedule.signal_power(timestep) == pytest.approx(float(monai.alphas_cumprod[timestep]), rel=1e-4)
-
-
-def test_timestep_before_the_first_is_the_clean_latent(schedule):
-    assert schedule.signal_power(-1) == 1
 
 
 def test_add_noise_keeps_the_variance_of_a_unit_latent(schedule):

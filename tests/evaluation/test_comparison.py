@@ -63,17 +63,12 @@ def test_evaluate_case_measures_every_method(layout):
     assert psnr["coarse"] > psnr["degraded"]
 
 
-def test_evaluate_case_measures_nothing_twice(layout, restored):
+def test_evaluate_case_goes_on_where_it_was_stopped_and_measures_nothing_twice(layout, restored):
+    run(layout, methods=["degraded", "n4"])
     first, again = run(layout), run(layout)
     assert restored == METHODS
     assert [(r.metrics, r.seconds) for r in again] == [(r.metrics, r.seconds) for r in first]
     np.testing.assert_array_equal(again[2].shown_slices["axial"], first[2].shown_slices["axial"])
-
-
-def test_evaluate_case_that_was_stopped_goes_on_where_it_was(layout, restored):
-    run(layout, methods=["degraded", "n4"])
-    run(layout)
-    assert restored == METHODS
 
 
 @pytest.mark.parametrize(
@@ -109,12 +104,8 @@ def test_all_rows_of_the_second_stage_start_from_one_coarse_result(layout, monke
     monkeypatch.setattr(methods_module, "fine_digests", lambda weights: [])
     monkeypatch.setattr(methods_module.FineNet, "load_once", lambda weights: Fine())
     monkeypatch.setattr(ClippingNet, "runs", 0)
-    clock = iter(range(1000))
-    monkeypatch.setattr(methods_module.time, "process_time", lambda: next(clock))
-    results = run(layout, "010", ["coarse", *methods_module.FINE_VARIANTS])
+    run(layout, "010", ["coarse", *methods_module.FINE_VARIANTS])
     assert ClippingNet.runs == 1
-    seconds = {result.method: result.seconds for result in results}
-    assert seconds == {"coarse": 1} | dict.fromkeys(methods_module.FINE_VARIANTS, 2)
 
 
 def test_restored_volumes_are_kept_on_demand(layout, restored):

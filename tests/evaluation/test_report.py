@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from bmenet.config import Config
 from bmenet.config.profiles import load_profile
@@ -36,14 +35,10 @@ def segmented(results, phantom):
 
 
 @pytest.fixture
-def config(smoke_config) -> Config:
-    evaluate = smoke_config.evaluate.model_copy(update={"codes": ["000", "010", "111"], "segmented_codes": ["111"]})
-    return smoke_config.model_copy(update={"evaluate": evaluate, "seed": 1})
-
-
-@pytest.fixture
-def smoke_config(request) -> Config:
-    return load_profile("smoke")
+def config() -> Config:
+    smoke = load_profile("smoke")
+    evaluate = smoke.evaluate.model_copy(update={"codes": ["000", "010", "111"], "segmented_codes": ["111"]})
+    return smoke.model_copy(update={"evaluate": evaluate, "seed": 1})
 
 
 FIGURES = ("montage", "before_after", "subjects", "dice")
@@ -64,9 +59,7 @@ def test_write_report_writes_every_table_figure_and_the_page(segmented, config, 
     assert summary["coarse"]["all"]["psnr"]["low"] <= summary["coarse"]["all"]["psnr"]["high"]
     assert json.loads((folder / "metrics.json").read_text())["coarse"]["dice.csf"] == pytest.approx(0.8)
     assert tracked["test.coarse.111.psnr"] == pytest.approx(27)
-    text = (layout.reports / "results.md").read_text()
-    assert "source `sample`" in text
-    assert "| BMENet, coarse | 27.00 [26.00, 28.00]" in text
+    assert "27.00 [26.00, 28.00]" in (layout.reports / "results.md").read_text()
     page = (folder / "report.html").read_text()
     assert "git commit" in page
     assert "27.00 <small>[26.00, 28.00]</small>" in page
@@ -85,12 +78,11 @@ def kept(tmp_path, phantom) -> Layout:
 
 
 def test_evaluation_page_shows_the_median_subject_before_after_clean_and_every_error(results, kept, phantom):
-    page = evaluation_page(
-        results, "111", [], {"Plot": Figure(figsize=(1, 1))}, ({"seed": "1"}, {"commit": "abc"}), kept
-    )
+    ablations = [replace(result, method="fine_decode") for result in results if result.method == "coarse"]
+    page = evaluation_page([*results, *ablations], "111", [], {}, ({"seed": "1"}, {"commit": "abc"}), kept)
     assert "sub-02" in page.subtitle
     names = [layer.name for layer in page.layers]
-    assert names[:4] == ["degraded input", "BMENet, coarse", "clean", "N4"]
+    assert names[:4] == ["degraded input", "BMENet, coarse", "clean", "N4"], "no ablations"
     errors = {layer.name: layer for layer in page.layers if layer.kind == "difference"}
     assert list(errors) == ["degraded input - clean", "BMENet, coarse - clean", "N4 - clean"]
     clean = page.layers[2].volume
@@ -103,11 +95,4 @@ def test_evaluation_page_shows_the_median_subject_before_after_clean_and_every_e
     first = np.argwhere(phantom.data > 0)[0], np.argwhere(inside)[0]
     places = [v.affine @ [*index, 1] for v, index in zip((phantom, clean), first, strict=True)]
     np.testing.assert_allclose(*places)
-    assert page.pictures[0].png.startswith(b"\x89PNG")
     assert (page.settings, page.origin) == ({"seed": "1"}, {"commit": "abc"})
-
-
-def test_evaluation_page_has_no_layers_of_ablations(results, kept):
-    ablations = [replace(result, method="fine_decode") for result in results if result.method == "coarse"]
-    page = evaluation_page([*results, *ablations], "111", [], {}, ({}, {}), kept)
-    assert not any("decoded" in layer.name for layer in page.layers)

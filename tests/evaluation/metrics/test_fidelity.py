@@ -10,11 +10,8 @@ def noisy(phantom, generator):
     return (phantom.data + 0.1 * generator.standard_normal(phantom.data.shape)).astype(np.float32)
 
 
-def test_psnr_is_20_db_for_an_error_of_a_tenth(phantom):
+def test_psnr_is_20_db_for_an_error_of_a_tenth_and_capped_for_none(phantom):
     assert psnr(phantom.data + np.float32(0.1), phantom.data) == pytest.approx(20, abs=1e-4)
-
-
-def test_psnr_of_identical_volumes_is_capped(phantom):
     assert psnr(phantom.data, phantom.data) == PSNR_CAP_DB
 
 
@@ -23,11 +20,6 @@ def test_psnr_looks_only_inside_the_region(phantom):
     restored = np.where(region, phantom.data, 1).astype(np.float32)
     assert psnr(restored, phantom.data, region) == PSNR_CAP_DB
     assert psnr(restored, phantom.data) < 5
-
-
-def test_ssim_is_one_for_identical_volumes_and_falls_with_noise(phantom, noisy):
-    assert ssim(phantom.data, phantom.data) == pytest.approx(1)
-    assert ssim(noisy, phantom.data) < 0.9
 
 
 def test_ssim_inside_a_region_is_the_mean_of_the_map(phantom, noisy):
@@ -41,9 +33,6 @@ def test_ssim_inside_a_region_is_the_mean_of_the_map(phantom, noisy):
 def test_ncc_does_not_see_gain_and_offset(phantom):
     assert ncc(phantom.data * 3 + 1, phantom.data) == pytest.approx(1)
     assert ncc(-phantom.data, phantom.data) == pytest.approx(-1)
-
-
-def test_ncc_with_a_constant_is_zero(phantom):
     assert ncc(np.full_like(phantom.data, 0.3), phantom.data) == 0
 
 

@@ -30,8 +30,9 @@ def written(page, write) -> str:
 def test_a_page_is_one_file_that_shows_all_it_was_given(written, tmp_path):
     for shown in ("Two &amp; a half &lt;scans&gt;", "subtitle", "a &lt; b", "A note.", "A caption.", "Mind the gap."):
         assert shown in written
-    assert "<td>1.5 <small>[1.0, 2.0]</small></td>" in written
-    assert re.search(r"Research use only\..*Not a medical device", written)
+    _, version = load_niivue()
+    for told in ("1.5 <small>", "Not a medical device", f"niivue {version}", "BSD 2-Clause License"):
+        assert told in written
     assert os.listdir(tmp_path) == ["page.html"]
 
 
@@ -66,13 +67,6 @@ def test_a_page_may_not_reach_the_network(written):
     assert "http" not in policy
     shell = re.sub(r"<script.*?</script>", "", written, flags=re.DOTALL)
     assert not re.search(r"""(src|href)=["'](?!data:)""", shell)
-
-
-def test_a_page_credits_the_viewer_with_its_licence(written):
-    _, version = load_niivue()
-    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
-    assert f"niivue {version}" in written
-    assert "BSD 2-Clause License" in written
 
 
 def test_a_page_without_volumes_needs_no_viewer(page, write):

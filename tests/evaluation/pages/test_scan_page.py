@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bmenet.evaluation.pages.origin import as_texts, software_versions, weights_origin
+from bmenet.evaluation.pages.origin import software_versions, weights_origin
 from bmenet.evaluation.pages.scan_page import before_after_picture, quality_table, scan_page
 from bmenet.evaluation.quality import MEASURES
 from bmenet.evaluation.quality.measure import Quality
@@ -42,21 +42,15 @@ def test_a_scan_page_shows_after_minus_before_and_the_spread_of_samples(before):
     assert len(scan_page(before, enhanced(before), {}, {}).layers) == 3
 
 
-def test_a_scan_page_tells_how_it_came_about(before):
-    page = scan_page(before, enhanced(before), {"seed": "3"}, {"weights": "abc"}, notes=["left and right: a guess"])
-    (steps,) = (table for table in page.tables if table.title == "Steps")
-    assert dict(steps.cells.to_numpy()) == {"Find the brain": "2.0 s", "Restore": "3.5 s", "Together": "5.5 s"}
-    assert "(by ants); similarity 0.87" in steps.note
-    assert "Whole head" in page.subtitle
-    assert (page.settings, page.origin) == ({"seed": "3"}, {"weights": "abc"})
-    assert "Left and right: a guess." in page.notes
-
-
-def test_a_scan_page_measures_what_changed(before):
+def test_a_scan_page_tells_how_it_came_about_and_measures_what_changed(before):
     data = before.data.copy()
     data[20, 28, 20:24] += np.float32([1, 2, 3, -4])
-    page = scan_page(before, enhanced(before.with_data(data)), {}, {})
-    (change,) = (table for table in page.tables if table.title == "What changed")
+    page = scan_page(before, enhanced(before.with_data(data)), {"seed": "3"}, {"weights": "abc"}, notes=["a guess"])
+    assert (page.settings, page.origin) == ({"seed": "3"}, {"weights": "abc"})
+    assert "A guess." in page.notes
+    tables = {table.title: table for table in page.tables}
+    assert "similarity 0.87" in tables["Steps"].note
+    change = tables["What changed"]
     values = {name: float(value) for name, value, _ in change.cells.to_numpy()}
     assert values["Mean absolute change"] == pytest.approx(2.5, rel=1e-3)
     assert values["Greatest"] == pytest.approx(4, rel=1e-3)
@@ -84,10 +78,8 @@ def test_the_quality_table_has_every_measure_and_says_why_one_is_missing():
     rows = {name.split(":")[0]: others for name, *others in table.cells.to_numpy().tolist()}
     assert list(rows) == list(MEASURES)
     assert rows["snr_wm"] == ["1.000", "1.500", "+0.500", "higher"]
-    assert rows["cnr"] == ["–", "–", "–", "higher"]
-    assert rows["cjv"][-1] == "lower"
-    assert "–: no air." in table.note
-    assert "the brains found differ in size" in table.note
+    assert "no air." in table.note
+    assert "differ in size" in table.note
 
 
 def test_the_origin_tells_the_weights_by_checksum_and_not_by_place(tmp_path):
@@ -97,7 +89,5 @@ def test_the_origin_tells_the_weights_by_checksum_and_not_by_place(tmp_path):
     told = weights_origin([folder])
     assert told["coarse: weights SHA-256"] == "ab" * 32
     assert told["coarse: profile"] == "smoke"
-    assert told["coarse: val loss"] == "0.123457"
     assert "JaneDoe19" not in str(told)
     assert {"bmenet", "torch", "monai"} <= set(software_versions())
-    assert as_texts({"steps": 1, "scale": 0.02}) == {"steps": "1", "scale": "0.02"}

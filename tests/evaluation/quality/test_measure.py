@@ -54,36 +54,26 @@ def test_measure_quality_does_not_depend_on_the_intensity_scale(head, noisy, val
     assert scaled == pytest.approx(values, rel=1e-4)
 
 
-@pytest.mark.parametrize("background", [0.0, 20.0])
-def test_a_stripped_scan_has_no_measure_that_needs_air(head, noisy, values, background, rician):
-    brain = Brain(head.brain.brain_mask, True, "background")
-    stripped = noisy.with_data(
-        np.where(brain.brain_mask, noisy.data, rician(noisy.with_data(0 * noisy.data), background).data)
-    )
-    quality = measure_quality(stripped, brain, head.tissues)
+@pytest.mark.parametrize("reason", ["stripped", "stripped, with noise around", "blank", "fills the field of view"])
+def test_without_air_there_is_no_measure_that_needs_it(head, noisy, values, reason, rician):
+    part = (slice(18, -18) if reason.startswith("fills") else slice(None),) * 3
+    mask = head.brain.brain_mask
+    around = rician(noisy.with_data(0 * noisy.data), 20).data if "noise" in reason else 0
+    kept = {"blank": head.volume.data > 0, "fills the field of view": True}.get(reason, mask)
+    data = np.ascontiguousarray(np.where(kept, noisy.data, around)[part])
+    brain = Brain(mask[part], reason.startswith("stripped"), "deepbet")
+    quality = measure_quality(Volume(data, noisy.affine), brain, head.tissues[part])
+    expected = {"blank": BLANK, "fills the field of view": NO_AIR}.get(reason, STRIPPED)
     assert {name for name, value in quality.values.items() if value is None} == NEEDS_AIR
-    assert quality.reasons == dict.fromkeys([name for name in MEASURES if name in NEEDS_AIR], STRIPPED)
-    assert quality.values["cjv"] == values["cjv"]
-    assert quality.values["snr_total"] == values["snr_total"]
-
-
-def test_a_head_in_blank_air_has_no_measure_that_needs_air(head, noisy):
-    blank = noisy.with_data(np.where(head.volume.data > 0, noisy.data, 0))
-    quality = measure_quality(blank, head.brain, head.tissues)
-    assert quality.reasons == dict.fromkeys([name for name in MEASURES if name in NEEDS_AIR], BLANK)
+    assert quality.reasons == dict.fromkeys(NEEDS_AIR, expected)
+    if not reason.startswith("fills"):  # there the brain is cut as well
+        assert (quality.values["cjv"], quality.values["snr_total"]) == (values["cjv"], values["snr_total"])
 
 
 def test_padding_changes_nothing(head, noisy, values):
     padded = Volume(np.pad(noisy.data, 20), noisy.affine)
     brain = Brain(np.pad(head.brain.brain_mask, 20), False, "deepbet")
     assert measure_quality(padded, brain, np.pad(head.tissues, 20)).values == pytest.approx(values, rel=1e-3)
-
-
-def test_a_head_that_fills_the_field_of_view_has_no_air(head, noisy):
-    part = (slice(18, -18),) * 3
-    cropped = Volume(np.ascontiguousarray(noisy.data[part]), noisy.affine)
-    quality = measure_quality(cropped, Brain(head.brain.brain_mask[part], False, "deepbet"), head.tissues[part])
-    assert quality.reasons == dict.fromkeys([name for name in MEASURES if name in NEEDS_AIR], NO_AIR)
 
 
 @pytest.mark.parametrize(
@@ -95,28 +85,21 @@ def test_a_missing_tissue_leaves_out_what_needs_it(head, noisy, values, label, u
     quality = measure_quality(noisy, head.brain, tissues)
     assert quality.reasons.keys() == undefined
     assert {name for name, value in quality.values.items() if value is None} == undefined
-    assert (
-        "expected at least 100 voxels"
-        in quality.reasons[min(undefined, key=lambda name: name not in {"snr_csf", "snr_gm"})]
-    )
     assert quality.values["efc"] == values["efc"]
 
 
 def test_a_constant_tissue_is_no_infinite_snr(head):
     quality = measure_quality(head.volume, Brain(head.brain.brain_mask, True, "background"), head.tissues)
     assert quality.values["snr_wm"] is None
-    assert "WM is 1000 everywhere" in quality.reasons["snr_wm"]
+    assert "1000 everywhere" in quality.reasons["snr_wm"]
 
 
 def test_equally_bright_tissues_have_no_cjv(head, noisy):
-    tissues = head.tissues.copy()
-    white = np.flatnonzero(tissues == 3)
-    tissues.ravel()[white[::2]] = 2
-    data = np.where(tissues == 2, 500 + (np.arange(tissues.size).reshape(tissues.shape) % 3), noisy.data)
-    data = np.where(tissues == 3, 500 + (np.arange(tissues.size).reshape(tissues.shape) % 3), data)
-    quality = measure_quality(noisy.with_data(data), head.brain, tissues)
+    levels = 500 + np.arange(head.tissues.size).reshape(head.tissues.shape) % 3
+    data = np.where(head.tissues >= 2, levels, noisy.data)
+    quality = measure_quality(noisy.with_data(data), head.brain, head.tissues)
     assert quality.values["cjv"] is None
-    assert quality.reasons["cjv"] == "grey and white matter are equally bright"
+    assert "equally bright" in quality.reasons["cjv"]
 
 
 def test_measure_quality_refuses_tissues_of_another_shape(head, noisy):

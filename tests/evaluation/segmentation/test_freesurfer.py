@@ -22,16 +22,12 @@ def test_every_label_is_in_exactly_one_of_the_nine_published_regions():
     assert sorted(sum(freesurfer_regions().values(), ())) == sorted(freesurfer_names())
 
 
-@pytest.mark.parametrize(("left", "right"), PAIRS)
-def test_left_and_right_are_in_one_region(left, right):
-    assert _region(left) == _region(right)
-    assert freesurfer_names()[left].replace("Left", "Right") == freesurfer_names()[right]
-
-
-@pytest.mark.parametrize("area", DKT_AREAS)
-def test_every_cortical_area_of_the_dkt_atlas_is_cortex(area):
-    assert _region(1000 + area) == _region(2000 + area) == "cerebral cortex"
-    assert freesurfer_names()[1000 + area].replace("lh", "rh") == freesurfer_names()[2000 + area]
+def test_left_and_right_are_in_one_region_and_every_area_of_the_dkt_atlas_is_cortex():
+    names = freesurfer_names()
+    for left, right in [*PAIRS, *((1000 + area, 2000 + area) for area in DKT_AREAS)]:
+        assert _region(left) == _region(right)
+        assert names[left].replace("Left", "Right").replace("lh", "rh") == names[right]
+    assert {_region(1000 + area) for area in DKT_AREAS} == {"cerebral cortex"}
 
 
 @pytest.mark.parametrize(

@@ -84,15 +84,12 @@ def test_noise_around_a_brain_is_weakened_alike_beyond_the_field_of_view(strengt
     np.testing.assert_allclose(left, 1 - strength, atol=1e-6)
 
 
-def test_face_ramp_rises_from_nothing_on_the_faces_to_one_after_four_mm():
+def test_ramps_are_one_inside_and_fall_to_zero_at_the_faces_and_around_the_brain():
     weight = face_ramp((20, 10, 10), (1.0, 2.0, 4.0))
     np.testing.assert_allclose(weight[:6, 5, 5], [0, 0.25, 0.5, 0.75, 1, 1])
     np.testing.assert_allclose(weight[10, -4:, 5], [1, 1, 0.5, 0])
     assert (weight[:, :, [0, -1]] == 0).all()
     np.testing.assert_array_equal(weight, weight[::-1, ::-1, ::-1])
-
-
-def test_brain_ramp_is_one_in_the_brain_and_falls_to_zero_around_it():
     np.testing.assert_allclose(brain_ramp(np.array([0, 1, 2, 3, 50])), [1, 1, 0.5, 0, 0])
 
 
@@ -115,9 +112,6 @@ def test_what_a_network_took_out_comes_back_and_noise_does_not(clean, noisy, fie
     returned = clean * own_field(clean, noisy * field, 1)
     assert psnr(returned, clean * field, inside) > 30 > psnr(noisy * field, clean * field, inside)
     assert psnr(clean, clean * field, inside) < 25
-
-
-def test_the_background_has_no_field(clean, noisy, field):
     assert (own_field(clean, noisy * field, 1)[clean == 0] == 1).all()
 
 

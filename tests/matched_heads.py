@@ -29,11 +29,13 @@ TURN_DEG, SHIFT_MM, GAIN = (4, -3, 5), (3, -4, 5), 1.7
 """How a moved scan lies to the still one, and how much brighter its receiver made it."""
 
 
+@cache
 def still_head(number: int = 0) -> Scan:
     """Return a pseudo-subject that lies as the template does: the identity is its registration."""
     return _render(_upright(number))
 
 
+@cache
 def turned_head(number: int = 0, gain: float = GAIN) -> Scan:
     """Return the same head in another pose and at another receiver gain; it did not move meanwhile."""
     head = _upright(number)
@@ -41,6 +43,7 @@ def turned_head(number: int = 0, gain: float = GAIN) -> Scan:
     return _render(replace(head, rotation=turn, head_mm=np.array(SHIFT_MM), brightness=gain * head.brightness))
 
 
+@cache
 def moving_head(number: int = 0, severity: str = "severe", gain: float = GAIN) -> Scan:
     """Return the turned head, which moved during the acquisition."""
     scan = turned_head(number, gain)

@@ -148,9 +148,7 @@ class Task(ABC):
                 for name in ("grid", *self.sections)
             ],
             "parents": self.parent_digests(),
-            "code": code_hash(
-                *(kind.__module__ for kind in type(self).__mro__ if kind.__module__.startswith("bmenet."))
-            ),
+            "code": code_hash(*modules),
             "split": {name: list(self.split[name]) for name in ("train", "validation")},
         }
         return hashlib.sha256(json.dumps([shared, self.decisive()], sort_keys=True).encode()).hexdigest()

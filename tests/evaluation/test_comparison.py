@@ -56,6 +56,8 @@ def run(layout, code="010", methods=METHODS, is_kept=False):
 
 
 def test_evaluate_case_measures_every_method(layout):
+    clock = iter(range(1000))
+    monkeypatch.setattr(methods_module.time, "process_time", lambda: next(clock))
     results = run(layout)
     assert [result.method for result in results] == METHODS
     psnr = {result.method: result.metrics["psnr"] for result in results}
@@ -106,6 +108,9 @@ def test_all_rows_of_the_second_stage_start_from_one_coarse_result(layout, monke
     monkeypatch.setattr(ClippingNet, "runs", 0)
     run(layout, "010", ["coarse", *methods_module.FINE_VARIANTS])
     assert ClippingNet.runs == 1
+    # The seconds of a row hold those of the coarse result that it starts from.
+    seconds = {result.method: result.seconds for result in results}
+    assert seconds == {"coarse": 1} | dict.fromkeys(methods_module.FINE_VARIANTS, 2)
 
 
 def test_restored_volumes_are_kept_on_demand(layout, restored):

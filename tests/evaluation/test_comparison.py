@@ -56,8 +56,6 @@ def run(layout, code="010", methods=METHODS, is_kept=False):
 
 
 def test_evaluate_case_measures_every_method(layout):
-    clock = iter(range(1000))
-    monkeypatch.setattr(methods_module.time, "process_time", lambda: next(clock))
     results = run(layout)
     assert [result.method for result in results] == METHODS
     psnr = {result.method: result.metrics["psnr"] for result in results}
@@ -106,7 +104,9 @@ def test_all_rows_of_the_second_stage_start_from_one_coarse_result(layout, monke
     monkeypatch.setattr(methods_module, "fine_digests", lambda weights: [])
     monkeypatch.setattr(methods_module.FineNet, "load_once", lambda weights: Fine())
     monkeypatch.setattr(ClippingNet, "runs", 0)
-    run(layout, "010", ["coarse", *methods_module.FINE_VARIANTS])
+    clock = iter(range(1000))
+    monkeypatch.setattr(methods_module.time, "process_time", lambda: next(clock))
+    results = run(layout, "010", ["coarse", *methods_module.FINE_VARIANTS])
     assert ClippingNet.runs == 1
     # The seconds of a row hold those of the coarse result that it starts from.
     seconds = {result.method: result.seconds for result in results}

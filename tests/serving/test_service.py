@@ -45,9 +45,9 @@ def test_a_plain_volume_is_answered_as_a_packed_one_is(make, scan):
 @pytest.mark.parametrize(
     ("settings", "unpacked", "peak_bytes", "status", "word"),
     [
-        (Settings(max_voxels=1000), _header((40, 40, 40)), 1_000_000, 413, "at most 1000 voxels"),
-        (Settings(max_decompressed_mb=2), _header((100, 100, 100), "float64"), 1_000_000, 413, "at most 2 MB"),
-        (Settings(), _header((500, 500, 500)), 1_000_000, 422, "the volume: truncated"),
+        (Settings(max_voxels=1000), _header((40, 40, 40)), 2_000_000, 413, "at most 1000 voxels"),
+        (Settings(max_decompressed_mb=2), _header((100, 100, 100), "float64"), 2_000_000, 413, "at most 2 MB"),
+        (Settings(), _header((500, 500, 500)), 2_000_000, 422, "the volume: truncated"),
         (Settings(), nifti(np.ones((40, 56, 40), np.int16), "scan.nii"), 20_000_000, 422, "to end with its voxels"),
     ],
     ids=["voxels", "bytes", "header alone", "bomb behind a volume"],

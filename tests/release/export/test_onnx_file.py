@@ -12,8 +12,7 @@ from torch import nn
 
 from bmenet.release.export import onnx_file
 from bmenet.release.export.graphs import GraphPlan
-from bmenet.release.export.onnx_file import describe_graph, stored_tensors, write_graph
-from bmenet.restoration.bundle.manifest import Tensor
+from bmenet.release.export.onnx_file import stored_tensors, write_graph
 
 SIZE = 64
 
@@ -95,11 +94,3 @@ def test_large_graphs_keep_their_weights_in_a_file_beside_them(tmp_path, stored,
     initializer, result = _write(tmp_path, stored.astype(np.float32), is_shared=False)
     assert _place(initializer)["location"] == "g.onnx.data"
     np.testing.assert_allclose(result, stored.astype(np.float64).sum(0)[None], atol=1e-4)
-
-
-def test_a_graph_tells_its_names_extents_and_types(tmp_path, stored):
-    _write(tmp_path, stored)
-    graph = describe_graph(tmp_path / "g.onnx", tmp_path)
-    assert graph.path == "g.onnx"
-    assert graph.inputs == [Tensor(name="x", shape=[1, SIZE], dtype="float16")]
-    assert graph.outputs == [Tensor(name="y", shape=[1, SIZE], dtype="float16")]

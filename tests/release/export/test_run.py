@@ -115,9 +115,7 @@ def test_a_bundle_that_fails_its_check_does_not_replace_the_good_one(exported, f
     assert open_bundle(first_stage / "bundle").digest == exported.bundle.digest
 
 
-@pytest.mark.parametrize(
-    ("arch", "planes"), [("unet", ["sagittal"]), ("unet", ["coronal", "axial"]), ("swinir", ["coronal"])]
-)
+@pytest.mark.parametrize(("arch", "planes"), [("unet", ["coronal", "axial"]), ("swinir", ["sagittal"])])
 def test_every_choice_of_planes_can_be_exported(tmp_path, arch, planes):
     config = smoke_config()
     coarse = config.coarse.model_copy(update={"arch": arch, "planes": planes})

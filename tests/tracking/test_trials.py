@@ -111,3 +111,13 @@ def test_two_processes_of_one_study_write_one_run(place, config, by_name, start_
     assert {parent(found[f"trial {number}"]) for number in range(2)} == {found["tune"].info.run_id}
     assert {run.info.status for run in found.values()} == {"FINISHED"}
     assert left(place) == []
+
+
+def test_studies_do_not_mix(place, config, runs):
+    for study in ("first", "second"):
+        with track_stage(config, "tune", run_key=study):
+            log_trial(config, study, 0, "FINISHED", params={}, tags={"study": study})
+    studies = {run.data.tags["bmenet.run"]: run.info.run_id for run in runs() if run.info.run_name == "tune"}
+    assert set(studies) == {"first", "second"}
+    trials = {run.data.tags["study"]: parent(run) for run in runs() if "study" in run.data.tags}
+    assert trials == studies

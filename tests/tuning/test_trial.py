@@ -72,7 +72,7 @@ def test_a_trial_that_is_no_better_than_most_is_pruned_and_shown_as_pruned(tuned
 
 
 def test_a_trial_of_several_objectives_is_never_pruned(tuned):
-    plan = plan_of(tuned, tune__objectives=["quality", "seconds"], tune__pruner="median")
+    plan = plan_of(tuned, tune__objectives=["quality", "seconds"])
     study = run_trials(plan, lambda _, report: (report(1, -1.0), outcome(2.0, 4.0, seconds=7.0))[1])
     assert study.trials[0].values == [3.0, 7.0]
     assert _runs(plan)["trial 0"]["metrics"].items() >= {"quality": 3.0, "seconds": 7.0}.items()

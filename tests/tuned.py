@@ -1,7 +1,6 @@
-"""A workspace that can be tuned, at 4 mm: phantoms, untrained networks, a tracking store; and what tests ask of it."""
+"""A workspace that can be tuned, at 4 mm: phantoms, untrained networks; and what tests ask of it."""
 
 import atexit
-import functools
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +18,6 @@ from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
 from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
 from bmenet.runtime.files import write_json
-from bmenet.tracking.store import Place, Store
 from bmenet.tuning.objective import Outcome, Report
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.study import counted, open_study
@@ -43,20 +41,6 @@ def fill_workspace(root: Path, phantom: Volume) -> None:
     """Give a workspace with profiles all that a study needs, and params.yaml the quick values."""
     shutil.copytree(_template(phantom.data.tobytes(), phantom), root, dirs_exist_ok=True)
     write_values(root, QUICK)
-
-
-@functools.lru_cache(maxsize=1)
-def _store() -> Path:
-    folder = Path(mkdtemp(prefix="bmenet-test-store-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    Store(Place(folder, f"sqlite:///{folder / 'mlflow.db'}"))
-    return folder / "mlflow.db"
-
-
-def add_store(root: Path) -> None:
-    """Give a workspace a tracking store that has its tables: making them takes seconds."""
-    (root / "mlflow").mkdir(exist_ok=True)
-    shutil.copy(_store(), root / "mlflow" / "mlflow.db")
 
 
 _templates: dict[bytes, Path] = {}

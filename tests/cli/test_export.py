@@ -17,13 +17,6 @@ def bundle(workspace: Path) -> Path:
     return Path(shutil.copytree(smoke_bundle(), workspace / "weights" / "bundle"))
 
 
-def test_export_without_weights_says_what_to_train(workspace, bmenet):
-    result = bmenet("export")
-    assert result.exit_code == 1
-    assert "dvc repro train_coarse" in result.stderr
-    assert not (workspace / "weights" / "bundle").exists()
-
-
 @pytest.mark.skipif(bool(gpu_names()), reason="has a GPU")
 def test_tensorrt_without_a_gpu_has_its_own_exit_code(bundle, bmenet):
     result = bmenet("export", "--tensorrt")
@@ -31,8 +24,23 @@ def test_tensorrt_without_a_gpu_has_its_own_exit_code(bundle, bmenet):
     assert "TensorRT: skipped: no GPU" in result.stderr
 
 
-def test_help_names_that_exit_code(bmenet):
-    assert "Exit code 3" in " ".join(bmenet("export", "--help").stdout.replace("│", " ").split())
+def test_a_damaged_bundle_is_refused_before_the_scan_is_touched(workspace, scan_path, bundle, bmenet):
+    path = bundle / "onnx" / "fp32" / "decoder.onnx"
+    path.write_bytes(path.read_bytes()[:-1])
+    result = bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle)
+    assert result.exit_code == 1
+    assert "decoder.onnx: expected" in result.stderr
+
+
+def test_export_says_what_to_train_and_never_replaces_other_files(workspace, bmenet):
+    result = bmenet("export")
+    assert result.exit_code == 1
+    assert "dvc repro train_coarse" in result.stderr
+    save_networks(workspace / "weights")
+    (workspace / "results").mkdir()
+    (workspace / "results" / "thesis.txt").write_text("years of work")
+    assert bmenet("export", "--out", "results").exit_code == 1
+    assert [path.name for path in (workspace / "results").iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.usefixtures("lone_brain")
@@ -47,60 +55,30 @@ def test_enhance_with_onnx_is_enhance_with_torch(workspace, scan_path, bundle, b
 
 
 @pytest.mark.usefixtures("lone_brain")
-def test_enhance_takes_the_workspace_s_bundle_when_it_is_named(workspace, scan_path, bundle, bmenet):
-    result = bmenet("enhance", scan_path, "out.nii.gz", "--model", "weights/bundle")
-    assert result.exit_code == 0, result.stderr
-    assert (workspace / "out.nii.gz").exists()
+@pytest.mark.parametrize(("options", "ran"), [((), {"coarse"}), (("--runtime", "torch"), set())])
+def test_a_bundle_runs_with_onnx_where_nobody_says_otherwise(scan_path, bundle, bmenet, monkeypatch, options, ran):
+    seen, run = set(), Sessions.run
+    monkeypatch.setattr(Sessions, "run", lambda *arguments: seen.add(arguments[1]) or run(*arguments))
+    assert bmenet("enhance", scan_path, "out.nii.gz", "--model", "weights/bundle", *options).exit_code == 0
+    assert seen == ran
 
 
-def test_weights_alone_do_for_torch_only(workspace, scan_path, bmenet):
-    save_networks(workspace / "weights")
-    result = bmenet(
-        "enhance", scan_path, "out.nii.gz", "--runtime", "onnx", "--model", workspace / "weights" / "coarse"
-    )
-    assert result.exit_code == 1
-    assert "expected a bundle with graphs for the runtime onnx" in result.stderr
+@pytest.mark.usefixtures("lone_brain")
+@pytest.mark.parametrize(
+    ("options", "code", "word"),
+    [
+        (("--providers", "rocm,cpu"), 1, "expected some of tensorrt, cuda, cpu; got rocm"),
+        (("--runtime", "torch", "--providers", "cpu"), 2, "runtime onnx with it; got torch"),
+        (("--runtime", "torch", "--precision", "fp16"), 2, "runtime onnx with it; got torch"),
+        (
+            ("--runtime", "onnx", "--model", "weights/bundle/weights/coarse"),
+            1,
+            "a bundle with graphs for the runtime onnx",
+        ),
+    ],
+)
+def test_a_runtime_that_cannot_do_it_says_so(workspace, scan_path, bundle, bmenet, options, code, word):
+    result = bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle, *options)
+    assert result.exit_code == code
+    assert word in " ".join(result.stderr.replace("│", " ").split())
     assert not (workspace / "out.nii.gz").exists()
-
-
-def test_a_damaged_bundle_is_refused_before_the_scan_is_touched(workspace, scan_path, bundle, bmenet):
-    path = bundle / "onnx" / "fp32" / "decoder.onnx"
-    path.write_bytes(path.read_bytes()[:-1])
-    result = bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle)
-    assert result.exit_code == 1
-    assert "decoder.onnx: expected" in result.stderr
-
-
-@pytest.mark.usefixtures("lone_brain")
-def test_unknown_provider_is_told_with_the_known_ones(workspace, scan_path, bundle, bmenet):
-    result = bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle, "--providers", "rocm,cpu")
-    assert result.exit_code == 1
-    assert "expected some of tensorrt, cuda, cpu; got rocm" in result.stderr
-
-
-@pytest.mark.usefixtures("lone_brain")
-def test_a_bundle_runs_with_onnx_where_nobody_says_otherwise(workspace, scan_path, bundle, bmenet, monkeypatch):
-    ran = []
-    run = Sessions.run
-    monkeypatch.setattr(Sessions, "run", lambda *arguments: ran.append(arguments[1]) or run(*arguments))
-    assert bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle).exit_code == 0
-    assert set(ran) == {"coarse"}
-    ran.clear()
-    assert bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle, "--runtime", "torch").exit_code == 0
-    assert ran == []
-
-
-@pytest.mark.parametrize("option", [("--providers", "cpu"), ("--precision", "fp16")])
-def test_what_torch_has_not_is_wrong_use_with_it(workspace, scan_path, bundle, bmenet, option):
-    result = bmenet("enhance", scan_path, "out.nii.gz", "--model", bundle, "--runtime", "torch", *option)
-    assert result.exit_code == 2
-    assert "runtime onnx with it; got torch" in " ".join(result.stderr.replace("│", " ").split())
-
-
-def test_export_never_replaces_other_files(workspace, bmenet):
-    save_networks(workspace / "weights")
-    (workspace / "results").mkdir()
-    (workspace / "results" / "thesis.txt").write_text("years of work")
-    result = bmenet("export", "--out", "results")
-    assert result.exit_code == 1
-    assert (workspace / "results" / "thesis.txt").exists()

@@ -21,17 +21,23 @@ def test_find_model_looks_where_a_bundle_keeps_them(tmp_path, place):
         assert found.coarse == folder.resolve()
 
 
-def test_find_model_says_what_to_do_when_there_are_none(tmp_path):
-    with (
-        pytest.raises(WeightsError, match=r"model\.json.*got none.*dvc repro train_coarse"),
-        find_model(str(tmp_path / "nothing")),
-    ):
-        pass
-
-
-def test_find_model_refuses_a_name_that_no_folder_can_have():
-    with pytest.raises(WeightsError, match=r"cannot be read \(File name too long\)"), find_model("n" * 300):
-        pass
+def test_what_is_no_model_is_told_with_what_to_do_and_an_archive_is_not_unpacked(tmp_path, monkeypatch):
+    install_release(tmp_path / "released", monkeypatch)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "bundle.zip", "w") as archive:
+        archive.writestr("../escaped", "x")
+        archive.writestr("bundle.json", "{}")
+    for name, word in {
+        str(folder / "nothing"): r"model\.json.*got none.*dvc repro train_coarse",
+        "n" * 300: r"cannot be read \(File name too long\)",
+        str(folder / "bundle.zip"): "expected a folder",
+        "t2w": rf"or the name of released weights \({DEFAULT_NAME}\)",
+    }.items():
+        with pytest.raises(WeightsError, match=word), find_model(name):
+            pass
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "released"}
+    assert [path.name for path in folder.iterdir()] == ["bundle.zip"]
 
 
 def test_find_model_keeps_a_registered_model_only_while_it_is_used(monkeypatch):
@@ -44,16 +50,6 @@ def test_find_model_keeps_a_registered_model_only_while_it_is_used(monkeypatch):
     with find_model("models:/bmenet@champion") as found:
         assert (found.coarse / "model.json").exists()
     assert not found.coarse.exists()
-
-
-def test_an_archive_is_no_model_and_nothing_is_unpacked(tmp_path):
-    # Whatever its entries are called, such as ../../escaped.
-    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
-        archive.writestr("../escaped", "x")
-        archive.writestr("bundle.json", "{}")
-    with pytest.raises(WeightsError, match="expected a folder"), find_model(str(tmp_path / "bundle.zip")):
-        pass
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle.zip"]
 
 
 @pytest.mark.parametrize("place", [".", "artifacts/bundle"])
@@ -77,6 +73,9 @@ def test_released_weights_are_found_by_name_by_path_and_by_default(tmp_path, mon
             assert found.coarse == folder / "weights" / "coarse"
             assert found.enhancer(device="cpu").runtime == "torch"
             assert found.enhancer(runtime="onnx", device="cpu").runtime == "onnx"
+    (folder / "weights" / "coarse" / "model.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"model\.json: expected"), find_model(None):
+        pass
 
 
 def test_a_folder_comes_before_released_weights_of_its_name(tmp_path, monkeypatch):
@@ -86,16 +85,3 @@ def test_a_folder_comes_before_released_weights_of_its_name(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with find_model(DEFAULT_NAME) as found:
         assert (found.bundle, found.is_released) == (None, False)
-
-
-def test_released_weights_are_checked_like_any_bundle(tmp_path, monkeypatch):
-    folder = install_release(tmp_path, monkeypatch)
-    (folder / "weights" / "coarse" / "model.json").write_text("{}")
-    with pytest.raises(WeightsError, match=r"model\.json: expected"), find_model(None):
-        pass
-
-
-def test_an_unknown_name_is_told_with_the_released_ones(tmp_path, monkeypatch):
-    install_release(tmp_path, monkeypatch)
-    with pytest.raises(WeightsError, match=rf"or the name of released weights \({DEFAULT_NAME}\)"), find_model("t2w"):
-        pass

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,13 @@ def scan(head: np.ndarray) -> bytes:
     return nifti(head)
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A server with both stages."""
-    with serve(EnhancerStandIn()) as running:
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with both stages, for all tests that only ask."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("server")))
+            running = stack.enter_context(serve(EnhancerStandIn()))
         yield running
 
 

@@ -47,18 +47,6 @@ def test_turns_come_one_at_a_time_and_in_order():
     assert order == list(range(6))
 
 
-def test_places_are_one_more_than_may_wait():
-    jobs = Jobs("cpu", 1)
-    jobs.take_place()
-    jobs.take_place()
-    with pytest.raises(Refusal, match="at most 1 jobs") as refusal:
-        jobs.take_place()
-    assert refusal.value.status == 503
-    assert refusal.value.headers["Retry-After"]
-    jobs.give_place()
-    jobs.take_place()
-
-
 def test_a_waiting_job_that_is_cancelled_leaves_at_once_and_the_next_one_moves_up():
     jobs, cancel, got = Jobs("cpu", 8), Cancel(), []
 
@@ -78,13 +66,6 @@ def test_a_waiting_job_that_is_cancelled_leaves_at_once_and_the_next_one_moves_u
                 second.result(timeout=1)
         third.result(timeout=1)
     assert got == ["third"]
-
-
-def test_a_job_ends_by_itself_after_its_time():
-    jobs = Jobs("cpu", 1)
-    with jobs.turn(Cancel()), pytest.raises(Refusal, match=r"within 0.1 s.*--timeout") as refusal:
-        jobs.turn(Cancel(0.1)).__enter__()
-    assert refusal.value.status == 504
 
 
 def test_processes_take_turns_until_the_holder_is_killed_and_what_it_left_is_removed(temporary):

@@ -36,33 +36,21 @@ def test_settings_come_from_the_environment():
     assert settings.of_networks() == options
 
 
-def test_torch_is_asked_for_no_providers():
-    assert Settings.from_environment({"BMENET_RUNTIME": "torch"}).of_networks() == {
-        "runtime": "torch",
-        "device": "auto",
-    }
-
-
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("BMENET_MAX_BODY_MB", "0"),
-        ("BMENET_MAX_BODY_MB", "256MB"),
         ("BMENET_MAX_DECOMPRESSED_MB", "-1"),
         ("BMENET_MAX_VOXELS", str(513**3)),
-        ("BMENET_MAX_WAITING", "-1"),
         ("BMENET_BODY_TIMEOUT_S", "0.5"),
         ("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "nan"),
         ("BMENET_ALLOWED_HOSTS", "*"),
         ("BMENET_ALLOWED_HOSTS", "http://scanner"),
-        ("BMENET_ALLOWED_HOSTS", "scanner:5001"),
         ("BMENET_TOKEN", "two words"),
         ("BMENET_TOKEN", "schlüssel"),
-        ("BMENET_RUNTIME", "abacus"),
         ("BMENET_DEVICE", "tpu"),
         ("BMENET_PRECISION", "fp8"),
         ("BMENET_PROVIDERS", "CPUExecutionProvider"),
-        ("BMENET_PROVIDERS", "cpu,cpu"),
     ],
 )
 def test_nonsense_in_the_environment_names_its_variable(name, text):
@@ -71,21 +59,18 @@ def test_nonsense_in_the_environment_names_its_variable(name, text):
     assert name != "BMENET_TOKEN" or text not in str(error.value)
 
 
-@pytest.mark.parametrize(("name", "value"), [("BMENET_PROVIDERS", "cpu"), ("BMENET_PRECISION", "fp32")])
-def test_torch_with_what_only_onnx_runtime_has_is_refused(name, value):
-    with pytest.raises(ConfigError, match="BMENET_PROVIDERS: expected BMENET_RUNTIME onnx"):
-        Settings.from_environment({"BMENET_RUNTIME": "torch", name: value})
-
-
 def test_settings_do_not_show_the_token():
     assert "s3cret" not in repr(Settings(token="s3cret"))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "LOCALHOST"])
-def test_addresses_of_this_machine_alone_are_loopback(host):
-    assert is_loopback(host)
+def test_torch_is_asked_for_no_providers_and_refuses_them():
+    of_torch = {"BMENET_RUNTIME": "torch"}
+    assert Settings.from_environment(of_torch).of_networks() == {"runtime": "torch", "device": "auto"}
+    for name, value in (("BMENET_PROVIDERS", "cpu"), ("BMENET_PRECISION", "fp32")):
+        with pytest.raises(ConfigError, match="BMENET_PROVIDERS: expected BMENET_RUNTIME onnx"):
+            Settings.from_environment(of_torch | {name: value})
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "localhost.example", ""])
-def test_other_and_unknown_addresses_are_beyond_loopback(host):
-    assert not is_loopback(host)
+def test_addresses_of_this_machine_alone_are_loopback():
+    assert all(map(is_loopback, ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "LOCALHOST"]))
+    assert not any(map(is_loopback, ["0.0.0.0", "::", "192.0.2.7", "localhost.example", ""]))

@@ -117,25 +117,17 @@ def server(team: Team) -> Iterator[Team]:
 
 
 @needs_postgres
-def test_nothing_but_its_health_is_told_without_a_login(server):
+def test_it_answers_to_who_is_known_and_to_its_own_name_and_runs_nothing_that_was_sent(server):
     search = "/api/2.0/mlflow/experiments/search?max_results=1"
     for path in ("/", search, "/api/2.0/mlflow-artifacts/artifacts", "/ajax-api/3.0/jobs/x", "/graphql"):
         assert requests.get(server.url + path, timeout=30).status_code in (401, 405), path
     assert server.ask("GET", search, password="wrong").status_code == 401
     assert server.ask("GET", search).status_code == 200
-
-
-@needs_postgres
-def test_another_host_or_origin_is_refused(server):
-    assert server.ask("GET", "/", headers={"Host": "rebound.example"}).status_code == 403
-    assert server.ask("GET", "/", headers={"Host": f"127.0.0.1:{server.port + 1}"}).status_code == 403
     create = "/api/2.0/mlflow/experiments/create"
-    refused = server.ask("POST", create, json={"name": "foreign"}, headers={"Origin": "http://page.example"})
-    assert refused.status_code == 403
-
-
-@needs_postgres
-def test_server_runs_nothing_that_was_sent(server):
+    for headers in ({"Host": "rebound.example"}, {"Host": f"127.0.0.1:{server.port + 1}"}):
+        assert server.ask("GET", "/", headers=headers).status_code == 403
+    foreign = {"Origin": "http://page.example"}
+    assert server.ask("POST", create, json={"name": "foreign"}, headers=foreign).status_code == 403
     job = server.ask("POST", "/ajax-api/3.0/jobs/", json={"job_name": "invoke_scorer", "params": {}})
     assert "not enabled" in job.text
     for method, path in (("GET", "config"), ("PUT", "config"), ("POST", "message"), ("POST", "skills/install")):
@@ -188,14 +180,9 @@ def test_stages_are_tracked_on_it_and_runs_models_and_files_outlive_a_restart(se
     assert client.get_run(info.run_id).data.metrics["loss"] == 0.5
     assert Path(client.download_artifacts(info.run_id, "scan.txt", tmp_path)).read_text() == "a scan"
     assert client.get_model_version_by_alias("bmenet-kept", "champion").run_id == info.run_id
-
-
-@needs_postgres
-def test_secrets_are_in_no_log_and_on_no_command_line(server):
-    commands = " ".join(server.command)
     assert "Uvicorn running" in server.log.read_text()
     for name, secret in server.passwords.items():
-        assert secret not in server.log.read_text() + commands, name
+        assert secret not in server.log.read_text() + " ".join(server.command), name
 
 
 @pytest.fixture(scope="module")
@@ -218,18 +205,13 @@ def test_compose_has_no_secret_of_its_own(services):
     assert {name for name, value in example.items() if not value} == required
 
 
-def test_compose_publishes_on_this_machine_only(services):
+def test_compose_publishes_on_this_machine_only_and_runs_nothing_that_was_sent(services):
     ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert ports.keys() == {"tracking", "model"}
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for published in ports.values() for port in published)
-
-
-def test_compose_runs_nothing_that_was_sent(services):
+    kept = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
     for name in ("tracking", "model"):
-        environment = services[name]["environment"]
-        assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
-        assert environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
-        assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+        assert services[name]["environment"].items() >= kept.items()
     command = services["tracking"]["command"]
     assert command[command.index("--app-name") + 1] == "basic-auth"
     assert {"--allowed-hosts", "--cors-allowed-origins", "--serve-artifacts"} <= set(command)

@@ -1,7 +1,6 @@
 """A workspace whose tracking store already has its tables: making them takes seconds."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +10,8 @@ from typing import Any
 import pytest
 
 from bmenet.config import Config, load_config
-from bmenet.tracking.store import Place, Store
+from bmenet.tracking.store import Place
+from tests.stores import add_store
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -31,13 +31,6 @@ def left(place: Place) -> list[Path]:
     return list(place.pending.glob("*/"))
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("store")
-    Store(Place(folder, f"sqlite:///{folder / 'mlflow.db'}"))
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
 def config(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     for name in ("MLFLOW_TRACKING_URI", "BMENET_EXECUTION", "RANK"):
@@ -46,9 +39,8 @@ def config(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 @pytest.fixture
-def place(workspace: Path, config: Config, empty_store: Path) -> Place:
-    (workspace / "mlflow").mkdir()
-    shutil.copy(empty_store, workspace / "mlflow" / "mlflow.db")
+def place(workspace: Path, config: Config) -> Place:
+    add_store(workspace)
     return Place.of_workspace()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bmenet.tracking.lineage import code_tags, dvc_md5, execution_key, input_hashes, without_places_and_people
+from bmenet.tracking.lineage import code_tags, execution_key, input_hashes, without_places_and_people
 
 
 @pytest.fixture
@@ -17,23 +17,11 @@ def scans(workspace):
     return "0501d46c86a23878f7b0765a572ffa74.dir"
 
 
-def lock(**entry):
-    lock_file = {"stages": {"fetch": {"outs": [{"path": "scans", **entry}]}}}
-    Path("dvc.lock").write_text(yaml.safe_dump(lock_file))
-
-
-def test_dvc_md5_of_a_folder_is_what_dvc_says(scans):
-    assert dvc_md5(Path("scans")) == scans
-
-
-def test_input_hash_comes_from_dvc_lock_where_that_is_current(scans):
-    lock(md5="from-lock.dir", size=11, nfiles=3)
-    assert input_hashes(["scans"]) == {"scans": "from-lock.dir"}
-
-
-def test_input_hash_is_computed_where_dvc_lock_is_out_of_date(scans):
-    lock(md5="from-lock.dir", size=12, nfiles=3)
-    assert input_hashes([Path("scans")]) == {"scans": scans}
+@pytest.mark.parametrize(("size", "is_current"), [(11, True), (12, False)])
+def test_input_hash_is_what_dvc_says_and_comes_from_dvc_lock_where_that_is_current(scans, size, is_current):
+    entry = {"path": "scans", "md5": "from-lock.dir", "size": size, "nfiles": 3}
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"fetch": {"outs": [entry]}}}))
+    assert input_hashes([Path("scans")]) == {"scans": "from-lock.dir" if is_current else scans}
 
 
 def test_input_hash_names_the_workspace_path_and_nothing_above_it(scans, tmp_path_factory):

@@ -1,7 +1,6 @@
 """A study is drawn as stills and as one page that fetches nothing and tells nothing of machines and people."""
 
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import optuna
@@ -73,27 +72,6 @@ def test_plots_are_fragments_without_attributes_of_trials():
     assert "compose" not in plots["contour"]
 
 
-def test_equal_values_have_no_importance(tmp_path):
-    study = optuna.create_study()
-    study.optimize(lambda trial: trial.suggest_float("a", 0, 1) * 0 + trial.suggest_float("b", 0, 1) * 0, n_trials=9)
-    assert "importance" not in interactive_plots(study, ["quality"])
-
-
-class _Reader(HTMLParser):
-    """The addresses, anchors, ids and tags that a browser finds."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.links, self.sources, self.ids, self.tags = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.tags.append(tag)
-        for kept, name in ((self.links, "href"), (self.sources, "src"), (self.ids, "id")):
-            kept += [found[name]] if name in found else []
-
-
 def test_the_page_is_one_file_that_fetches_nothing_and_escapes_every_text(tmp_path):
     picture = tmp_path / "history.png"
     picture.write_bytes(PNG)
@@ -105,10 +83,10 @@ def test_the_page_is_one_file_that_fetches_nothing_and_escapes_every_text(tmp_pa
     text = path.read_text(encoding="utf-8")
     assert text.count(get_plotlyjs()) == 1
     own = text.replace(get_plotlyjs(), "")
-    page = _Reader(own)
-    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
-    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
-    assert not {"link", "b", "i", "iframe"} & set(page.tags)
+    sources = re.findall(r'\ssrc="([^"]*)"', own)
+    assert sources
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not re.search(r"<(link|b|i|iframe)[\s>]", own)
     assert "default-src 'none'" in own
     assert not re.search(r"https?://|@import|url\(", own)
     assert "Search &lt;b&gt;demo" in own

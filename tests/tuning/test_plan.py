@@ -23,32 +23,26 @@ def test_a_plan_knows_training_and_validation_subjects_only(plan):
     assert plan_of(plan.layout.root, tune__validation_volumes=1).validation == VALIDATION[:1]
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"tune__trials": 9},
-        {"tune__timeout_s": 5.0},
-        {"tune__sampler": "random"},
-        {"tune__pruner": "median"},
+def test_what_decides_nothing_keeps_the_study(plan):
+    for values in (
+        {"tune__trials": 9, "tune__timeout_s": 5.0, "tune__sampler": "random", "tune__pruner": "median"},
         {"storage": "sqlite:///other.db"},
-        {"tune__composites__anatomy": {"dice": 1.0}},
+        {"tune__composites__anatomy": {"dice": 1.0}, "evaluate__bootstrap": 200},
         {"sampling__steps": 3, "sampling__guidance__window": 7, "sampling__compose": "decode"},
-        {"coarse__edge_weight": 2.0},
-        {"evaluate__bootstrap": 200},
-        {"tune__training__steps": 3},
-    ],
-)
-def test_what_decides_nothing_keeps_the_study(plan, values):
-    assert plan_of(plan.layout.root, **values).name == plan.name
+        {"coarse__edge_weight": 2.0, "tune__training__steps": 3},
+    ):
+        assert plan_of(plan.layout.root, **values).name == plan.name, values
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
+def test_what_decides_makes_another_study(plan):
+    space = {key: found.model_dump(mode="json") for key, found in plan.config.tune.space.items()}
+    space["sampling.strength"]["high"] = 0.9
+    decides = (
+        {},
         {"seed": 1},
         {"sampling__samples": 2},
         {"sampling__solver": "ddim"},
-        {"tune__search_space__sampling__sampling.strength": None},
+        {"tune__search_space__sampling": space},
         {"tune__composites__quality__psnr_brain": 2.0},
         {"tune__objectives": ["anatomy"]},
         {"tune__objectives": ["quality", "seconds"]},
@@ -56,16 +50,9 @@ def test_what_decides_nothing_keeps_the_study(plan, values):
         {"tune__codes": ["111", "000"]},
         TRAINING,
         FINE,
-    ],
-)
-def test_what_decides_makes_another_study(plan, values):
-    if "tune__search_space__sampling__sampling.strength" in values:
-        space = {key: found.model_dump(mode="json") for key, found in plan.config.tune.space.items()}
-        space["sampling.strength"]["high"] = 0.9
-        values = {"tune__search_space__sampling": space}
-    other = plan_of(plan.layout.root, **values)
-    assert other.name != plan.name
-    assert other.folder != plan.folder
+    )
+    plans = [plan_of(plan.layout.root, **values) for values in decides]
+    assert len({other.name for other in plans}) == len({other.folder for other in plans}) == len(decides)
 
 
 @pytest.mark.parametrize("scope", [TRAINING, FINE])
@@ -84,19 +71,16 @@ def _brighten(path):
     save_unit_volume(path, volume.with_data(volume.data * 0.99))
 
 
-@pytest.mark.parametrize("volume", ["clean", "coarse"])
-def test_another_validation_volume_makes_another_study(plan, volume):
-    layout, name = plan.layout, plan.name
-    _brighten(layout.clean(VALIDATION[0]) if volume == "clean" else layout.coarse(VALIDATION[0], "111"))
-    assert plan_of(layout.root).name != name
-
-
-def test_other_weights_make_another_study(plan):
-    name, net = plan.name, make_fine_net(reference_variance=[0.04, 0.4, 0.004])
+def test_another_validation_volume_or_other_weights_make_another_study(plan):
+    layout, names = plan.layout, {plan.name}
+    for path in (layout.clean(VALIDATION[0]), layout.coarse(VALIDATION[0], "111")):
+        _brighten(path)
+        names.add(plan_of(layout.root).name)
+    net = make_fine_net(reference_variance=[0.04, 0.4, 0.004])
     with torch.no_grad():
         next(net.networks.autoencoder.parameters()).add_(0.1)
-    save_fine_net(net, plan.layout.weights_folder)
-    assert plan_of(plan.layout.root).name != name
+    save_fine_net(net, layout.weights_folder)
+    assert len(names | {plan_of(layout.root).name}) == 4
 
 
 def test_test_subjects_are_never_read(plan):
@@ -112,12 +96,6 @@ def test_test_subjects_are_never_read(plan):
     assert plan_of(plan.layout.root, **TRAINING).train == TRAIN
 
 
-def test_a_missing_split_is_named(tuned):
-    Layout(tuned).split.unlink()
-    with pytest.raises(VolumeError, match=r"split\.json"):
-        plan_of(tuned)
-
-
 @pytest.mark.parametrize("subset", ["validation", "train"])
 def test_a_subset_without_subjects_is_named(tuned, subset):
     layout = Layout(tuned)
@@ -126,19 +104,19 @@ def test_a_subset_without_subjects_is_named(tuned, subset):
         plan_of(tuned, **TRAINING)
 
 
-@pytest.mark.parametrize("volume", ["clean", "coarse"])
-def test_a_missing_validation_volume_is_named(tuned, volume):
+def test_what_is_missing_is_named_with_the_stage_that_makes_it(tuned):
     layout = Layout(tuned)
-    path = layout.clean(VALIDATION[1]) if volume == "clean" else layout.coarse(VALIDATION[1], "111")
-    path.unlink()
-    with pytest.raises(VolumeError, match=f"{path.name}.*1 are missing.*coarsen"):
-        plan_of(tuned)
-
-
-def test_a_missing_degraded_volume_is_named(tuned):
-    Layout(tuned).degraded(VALIDATION[0], "111").unlink()
+    layout.degraded(VALIDATION[0], "111").unlink()
     with pytest.raises(VolumeError, match="degrade"):
         plan_of(tuned, **TRAINING)
+    for path in (layout.coarse(VALIDATION[1], "111"), layout.clean(VALIDATION[1])):
+        kept = path.rename(tuned / "kept")
+        with pytest.raises(VolumeError, match=f"{path.name}.*1 are missing.*coarsen"):
+            plan_of(tuned)
+        kept.rename(path)
+    layout.split.unlink()
+    with pytest.raises(VolumeError, match=r"split\.json"):
+        plan_of(tuned)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -152,11 +130,7 @@ def test_missing_weights_are_named(tuned, kind):
         plan_of(tuned, **FINE)
 
 
-def test_codes_without_a_coarse_result_are_refused(plan):
-    with pytest.raises(ConfigError, match=r"tune\.codes.*'100'"):
-        Plan.of_workspace(changed(plan.config, tune__codes=["111", "100"]), plan.layout)
-
-
-def test_a_present_value_out_of_its_range_is_refused(plan):
-    with pytest.raises(ConfigError, match=r"sampling\.steps"):
-        Plan.of_workspace(changed(plan.config, sampling__steps=7), plan.layout)
+def test_values_that_cannot_be_run_are_refused(plan):
+    for values, word in (({"tune__codes": ["111", "100"]}, r"tune\.codes.*'100'"), ({"sampling__steps": 7}, "steps")):
+        with pytest.raises(ConfigError, match=word):
+            Plan.of_workspace(changed(plan.config, **values), plan.layout)

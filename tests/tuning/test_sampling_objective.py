@@ -1,5 +1,6 @@
 """What a trial measures: the second stage as it is, sampled otherwise, or networks that were trained for it."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,28 +16,6 @@ from bmenet.tuning.sampling_objective import RememberingNetworks, SamplingObject
 from tests.tuned import changed
 
 CPU = torch.device("cpu")
-
-
-class Counting:
-    """Networks that count what they are asked for."""
-
-    def __init__(self, networks):
-        self.networks, self.calls = networks, []
-
-    def __getattr__(self, name):
-        found = getattr(self.networks, name)
-        if name == "device":
-            return found
-
-        def call(*given):
-            self.calls.append(name)
-            return found(*given)
-
-        return call
-
-
-def nobody(step, value):
-    """Listen to no report."""
 
 
 def test_the_present_values_reach_what_the_second_stage_reaches(plan):
@@ -58,19 +37,8 @@ def test_the_present_values_reach_what_the_second_stage_reaches(plan):
     assert found.values(["quality"]) == [pytest.approx(np.mean(gains), abs=1e-4)]
     assert found.values(["seconds", "quality"])[0] > 0
     assert sorted(found.picture) == ["clean", "given", "restored"]
-
-
-def test_other_values_reach_something_else(plan):
-    objective = SamplingObjective(plan, CPU)
-    first = objective(plan.config, nobody)
-    other = objective(changed(plan.config, sampling__strength=0.25), nobody)
-    assert other.cases != first.cases
-    assert objective(plan.config, nobody).cases == first.cases
-
-
-def test_nothing_changed_is_no_gain(plan):
-    config = changed(plan.config, sampling__strength=0.0, sampling__compose="residual")
-    assert SamplingObjective(plan, CPU)(config, nobody).gains == pytest.approx([0.0, 0.0], abs=1e-4)
+    unchanged = changed(plan.config, sampling__strength=0.0, sampling__compose="residual")
+    assert SamplingObjective(plan, CPU)(unchanged, lambda *_: None).gains == pytest.approx([0.0, 0.0], abs=1e-4)
 
 
 def test_a_pruned_trial_restores_no_further_case(plan):
@@ -85,28 +53,22 @@ def test_a_pruned_trial_restores_no_further_case(plan):
     assert seen == [1]
 
 
-def test_what_is_remembered_changes_no_volume_and_is_computed_once(plan):
-    net = FineNet.from_folder(plan.layout.weights_folder)
-    counting = Counting(net.networks)
-    remembering = replace(net, networks=RememberingNetworks(counting))
-    coarse = load_unit_volume(plan.given_path(*plan.cases[0])).data
-    trials = [changed(plan.config, sampling__strength=strength, sampling__steps=2) for strength in (0.25, 1.0)]
-    for config in trials:
-        restored = remembering.restore(coarse, config.sampling, config.seed).data
-        np.testing.assert_array_equal(restored, net.restore(coarse, config.sampling, config.seed).data)
-    counts = {name: counting.calls.count(name) for name in ("encode", "encode_edges", "covariates", "noises", "decode")}
-    assert counts == {"encode": 1, "encode_edges": 1, "covariates": 1, "noises": 4, "decode": 3}
-    assert remembering.networks.saved_seconds > 0
-
-
-def test_another_volume_is_not_taken_for_the_one_remembered(plan):
+def test_what_is_remembered_changes_no_volume_and_is_computed_once_for_each(plan, monkeypatch):
     net = FineNet.from_folder(plan.layout.weights_folder)
     remembering = replace(net, networks=RememberingNetworks(net.networks))
-    for subject, code in plan.cases:
-        coarse = load_unit_volume(plan.given_path(subject, code)).data
-        np.testing.assert_array_equal(
-            remembering.restore(coarse, plan.config.sampling).data, net.restore(coarse, plan.config.sampling).data
+    given = [load_unit_volume(plan.given_path(*case)).data for case in plan.cases]
+    trials = [changed(plan.config, sampling__strength=strength, sampling__steps=2) for strength in (0.25, 1.0)]
+    expected = [net.restore(coarse, config.sampling).data for coarse in given for config in trials]
+    calls = Counter()
+    for name in ("encode", "encode_edges", "covariates", "noises", "decode"):
+        call = getattr(net.networks, name)
+        monkeypatch.setattr(
+            type(net.networks), name, lambda _, *given, call=call, name=name: calls.update([name]) or call(*given)
         )
+    restored = [remembering.restore(coarse, config.sampling).data for coarse in given for config in trials]
+    np.testing.assert_array_equal(restored, expected)
+    assert calls == {"encode": 2, "encode_edges": 2, "covariates": 2, "noises": 8, "decode": 6}
+    assert remembering.networks.saved_seconds > 0
 
 
 def test_what_was_remembered_cannot_be_changed_by_who_asked(plan):

@@ -48,22 +48,8 @@ def test_the_values_of_a_trial_train_it(tuned):
     assert rates[0] == rates[2] != rates[1]
 
 
-def test_a_pruned_report_ends_the_training(tuned):
-    plan = _training(tuned, "coarse")
-    seen = []
-
-    def report(step, value):
-        seen.append(step)
-        raise optuna.TrialPruned
-
-    with pytest.raises(optuna.TrialPruned):
-        TrainingObjective(plan, CPU)(plan.config, report)
-    assert seen == [1]
-
-
-def test_a_pruned_training_keeps_no_state(tuned):
-    plan = _training(tuned, "coarse")
-
+def test_a_pruned_training_ends_and_keeps_no_state(tuned):
+    plan = _training(tuned, "coarse", tune__training__steps=3)
     kept = []
 
     def report(step, value):
@@ -73,6 +59,7 @@ def test_a_pruned_training_keeps_no_state(tuned):
 
     with pytest.raises(optuna.TrialPruned):
         TrainingObjective(plan, CPU)(plan.config, report)
+    assert len(kept) == 2
     assert kept[-1] > 0
     assert list((plan.folder / "checkpoints").iterdir()) == []
 

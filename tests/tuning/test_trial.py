@@ -32,8 +32,10 @@ def broken(*_):
 
 
 def test_a_complete_trial_is_recorded_with_values_metrics_and_picture(plan):
-    study = run_trials(plan, scaled)
+    seen = []
+    study = run_trials(plan, lambda *given: (seen.append(given[0]), scaled(*given))[1])
     (trial,) = study.trials
+    assert [config.sampling for config in seen] == [plan.config.sampling]
     assert (trial.state, trial.value) == (TrialState.COMPLETE, plan.config.sampling.guidance.scale)
     assert trial.params == current_values(plan.config)
     assert trial.user_attrs[CASES] == scaled(plan.config, None).cases
@@ -42,22 +44,6 @@ def test_a_complete_trial_is_recorded_with_values_metrics_and_picture(plan):
     assert run["tags"].items() >= {"trial.number": "0", "trial.state": "complete", "trial.was_best": "true"}.items()
     assert run["params"] == {key: str(value) for key, value in trial.params.items()}
     assert run["metrics"].items() >= {"quality": trial.value, "gain": trial.value, "psnr_brain": 0.02}.items()
-
-
-def test_the_objective_is_given_the_values_of_the_trial(plan):
-    seen = []
-
-    def objective(config, report):
-        seen.append(config)
-        return scaled(config, report)
-
-    study = run_trials(plan, *[objective] * 3)
-    assert [trial.params["sampling.guidance.scale"] for trial in study.trials] == [
-        config.sampling.guidance.scale for config in seen
-    ]
-    assert seen[0].sampling == plan.config.sampling
-    assert seen[1].sampling != seen[2].sampling
-    assert seen[1].coarse == plan.config.coarse
 
 
 def test_only_the_best_of_its_time_is_drawn(plan):
@@ -85,6 +71,13 @@ def test_a_trial_that_is_no_better_than_most_is_pruned_and_shown_as_pruned(tuned
     assert run["metrics"]["objective"] == -5.0
 
 
+def test_a_trial_of_several_objectives_is_never_pruned(tuned):
+    plan = plan_of(tuned, tune__objectives=["quality", "seconds"])
+    study = run_trials(plan, lambda _, report: (report(1, -1.0), outcome(2.0, 4.0, seconds=7.0))[1])
+    assert study.trials[0].values == [3.0, 7.0]
+    assert _runs(plan)["trial 0"]["metrics"].items() >= {"quality": 3.0, "seconds": 7.0}.items()
+
+
 def test_a_failure_ends_its_trial_and_the_study_goes_on(plan):
     def named(*_):
         raise VolumeError(f"{plan.layout.clean(VALIDATION[0])}: expected a volume; got none")
@@ -103,15 +96,26 @@ def test_a_failure_ends_its_trial_and_the_study_goes_on(plan):
     assert "got a picture" in run["tags"]["trial.reason"]
 
 
-def test_a_bug_fails_its_trial_and_is_shown(plan):
+def test_a_bug_fails_its_trial_and_is_shown_and_an_interrupted_trial_is_put_back(plan):
+    def stopped(*_):
+        raise SystemExit(143)
+
     def buggy(*_):
         raise ZeroDivisionError("a bug")
 
+    with pytest.raises(SystemExit):
+        run_trials(plan, stopped)
+    with pytest.raises(SystemExit):  # an error of a worker that was asked to stop
+        TrialRunner(plan, broken, lambda: True).run(load_study(plan))
+    study = run_trials(plan, scaled)
+    assert states(study) == ["fail", "fail", "complete"]
+    assert study.trials[2].params == current_values(plan.config)
+    assert len(counted(study)) == 1
     with pytest.raises(ZeroDivisionError):
         run_trials(plan, buggy)
-    (trial,) = load_study(plan).trials
-    assert (trial.state, trial.user_attrs[ERROR]) == (TrialState.FAIL, "ZeroDivisionError: a bug")
-    assert _runs(plan)["trial 0"]["status"] == "FAILED"
+    assert study.trials[3].user_attrs[ERROR] == "ZeroDivisionError: a bug"
+    assert _runs(plan)["trial 3"]["status"] == "FAILED"
+    assert len(counted(study)) == 2
 
 
 def test_values_that_do_not_go_together_are_pruned_with_the_reason(tuned):
@@ -123,26 +127,6 @@ def test_values_that_do_not_go_together_are_pruned_with_the_reason(tuned):
     assert states(study) == ["pruned"]
     assert study.trials[0].user_attrs[ERROR].startswith("infeasible: ")
     assert "max_timestep" in study.trials[0].user_attrs[ERROR]
-
-
-def test_a_trial_that_a_signal_interrupts_is_put_back(plan):
-    def stopped(*_):
-        raise SystemExit(143)
-
-    with pytest.raises(SystemExit):
-        run_trials(plan, stopped)
-    study = run_trials(plan, scaled)
-    assert states(study) == ["fail", "complete"]
-    assert study.trials[1].params == current_values(plan.config)
-    assert len(counted(study)) == 1
-
-
-def test_an_error_of_a_worker_that_was_asked_to_stop_is_an_interruption(plan):
-    study = open_study(plan)
-    with pytest.raises(SystemExit):
-        TrialRunner(plan, broken, lambda: True).run(study)
-    assert states(study) == ["fail", "waiting"]
-    assert counted(study) == []
 
 
 def test_the_later_of_two_who_take_the_last_trial_gives_it_back(tuned):
@@ -180,18 +164,6 @@ def test_no_trial_begins_once_time_is_up(plan):
     assert study.trials == []
     TrialRunner(plan, lambda *given: (time.sleep(0.2), scaled(*given))[1]).run(study, seconds=0.1)
     assert states(study) == ["complete"]
-
-
-def test_a_trial_of_several_objectives_is_never_pruned(tuned):
-    plan = plan_of(tuned, tune__objectives=["quality", "seconds"])
-
-    def objective(config, report):
-        report(1, -1.0)
-        return outcome(2.0, 4.0, seconds=7.0)
-
-    study = run_trials(plan, objective)
-    assert study.trials[0].values == [3.0, 7.0]
-    assert _runs(plan)["trial 0"]["metrics"].items() >= {"quality": 3.0, "seconds": 7.0}.items()
 
 
 def test_a_running_trial_beats(plan):

@@ -48,21 +48,16 @@ def exported(first_stage) -> Exported:
     return export(first_stage, first_stage / "bundle", _config(), {}, documents=lambda _: {"CARD.md": "# Card"})
 
 
-def test_exported_bundle_is_in_its_place_with_its_documents(exported, first_stage):
+def test_exported_bundle_is_in_its_place_with_its_documents_and_measured(exported, first_stage):
     assert open_bundle(first_stage / "bundle") == exported.bundle
     assert "CARD.md" in exported.bundle.manifest.files
-
-
-def test_both_precisions_and_the_rounding_are_reported(exported):
     metrics = exported.metrics()
     assert all(row.is_kept for row in exported.parity)
     assert metrics["rounding_psnr_db"]["coarse"] > MIN_PSNR_DB
     assert set(metrics["onnx_megabytes"]) == {"fp32", "fp16"}
     sizes = [*metrics["onnx_megabytes"].values(), metrics["weights_megabytes"]]
     assert sum(sizes) == pytest.approx(metrics["bundle_megabytes"], abs=1e-5)
-    header, *lines = exported.table().splitlines()
-    assert header == "graph,precision,error,mean_error,tolerance,torch_seconds,onnx_seconds"
-    assert len(lines) == len(exported.parity)
+    assert len(exported.table().splitlines()) == 1 + len(exported.parity)
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
@@ -120,9 +115,7 @@ def test_a_bundle_that_fails_its_check_does_not_replace_the_good_one(exported, f
     assert open_bundle(first_stage / "bundle").digest == exported.bundle.digest
 
 
-@pytest.mark.parametrize(
-    ("arch", "planes"), [("unet", ["sagittal"]), ("unet", ["coronal", "axial"]), ("swinir", ["coronal"])]
-)
+@pytest.mark.parametrize(("arch", "planes"), [("unet", ["coronal", "axial"]), ("swinir", ["sagittal"])])
 def test_every_choice_of_planes_can_be_exported(tmp_path, arch, planes):
     config = smoke_config()
     coarse = config.coarse.model_copy(update={"arch": arch, "planes": planes})

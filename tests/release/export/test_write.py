@@ -94,13 +94,10 @@ def test_damaged_weights_are_not_stored(trained, tmp_path, storage):
         store_networks(copy, ["denoiser"], tmp_path / "stored", storage)
 
 
-def test_float32_weights_are_stored_as_they_are(trained, tmp_path):
-    store_networks(trained, ["coarse"], tmp_path, "fp32")
+def test_weights_are_stored_as_they_are_or_their_kernels_as_float16_that_compute_as_float32(trained, tmp_path):
+    store_networks(trained, ["coarse"], tmp_path / "exact", "fp32")
     for name in ("model.json", "model.safetensors"):
-        assert (tmp_path / "coarse" / name).read_bytes() == (trained / "coarse" / name).read_bytes()
-
-
-def test_rounded_kernels_are_float16_and_compute_as_float32(trained, tmp_path):
+        assert (tmp_path / "exact/coarse" / name).read_bytes() == (trained / "coarse" / name).read_bytes()
     store_networks(trained, ["coarse"], tmp_path, "fp16")
     stored = load_file(tmp_path / "coarse" / "model.safetensors")
     exact = load_file(trained / "coarse" / "model.safetensors")
@@ -141,29 +138,34 @@ def test_a_weight_beyond_float16_is_refused(trained, tmp_path):
         store_networks(tmp_path, ["coarse"], tmp_path / "rounded", "fp16")
 
 
-def _write(folder: Path, content: str) -> None:
+def _write(folder: Path, content: str | None) -> None:
+    """Write a bundle of a text; None stands for an error half-way."""
     with new_folder(folder) as new:
-        (new / "bundle.json").write_text(content)
+        (new / "bundle.json").write_text(content or "half")
+        if content is None:
+            raise OSError(28, "No space left on device")
 
 
-def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path):
+def test_a_folder_takes_the_place_of_the_old_one_whole_or_not_at_all(tmp_path):
     for content in ("one", "two"):
         _write(tmp_path / "bundle", content)
         assert (tmp_path / "bundle" / "bundle.json").read_text() == content
+    with pytest.raises(OSError, match="No space left"):
+        _write(tmp_path / "bundle", None)
+    with FileLock(tmp_path / ".bundle.lock"), pytest.raises(BMENetError, match="expected no other export"):
+        _write(tmp_path / "bundle", "")
+    assert (tmp_path / "bundle" / "bundle.json").read_text() == "two"
     assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.lock", "bundle"]
 
 
-def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path):
-    _write(tmp_path / "bundle", "old")
-
-    def fail(path: Path) -> None:
-        path.write_text("new")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space left"), new_folder(tmp_path / "bundle") as new:
-        fail(new / "bundle.json")
-    assert (tmp_path / "bundle" / "bundle.json").read_text() == "old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.lock", "bundle"]
+@pytest.mark.parametrize("name", ["results", "notes"])
+def test_other_files_are_never_replaced(tmp_path, name):
+    (tmp_path / "results").mkdir()
+    for path in (tmp_path / "results" / "thesis.txt", tmp_path / "notes"):
+        path.write_text("years of work")
+    with pytest.raises(WeightsError, match=r"expected a (bundle or nothing there|folder for the bundle)"):
+        _write(tmp_path / name, "")
+    assert (tmp_path / "results" / "thesis.txt").read_text() == (tmp_path / "notes").read_text() == "years of work"
 
 
 def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps(tmp_path):
@@ -178,18 +180,3 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps(tmp_path):
     assert list(tmp_path.glob(".partial-*"))
     _write(tmp_path / "bundle", "whole")
     assert not list(tmp_path.glob(".partial-*"))
-
-
-@pytest.mark.parametrize("name", ["results", "notes"])
-def test_other_files_are_never_replaced(tmp_path, name):
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "thesis.txt").write_text("years of work")
-    (tmp_path / "notes").write_text("years of work")
-    with pytest.raises(WeightsError, match=r"expected a (bundle or nothing there|folder for the bundle)"):
-        _write(tmp_path / name, "")
-    assert (tmp_path / "results" / "thesis.txt").read_text() == (tmp_path / "notes").read_text() == "years of work"
-
-
-def test_two_exports_of_one_folder_do_not_meet(tmp_path):
-    with FileLock(tmp_path / ".bundle.lock"), pytest.raises(BMENetError, match="expected no other export"):
-        _write(tmp_path / "bundle", "")

@@ -43,71 +43,49 @@ def test_of_several_codes_the_value_is_their_mean(workspace, phantom):
 
 
 def test_the_better_one_is_promoted_and_the_verdict_says_on_what_evidence(contest, workspace):
+    assert contest.against(None, None).is_promoted, "there was no champion"
     verdict = _against(contest, make_bundle(workspace / "champion", "1.1"))
     assert verdict.is_promoted
     assert (verdict.metric, verdict.stage, verdict.codes, verdict.subjects) == ("psnr_brain", "coarse", ("111",), 3)
     assert verdict.candidate - verdict.champion == pytest.approx(verdict.gain.mean)
     assert verdict.gain.low > 0
     assert not any(subject in str(verdict) for subject in SUBJECTS)
+    assert len(verdict.reasons) == 1
+    other = _against(contest, make_bundle(workspace / "other", "1.1", split="3" * 32))
+    assert other.is_promoted
+    assert "another split: it may have seen these volumes" in other.reasons[1]
 
 
-def test_a_worse_one_leaves_the_champion(contest, workspace):
-    verdict = _against(contest, make_bundle(workspace / "champion", "1.24"))
-    assert not verdict.is_promoted
-    assert verdict.gain.high < 0
+def test_a_worse_one_or_the_same_leaves_the_champion(contest, workspace):
+    worse = _against(contest, make_bundle(workspace / "champion", "1.24"))
+    assert worse.gain.high < 0
+    same = contest.against(contest.bundle.digest, None)  # which is not measured again
+    assert "nothing new" in same.reasons[0]
+    assert (worse.is_promoted, same.is_promoted) == (False, False)
 
 
-def test_without_a_champion_the_candidate_becomes_it(contest):
-    assert contest.against(None, None).is_promoted
-
-
-def test_the_same_bundle_is_nothing_new_and_is_not_measured_again(contest):
-    verdict = contest.against(contest.bundle.digest, None)
-    assert not verdict.is_promoted
-    assert verdict.reasons == ("nothing new: the champion is this very bundle",)
-
-
-def test_what_cannot_be_compared_is_left_to_people(contest, workspace):
-    verdict = _against(contest, make_bundle(workspace / "other_grid", "1.0", spacing_mm=2))
-    assert not verdict.is_promoted
-    assert "another grid, 2 mm, and the validation volumes have 4 mm" in verdict.reasons[0]
-    assert "bmenet registry promote" in verdict.reasons[1]
-    assert verdict.gain is None
-
-    damaged = WeightsError("bundle.json: expected format_version 1; got 9")
-    verdict = contest.against("another", damaged)
-    assert not verdict.is_promoted
-    assert "cannot be compared: bundle.json: expected format_version 1; got 9" in verdict.reasons[0]
-
-    both = replace(
-        contest,
-        bundle=make_bundle(workspace / "both", "1.2", has_fine=True),
-        config=contest.config.model_copy(update={"stage": "fine"}),
-    )
-    verdict = _against(both, make_bundle(workspace / "coarse_only", "1.0"))
-    assert not verdict.is_promoted
-    assert "ends with the Coarse-net" in verdict.reasons[0]
-
-
-def test_no_subject_or_a_stage_that_is_not_there_is_refused_at_once(contest):
+def test_what_cannot_be_measured_is_refused_at_once(contest):
     with pytest.raises(ConfigError, match=r"split\.validation: expected at least one subject"):
         replace(contest, subjects=())
     with pytest.raises(ConfigError, match=r"publish\.stage: expected a stage of the bundle"):
         replace(contest, config=contest.config.model_copy(update={"stage": "fine"}))
-
-
-def test_a_champion_of_another_split_may_know_the_volumes_and_the_reasons_say_so(contest, workspace):
-    same = _against(contest, make_bundle(workspace / "same", "1.1"))
-    other = _against(contest, make_bundle(workspace / "other", "1.1", split="3" * 32))
-    assert (other.is_promoted, other.reasons[0]) == (same.is_promoted, same.reasons[0])
-    assert len(same.reasons) == 1
-    assert "trained under another split: it may have seen these volumes" in other.reasons[1]
-
-
-def test_a_missing_volume_is_told_before_any_is_restored(contest):
     Layout().degraded("sub-03", "111").unlink()
     with pytest.raises(VolumeError, match="expected the volumes of every validation subject under the codes"):
         replace(contest)
+
+
+def test_what_cannot_be_compared_is_left_to_people(contest, workspace):
+    fine = contest.config.model_copy(update={"stage": "fine"})
+    both = replace(contest, bundle=make_bundle(workspace / "both", "1.2", has_fine=True), config=fine)
+    damaged = WeightsError("bundle.json: expected format_version 1; got 9")
+    for verdict, reason in (
+        (_against(contest, make_bundle(workspace / "grid", "1.0", spacing_mm=2)), "another grid, 2 mm"),
+        (contest.against("another", damaged), "cannot be compared: bundle.json: expected format_version 1; got 9"),
+        (_against(both, make_bundle(workspace / "coarse_only", "1.0")), "ends with the Coarse-net"),
+    ):
+        assert (verdict.is_promoted, verdict.gain) == (False, None)
+        assert reason in verdict.reasons[0]
+        assert "bmenet registry promote" in verdict.reasons[1]
 
 
 def test_the_hash_of_the_volumes_knows_their_content_and_not_their_names(workspace, phantom):

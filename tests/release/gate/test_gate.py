@@ -28,13 +28,26 @@ def test_the_first_model_becomes_champion():
     assert decision.reasons == ("there was no champion: the first model becomes it",)
 
 
-def test_a_model_that_is_better_on_every_subject_is_promoted():
-    decision = _decide(_shifted(0.5, 0.6, 0.4, 0.5, 0.7, 0.3, 0.5, 0.5))
-    assert decision.is_promoted
-    assert decision.gain.mean == pytest.approx(0.5)
-    assert 0 < decision.gain.low < 0.5 < decision.gain.high
-    assert decision.reasons[0].startswith("better than the champion: mean gain +0.5, 95 % interval +0.4")
-    assert decision.reasons[0].endswith("8 subjects")
+@pytest.mark.parametrize(
+    ("gains", "metric", "is_promoted", "reason"),
+    [
+        ([0.5, 0.6, 0.4, 0.5, 0.7, 0.3, 0.5, 0.5], PSNR, True, "better"),
+        ([-0.5, -0.4] * 4, PSNR, False, "worse"),
+        ([0.0] * 8, PSNR, False, "the interval contains 0"),
+        ([3.0, -1.0] * 4, PSNR, False, "the interval contains 0"),
+        ([0.1] * 7 + [-2.0], PSNR, False, "the interval contains 0"),
+        ([-0.05, -0.06] * 4, HFEN, True, "better"),  # of which less is better
+        ([0.05, 0.06] * 4, HFEN, False, "worse"),
+    ],
+)
+def test_a_model_is_promoted_that_is_better_beyond_chance(gains, metric, is_promoted, reason):
+    decision = _decide(_shifted(*gains), metric=metric)
+    assert decision.is_promoted is is_promoted
+    assert reason in decision.reasons[0]
+    sign = 1 if metric is PSNR else -1
+    assert decision.gain.mean == pytest.approx(sign * np.mean(gains))
+    assert decision.gain.low <= decision.gain.mean <= decision.gain.high
+    assert (decision.gain.low > 0, decision.gain.high < 0) == (reason == "better", reason == "worse")
 
 
 def test_subjects_are_paired_so_that_a_small_gain_counts_among_large_differences_of_people():
@@ -43,28 +56,6 @@ def test_subjects_are_paired_so_that_a_small_gain_counts_among_large_differences
     assert _decide(better, spread).is_promoted
     reordered = dict(reversed(better.items()))
     assert _decide(reordered, spread) == _decide(better, spread)
-
-
-def test_a_worse_model_is_kept_out():
-    decision = _decide(_shifted(*[-0.5, -0.4] * 4))
-    assert not decision.is_promoted
-    assert decision.gain.high < 0
-    assert decision.reasons[0].startswith("worse than the champion: mean gain -0.45")
-
-
-@pytest.mark.parametrize("gains", [[0.0] * 8, [3.0, -1.0] * 4, [0.1] * 7 + [-2.0]])
-def test_a_gain_whose_interval_contains_zero_is_not_enough(gains):
-    decision = _decide(_shifted(*gains))
-    assert not decision.is_promoted
-    assert decision.gain.low <= 0 <= decision.gain.high
-    assert "the interval contains 0" in decision.reasons[0]
-
-
-@pytest.mark.parametrize(("change", "is_promoted"), [(-0.05, True), (0.05, False)])
-def test_of_a_metric_where_lower_is_better_a_fall_is_the_gain(change, is_promoted):
-    decision = _decide(_shifted(*[change, change * 1.2] * 4), metric=HFEN)
-    assert decision.is_promoted is is_promoted
-    assert (decision.gain.mean > 0) is is_promoted
 
 
 @pytest.mark.parametrize("gain", [5.0, -5.0])
@@ -91,8 +82,5 @@ def test_values_that_are_not_finite_are_refused(bad):
         _decide(CHAMPION, CHAMPION | {"sub-3": bad})
     with pytest.raises(BMENetError, match="finite values of the candidate"):
         _decide({"sub-0": bad}, None)
-
-
-def test_no_subject_is_refused():
-    with pytest.raises(BMENetError, match="on one or more validation subjects; got none"):
+    with pytest.raises(BMENetError, match="one or more validation subjects"):
         _decide({}, None)

@@ -13,30 +13,21 @@ def _settle(registry, candidate, champion, is_promoted=True, reason="better"):
     return registry.settle(candidate, champion, is_promoted, (reason, "and so on"), "psnr")
 
 
-def _champion(registry):
-    found = registry.champion()
-    return found and found.number
-
-
 def _three(registry):
     return [publish(registry, name) for name in ("first", "second", "third")]
 
 
 def test_the_same_bundle_is_registered_once_and_another_one_is_the_next_version(registry):
-    first, second = publish(registry, "first"), publish(registry, "second")
+    run_id = make_run(registry)
+    first, second = publish(registry, "first", run_id), publish(registry, "second")
+    registry.log_figures(first, run_id, {"validation.psnr": 30.25, "test.coarse.psnr": 29.5})
     assert (first.number, second.number) == (1, 2)
     again = publish(registry, "first")
     assert again.number == 1
     assert [version.aliases for version in registry.versions()] == [(CHALLENGER,), ()]
-
-
-def test_figures_are_tags_of_the_version_and_metrics_of_its_model_and_run(registry):
-    run_id = make_run(registry)
-    version = publish(registry, "first", run_id)
-    registry.log_figures(version, run_id, {"validation.psnr": 30.25, "test.coarse.psnr": 29.5})
     assert registry.versions()[0].tags["test.coarse.psnr"] == "29.5"
     assert registry.client.get_run(run_id).data.metrics == {"validation.psnr": 30.25, "test.coarse.psnr": 29.5}
-    model = registry.client.get_logged_model(version.model_id)
+    model = registry.client.get_logged_model(first.model_id)
     assert {metric.key: metric.value for metric in model.metrics}["validation.psnr"] == 30.25
 
 
@@ -58,7 +49,7 @@ def test_a_decision_about_another_champion_than_the_present_one_changes_nothing(
     _settle(registry, second, first)
     assert not _settle(registry, third, first)
     assert not _settle(registry, third, None)
-    assert _champion(registry) == 2
+    assert registry.champion().number == 2
     assert "gate.decision" not in registry.versions()[2].tags
 
 
@@ -78,7 +69,7 @@ def test_of_two_publishes_at_once_one_has_to_decide_again(registry):
     for thread in threads:
         thread.join()
     assert sorted(settled.values()) == [False, True]
-    assert settled[_champion(registry)]
+    assert settled[registry.champion().number]
     assert registry.rollback()[1] == 1
 
 
@@ -97,14 +88,15 @@ def test_rollback_goes_one_champion_back_each_time_until_there_is_none(registry,
     for move in moves:
         registry.rollback() if move == "back" else registry.promote(move)
     for expected in back:
-        before = _champion(registry)
+        found = registry.champion()
+        before = found and found.number
         if expected is None:
             with pytest.raises(WeightsError, match="expected a champion before the present one, to go back to"):
                 registry.rollback()
-            assert _champion(registry) == before
+            assert registry.champion() == found
         else:
             assert registry.rollback("blurred") == (before, expected)
-            assert _champion(registry) == expected
+            assert registry.champion().number == expected
             tags = registry.versions()[before - 1].tags
             assert tags["gate.decision"] == "rolled back"
             assert f"back from version {before} to {expected}: blurred" in tags["gate.reasons"]
@@ -141,13 +133,6 @@ def test_promote_by_hand_is_recorded_with_its_reason_and_refuses_what_is_not_the
     description = registry.client.get_model_version("bmenet", "2").description
     assert description.startswith("promoted by hand, 20")
     assert len(description) == 5000  # PostgreSQL refuses more
-
-
-def test_without_a_store_none_is_made(workspace, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(WeightsError, match=r"bmenet: no tracking store in .*; run inside the workspace"):
-        Registry()
-    assert not (workspace / "mlflow").exists()
 
 
 def test_a_wait_for_another_process_ends(registry, monkeypatch):

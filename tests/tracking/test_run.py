@@ -109,8 +109,20 @@ def test_steps_arrive_while_the_stage_runs_in_batches(place, config, runs, monke
     assert max(batches) <= 1000
 
 
-def test_machine_is_measured_by_mlflow(place, config, runs, monkeypatch):
+def test_machine_is_measured_by_mlflow_even_after_a_failed_request(place, config, runs, monkeypatch):
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    monkeypatch.setattr("bmenet.tracking.logger._INTERVAL_S", 0.2)
+    real, failed = SystemMetricsMonitor.publish_metrics, []
+
+    def fail_once(self, metrics):
+        if not failed:
+            failed.append(True)
+            raise ConnectionError("gone")
+        real(self, metrics)
+
+    monkeypatch.setattr(SystemMetricsMonitor, "publish_metrics", fail_once)
     with track_stage(config, "train_coarse") as run:
         run.run_id()
         deadline = time.monotonic() + 30
@@ -183,6 +195,7 @@ def test_other_processes_of_a_distributed_training_log_nothing(place, config, ru
     with track_stage(config, "train_coarse") as run:
         run.log_metrics({"loss": 1.0}, 0)
         run.log_artifact("note.txt")
+    assert type(run) is NullLogger  # whose records take no memory
     assert runs() == []
     assert left(place) == []
 

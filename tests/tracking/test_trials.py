@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bmenet.tracking import log_trial, sync, track_stage
+from bmenet.tracking.run import _code_tags_of_trials
 from tests.tracking.conftest import client, history, left
 
 
@@ -59,10 +60,14 @@ def test_trial_is_nested_under_its_study_and_holds_what_was_logged(place, config
     assert left(place) == []
 
 
-def test_pruned_and_failed_trials_leave_the_study_finished(place, config, by_name):
+def test_pruned_and_failed_trials_leave_the_study_finished(place, config, by_name, monkeypatch):
+    asked = []
+    _code_tags_of_trials.cache_clear()
     with track_stage(config, "tune", run_key="study"):
+        monkeypatch.setattr("bmenet.tracking.lineage._git", lambda *arguments: asked.append(arguments))
         log_trial(config, "study", 0, "KILLED", params={}, tags={"trial.state": "pruned"})
         log_trial(config, "study", 1, "FAILED", params={})
+    assert len(asked) == 1  # of a thousand trials, too
     found = by_name()
     assert {name: run.info.status for name, run in found.items()} == {
         "smoke pipeline": "FINISHED",

@@ -13,7 +13,7 @@ from bmenet.restoration.bundle import Bundle, open_bundle
 from bmenet.restoration.enhancer import Enhancer
 from bmenet.runtime.errors import BMENetError, TrackingError, WeightsError
 from bmenet.runtime.files import read_json, write_json
-from bmenet.tracking import track_stage
+from bmenet.tracking import RunLogger, track_stage
 from bmenet.tracking.lineage import code_tags
 
 _MAX_DECISIONS = 5
@@ -33,6 +33,8 @@ def main() -> None:
     contest = Contest(bundle, subjects, config.publish, config.evaluate.bootstrap, config.seed, layout, _load)
     inputs = [layout.registered, layout.degraded_folder, layout.split, bundle.folder, evaluated]
     with track_stage(config, "publish", inputs) as run:
+        if not isinstance(run, RunLogger):
+            return  # one process publishes
         registry = Registry(is_made=True)
         registry.champion()  # a registry that does not answer stops here, not after an hour
         figures, run_id = contest.figures, run.run_id()

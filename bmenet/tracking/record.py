@@ -2,20 +2,30 @@
 
 import json
 import shutil
+import threading
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from rich.markup import escape
 
 from bmenet.runtime.files import read_json, write_text
 from bmenet.runtime.processes import is_alive, this_process
+from bmenet.runtime.progress import console
 
-_FILE = "run.json"
-_CLAIM_TIMEOUT_S = 10.0
+_FILE, _ENTRIES = "run.json", "entries.jsonl"
+_CLAIM_TIMEOUT_S = 60.0
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Print a warning, once a process."""
+    console.print(f"[yellow]tracking[/yellow]: {escape(message)}", soft_wrap=True)
 
 
 def now_ms() -> int:
@@ -27,8 +37,9 @@ def now_ms() -> int:
 class Record:
     """A run: the facts that identify it, and a list of what the store has not taken yet.
 
-    The list is kept in memory and written to `folder`, with the files that belong to it, until the store has
-    everything; then the folder goes. Sending an entry twice changes nothing.
+    Every entry of the list is also a line of a file in `folder`, where the files that belong to it lie, too, until the
+    store has everything; then the folder goes. Sending an entry twice changes nothing, so the count of what was sent
+    may lag behind.
 
     Parameters
     ----------
@@ -49,6 +60,8 @@ class Record:
     unsent : list
         Entries ``[kind, *values]`` of the kinds metric (key, value, time in ms, step), param, tag, input (path, MD5)
         and file (folder in `folder`).
+    sent : int
+        Lines of the file that the store has.
     steps : dict
         Metric to the last step recorded.
     store, run_id : str or None
@@ -72,11 +85,14 @@ class Record:
     ended: int | None = None
     status: str = "RUNNING"
     unsent: list[list[Any]] = field(default_factory=list)
+    sent: int = 0
     steps: dict[str, int] = field(default_factory=dict)
     store: str | None = None
     run_id: str | None = None
     owner: list[float] | None = None
     is_sent: bool = False
+    _written: int = field(default=0, init=False)  # of `unsent`, from its start
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def is_shared(self) -> bool:
@@ -99,7 +115,42 @@ class Record:
     def end_if_killed(self) -> None:
         """End a run whose process died without a word, at the time of its last sign of life."""
         if self.status == "RUNNING":
-            self.end("KILLED", (self.folder / _FILE).stat().st_mtime_ns // 1_000_000)
+            self.end("KILLED", max(file.stat().st_mtime_ns for file in self.folder.glob("*.json*")) // 1_000_000)
+
+    def add(self, *entries: list[Any]) -> None:
+        """Add to what is to be sent, on disk too: that survives the process. NaN is allowed, a metric may be.
+
+        Raises
+        ------
+        OSError
+            If the disk is full; they are sent nevertheless, and written with the next ones.
+        """
+        with self._lock:
+            self.unsent.extend(entries)
+            new = self.unsent[self._written :]
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(self.folder / _ENTRIES, "a", encoding="utf-8") as handle:
+                # The line break comes first: a line that was torn spoils no other.
+                handle.write("".join(f"\n{json.dumps(entry)}" for entry in new))
+            self._written += len(new)
+
+    def forget(self, count: int) -> None:
+        """Take off the first entries, which the store has."""
+        with self._lock:
+            written = min(count, self._written)
+            del self.unsent[:count]
+            self.sent, self._written = self.sent + written, self._written - written
+
+    def load(self) -> None:
+        """Read what is to be sent from the file."""
+        with suppress(FileNotFoundError):
+            for line in (self.folder / _ENTRIES).read_bytes().split(b"\n")[1 + self.sent :]:
+                with suppress(ValueError):  # torn
+                    self.unsent.append(json.loads(line))
+        self._written = len(self.unsent)
+        for kind, key, *values in self.unsent:
+            if kind == "metric":
+                self.steps[key] = max(values[-1], self.steps.get(key, -1))
 
     def keep_file(self, path: Path, folder: str) -> None:
         """Copy a file or folder, to be sent under `folder`."""
@@ -110,11 +161,13 @@ class Record:
             shutil.copytree(path, target)
         else:
             shutil.copyfile(path, target)
-        self.unsent.append(["file", place.name])
+        self.add(["file", place.name])
 
     def save(self) -> None:
-        """Write it to its folder; NaN is allowed, a metric may be."""
-        facts = vars(self) | {"folder": None, "unsent": list(self.unsent), "steps": dict(self.steps)}  # others append
+        """Write all but the entries, which are on disk already."""
+        facts = {one.name: getattr(self, one.name) for one in fields(self) if one.init}
+        facts |= {"steps": dict(self.steps)}  # another thread adds to them
+        del facts["folder"], facts["unsent"]
         write_text(self.folder / _FILE, json.dumps(facts))
 
     def settle(self) -> None:
@@ -126,12 +179,20 @@ class Record:
 
 
 def idle_records(root: Path) -> list[Record]:
-    """Return the records under `root` that no living process owns, oldest first."""
+    """Return the records under `root` that no living process owns, oldest first; warn of one that cannot be read."""
     found = []
     for file in root.glob(f"*/{_FILE}"):
-        with suppress(FileNotFoundError):  # another process has just sent and removed it
-            found.append(Record(**read_json(file) | {"folder": file.parent}))
-    return sorted((record for record in found if record.is_idle), key=lambda record: record.started)
+        try:
+            record = Record(**read_json(file), folder=file.parent)
+            if record.is_idle:
+                if not record.is_sent:
+                    record.load()
+                found.append(record)
+        except FileNotFoundError:
+            pass  # another process has just sent and removed it
+        except Exception as error:  # JSON of any shape can stand there
+            warn_once(f"{file}: damaged, or of another version: left alone ({error})")
+    return sorted(found, key=lambda record: record.started)
 
 
 def claim(new: Record) -> Record:
@@ -151,6 +212,7 @@ def claim(new: Record) -> Record:
                 claimed = record
             elif record.resume_key is not None:
                 record.resume_key = None
+                record.end_if_killed()
                 record.settle()
         claimed.own()
     claimed.execution, claimed.tags = new.execution, new.tags

@@ -6,15 +6,16 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from bmenet.config import Config, flatten
 from bmenet.runtime.errors import TrackingError
+from bmenet.runtime.logger import NullLogger
 from bmenet.tracking.lineage import code_tags, execution_key, input_hashes, without_places_and_people
 from bmenet.tracking.logger import RunLogger
-from bmenet.tracking.record import Record, claim, idle_records, now_ms
+from bmenet.tracking.record import Record, claim, idle_records, now_ms, warn_once
 from bmenet.tracking.store import Place, Store, in_one_line, load_mlflow
 
 _TERMINATED = 128 + signal.SIGTERM
@@ -27,7 +28,7 @@ def track_stage(
     inputs: Iterable[Path | str] = (),
     resume_key: str | None = None,
     run_key: str | None = None,
-) -> Iterator[RunLogger]:
+) -> Iterator[NullLogger]:
     """Track the block as one run of `stage`, under the parent run of this pipeline execution.
 
     The run gets the whole configuration (of paths outside the workspace only the names), system metrics, the git commit
@@ -51,23 +52,25 @@ def track_stage(
 
     Yields
     ------
-    RunLogger
-        In the other processes of a distributed training one whose record is thrown away.
+    NullLogger
+        A RunLogger; in the other processes of a distributed training one that keeps nothing.
     """
-    place = Place.of_workspace()
     if int(os.environ.get("RANK", "0")) > 0:
-        with TemporaryDirectory() as folder:
-            yield RunLogger(_new_record(config, stage, Path(folder), run_key), place)
+        yield NullLogger()
         return
+    place = Place.of_workspace()
+    _warn_of_former_records(place)
     load_mlflow()
-    new = _new_record(config, stage, place.pending, run_key, resume_key=resume_key, execution=execution_key())
+    new = _new_record(config, stage, place.pending, run_key, code_tags())
+    new.resume_key, new.execution = resume_key, execution_key()
     new.own()
     run = RunLogger(new, place)
     with run.forgiving():
         run.record = claim(new)
     run.set_tags(run.record.tags)
     run.log_params(without_places_and_people(flatten(config)))
-    run.record.unsent.extend([["input", path, md5] for path, md5 in input_hashes(inputs).items()])
+    with run.forgiving():
+        run.record.add(*(["input", path, md5] for path, md5 in input_hashes(inputs).items()))
     run.start()
     status = "FAILED"
     try:
@@ -125,7 +128,8 @@ def log_trial(
         Now by default.
     """
     place = Place.of_workspace()
-    record = _new_record(config, "tune", place.pending, f"{study}/{number}", parent=study, name=f"trial {number}")
+    key, name = f"{study}/{number}", f"trial {number}"
+    record = _new_record(config, "tune", place.pending, key, _code_tags_of_trials(), name, parent=study)
     record.started, end = (round(time.timestamp() * 1000) if time else now_ms() for time in (started, ended))
     record.end(status, end)
     run = RunLogger(record, place)
@@ -150,6 +154,7 @@ def sync() -> int:
         If the tracking store does not take them; they are kept.
     """
     place = Place.of_workspace()
+    _warn_of_former_records(place)
     waiting = [record for record in idle_records(place.pending) if not record.is_sent]
     if not waiting:
         return 0
@@ -157,12 +162,29 @@ def sync() -> int:
         return Store(place).send_idle()
     except Exception as error:
         raise TrackingError(
-            f"expected a tracking store that takes {len(waiting)} runs; got: {in_one_line(error)}; they stay in "
-            "mlflow/pending: start the server, or correct MLFLOW_TRACKING_URI, and run this again"
+            f"expected a tracking store that takes {len(waiting)} runs; got: {in_one_line(error)}; what it did not "
+            "take stays in mlflow/pending: start the server, or correct MLFLOW_TRACKING_URI, and run this again"
         ) from error
 
 
-def _new_record(config: Config, stage: str, pending: Path, key: str | None, name: str = "", **facts: Any) -> Record:
+def _warn_of_former_records(place: Place) -> None:
+    """Warn of what version 0.1 left, which this one does not read."""
+    if count := len(list((place.folder / "spool").glob("*/run.json"))):
+        warn_once(
+            f"{place.folder / 'spool'}: {count} runs of version 0.1 of BMENet wait here, which this version does not "
+            "read; send them with that version (`bmenet sync-tracking`), or remove the folder"
+        )
+
+
+@cache
+def _code_tags_of_trials() -> dict[str, str]:
+    """Return the tags of `code_tags`, asked of git once a process: a study has many trials."""
+    return code_tags()
+
+
+def _new_record(
+    config: Config, stage: str, pending: Path, key: str | None, code: dict[str, str], name: str = "", **facts: Any
+) -> Record:
     folder = pending / uuid.uuid4().hex
-    tags = {"profile": config.profile, **code_tags()}
+    tags = {"profile": config.profile, **code}
     return Record(folder, stage, name or stage, config.tracking.experiment, key or folder.name, tags, **facts)

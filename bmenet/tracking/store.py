@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
@@ -37,6 +38,8 @@ _METRICS_PER_BATCH = 1000
 _PER_BATCH = 100
 """MLflow's limits."""
 _LOCK_TIMEOUT_S = 300
+_FAILING_S = 20.0
+"""How long sending what others left may fail before it is given up for now: a hanging server takes 10 s a record."""
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 
@@ -146,7 +149,7 @@ class Store:
                     if error.error_code not in _REFUSALS:
                         raise
                     self.refused.append(f"{kind}: {in_one_line(error)}")
-                del record.unsent[: len(entries)]
+                record.forget(len(entries))
             if record.status != "RUNNING":
                 self.client.set_terminated(str(record.run_id), record.status, record.ended)
                 self._refresh_parent(record)
@@ -157,17 +160,31 @@ class Store:
             raise
 
     def send_idle(self) -> int:
-        """Send every record that no living process owns, oldest first, and return how many; the unended were killed."""
-        sent = 0
+        """Send every record that no living process owns, oldest first, and return how many; the unended were killed.
+
+        Raises
+        ------
+        Exception
+            The first that a record met; it does not keep the younger ones from being sent.
+        """
+        sent, failing_s, first_error = 0, 0.0, None
         with suppress(Timeout), records_lock(self._place.pending, 0):  # else another process is at it
             for record in idle_records(self._place.pending):
-                if not record.is_sent:
+                if record.is_sent or failing_s > _FAILING_S:
+                    continue
+                start = time.monotonic()
+                try:
                     record.end_if_killed()
                     try:
                         self.send(record)
                     finally:
                         record.settle()
                     sent += 1
+                except Exception as error:
+                    first_error = first_error or error
+                    failing_s += time.monotonic() - start
+        if first_error is not None:
+            raise first_error
         return sent
 
     def _open(self, record: Record) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bmenet.tracking import log_trial, sync, track_stage
+from bmenet.tracking.run import _code_tags_of_trials
 from tests.tracking.conftest import client, history, left
 
 
@@ -42,16 +43,12 @@ def test_trial_is_nested_under_its_study_and_holds_what_was_logged(place, config
             started=datetime(2026, 1, 2, 3, 4, 5),
             ended=datetime(2026, 1, 2, 3, 4, 7),
         )
-        log_trial(config, "study", 13, "KILLED", params={}, tags={"trial.state": "pruned"})
-        log_trial(config, "study", 14, "FAILED", params={})
     found = by_name()
-    states = {name: run.info.status for name, run in found.items()}
-    trials = {"trial 12": "FINISHED", "trial 13": "KILLED", "trial 14": "FAILED"}
-    assert states == {"smoke pipeline": "FINISHED", "tune": "FINISHED"} | trials
-    assert found["trial 13"].data.tags["trial.state"] == "pruned"
+    assert set(found) == {"smoke pipeline", "tune", "trial 12"}
     run = found["trial 12"]
     assert parent(run) == found["tune"].info.run_id
     assert parent(found["tune"]) == found["smoke pipeline"].info.run_id
+    assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 2000
     assert run.data.params == {"eta": "0.5"}
     assert run.data.metrics["psnr"] == 22.5
@@ -61,6 +58,24 @@ def test_trial_is_nested_under_its_study_and_holds_what_was_logged(place, config
     assert "trial.number" not in found["tune"].data.tags
     assert [file.path for file in client(place).list_artifacts(run.info.run_id, "best")] == ["best/best.png"]
     assert left(place) == []
+
+
+def test_pruned_and_failed_trials_leave_the_study_finished(place, config, by_name, monkeypatch):
+    asked = []
+    _code_tags_of_trials.cache_clear()
+    with track_stage(config, "tune", run_key="study"):
+        monkeypatch.setattr("bmenet.tracking.lineage._git", lambda *arguments: asked.append(arguments))
+        log_trial(config, "study", 0, "KILLED", params={}, tags={"trial.state": "pruned"})
+        log_trial(config, "study", 1, "FAILED", params={})
+    assert len(asked) == 1  # of a thousand trials, too
+    found = by_name()
+    assert {name: run.info.status for name, run in found.items()} == {
+        "smoke pipeline": "FINISHED",
+        "tune": "FINISHED",
+        "trial 0": "KILLED",
+        "trial 1": "FAILED",
+    }
+    assert found["trial 0"].data.tags["trial.state"] == "pruned"
 
 
 def test_worker_imports_no_mlflow_and_its_trial_is_sent_by_the_study(place, config, by_name, start_python):
@@ -116,8 +131,10 @@ def test_two_processes_of_one_study_write_one_run(place, config, by_name, start_
 def test_studies_do_not_mix(place, config, runs):
     for study in ("first", "second"):
         with track_stage(config, "tune", run_key=study):
-            log_trial(config, study, 0, "FINISHED", params={}, tags={"study": study})
+            for number in range(2):
+                log_trial(config, study, number, "FINISHED", params={}, tags={"study": study})
     studies = {run.data.tags["bmenet.run"]: run.info.run_id for run in runs() if run.info.run_name == "tune"}
     assert set(studies) == {"first", "second"}
-    trials = {run.data.tags["study"]: parent(run) for run in runs() if "study" in run.data.tags}
-    assert trials == studies
+    trials = [run for run in runs() if "study" in run.data.tags]
+    assert len(trials) == 4
+    assert all(parent(run) == studies[run.data.tags["study"]] for run in trials)

@@ -1,8 +1,10 @@
 """The registered model: register a bundle, list what there is, and say which version is the champion."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,8 @@ from bmenet.tracking.store import Place
 
 _MAX_DESCRIPTION_LENGTH = 5_000
 """MLflow's databases have room for so much; PostgreSQL refuses more."""
+_CHAMPIONS_TAG, _MAX_CHAMPIONS = "champions", 200
+"""Tag of the registered model: the numbers of the champions in order, the last so many, for a tag holds 5000 bytes."""
 _NO_REASON = "by hand, no reason given"
 _LOCK_TIMEOUT_S = 3600  # another process may be uploading a large bundle
 
@@ -131,6 +135,8 @@ class Registry:
     ) -> bool:
         """Carry out what the gate decided about a candidate; return False, and do nothing, if the champion is another.
 
+        Of the champion itself nothing is decided, and what was recorded about it stays.
+
         Parameters
         ----------
         candidate : Version
@@ -148,7 +154,8 @@ class Registry:
             if is_promoted:
                 self._crown(candidate.number, present)
             self._tag(candidate.number, "gate.metric", metric)
-            self._note(candidate.number, "promoted" if is_promoted else "kept", "gate", reasons)
+            if is_promoted or present is None or present.number != candidate.number:
+                self._note(candidate.number, "promoted" if is_promoted else "kept", "gate", reasons)
             return True
 
     def promote(self, number: int, reason: str = "") -> int | None:
@@ -177,24 +184,45 @@ class Registry:
         """
         with self._lock(), answering():
             champion = self.champion()
-            former = [version for version in self.versions() if SINCE_TAG in version.tags and not version.is_champion]
-            if champion is None or not former:
+            champions = [] if champion is None else self._champions(champion)
+            if champion is None or len(champions) < 2:
                 raise WeightsError(
                     f"{MODEL_NAME}: expected a champion before the present one, to go back to; got none; choose a"
                     " version with `bmenet registry promote VERSION`"
                 )
-            back = max(former, key=lambda version: version.tags[SINCE_TAG]).number
-            if SINCE_TAG in champion.tags:  # first: cut short, it can be done again
-                self.client.delete_model_version_tag(MODEL_NAME, str(champion.number), SINCE_TAG)
-            self.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(back))
+            back = champions[-2]
+            self._keep_champions(champions[:-1])  # first: cut short, it can be done again
+            self._move_alias(back)
             told = f"back from version {champion.number} to {back}: {reason or _NO_REASON}"
             self._note(champion.number, "rolled back", "hand", [told])
             return champion.number, back
 
     def _crown(self, number: int, champion: Version | None) -> None:
-        """Move the alias. A champion that was made one elsewhere gets its tag now, to be gone back to."""
-        if champion is not None and SINCE_TAG not in champion.tags:
-            self._tag(champion.number, SINCE_TAG, _now())
+        """Make a version champion after the present one. Cut short, it is seen and taken in next time."""
+        champions = self._champions(champion)
+        self._move_alias(number)
+        self._keep_champions([*champions, number])
+
+    def _champions(self, present: Version | None) -> list[int]:
+        """Return the numbers of the champions in order, the present one last.
+
+        What happened elsewhere is taken in: a champion that MLflow's page set, versions that were deleted. A tag that
+        somebody spoilt begins anew.
+        """
+        try:
+            noted = json.loads(self.client.get_registered_model(MODEL_NAME).tags.get(_CHAMPIONS_TAG, "[]"))
+            numbers = [int(number) for number in noted]
+        except (ValueError, TypeError):
+            numbers = []
+        existing = {version.number for version in self.versions()}
+        numbers = [number for number in numbers if number in existing]
+        numbers += [] if present is None else [present.number]
+        return [number for number, _ in groupby(numbers)]  # a deleted one between leaves the same one twice
+
+    def _keep_champions(self, numbers: list[int]) -> None:
+        self.client.set_registered_model_tag(MODEL_NAME, _CHAMPIONS_TAG, json.dumps(numbers[-_MAX_CHAMPIONS:]))
+
+    def _move_alias(self, number: int) -> None:
         self.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(number))
         self._tag(number, SINCE_TAG, _now())
 

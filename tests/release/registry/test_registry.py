@@ -78,7 +78,8 @@ def test_of_two_publishes_at_once_one_has_to_decide_again(registry):
     [
         ([1, 2, 3], [2, 1, None]),
         ([1, 2, "back", 3], [1, None]),  # not to the one that was taken back
-        ([1, 2, 1], [2, None]),
+        ([1, 2, 1], [2, 1, None]),
+        ([1, 2, 3, 2], [3, 2, 1, None]),
         ([1], [None]),
         ([], [None]),
     ],
@@ -102,6 +103,16 @@ def test_rollback_goes_one_champion_back_each_time_until_there_is_none(registry,
             assert f"back from version {before} to {expected}: blurred" in tags["gate.reasons"]
 
 
+def test_of_the_champions_as_many_are_kept_as_a_tag_holds(registry, monkeypatch):
+    _three(registry)
+    monkeypatch.setattr("bmenet.release.registry.registry._MAX_CHAMPIONS", 2)
+    for number in (1, 2, 3):
+        registry.promote(number)
+    assert registry.rollback()[1] == 2
+    with pytest.raises(WeightsError):
+        registry.rollback()
+
+
 def test_a_champion_set_or_deleted_elsewhere_is_taken_in(registry):
     _three(registry)
     registry.promote(1)
@@ -110,6 +121,9 @@ def test_a_champion_set_or_deleted_elsewhere_is_taken_in(registry):
     registry.client.delete_model_version("bmenet", "2")
     assert registry.rollback() == (3, 1)
     registry.client.set_registered_model_alias("bmenet", CHAMPION, "3")
+    registry.promote(1)
+    assert registry.rollback() == (1, 3)
+    registry.client.set_registered_model_tag("bmenet", "champions", "spoilt")
     registry.promote(1)
     assert registry.rollback() == (1, 3)
     registry.client.delete_registered_model_alias("bmenet", CHAMPION)
@@ -129,6 +143,11 @@ def test_promote_by_hand_is_recorded_with_its_reason_and_refuses_what_is_not_the
         registry.promote(1)
     tags = registry.versions()[0].tags
     assert (tags["gate.by"], tags["gate.reasons"]) == ("hand", "radiologists prefer it")
+    first = registry.champion()
+    assert _settle(registry, first, first, is_promoted=False, reason="nothing new")  # its bundle is published again
+    tags = registry.champion().tags
+    assert (tags["gate.by"], tags["gate.reasons"]) == ("hand", "radiologists prefer it")
+    assert tags["gate.metric"] == "psnr"  # the gate has measured it now
     assert registry.promote(2, "long " * 2000) == 1
     description = registry.client.get_model_version("bmenet", "2").description
     assert description.startswith("promoted by hand, 20")

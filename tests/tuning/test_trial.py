@@ -137,6 +137,30 @@ def test_a_trial_that_a_signal_interrupts_is_put_back(plan):
     assert len(counted(study)) == 1
 
 
+@pytest.mark.parametrize("stop", [SystemExit(143), KeyboardInterrupt()])
+def test_a_signal_is_obeyed_though_the_trial_was_taken_for_dead(plan, stop):
+    begun = []
+
+    def stopped(*_):
+        assert not begun, "a trial too many"
+        begun.append(1)
+        other = load_study(plan)
+        put_back(other, other.trials[-1].number)
+        raise stop
+
+    study = open_study(plan)
+    with pytest.raises(SystemExit):
+        TrialRunner(plan, stopped).run(study)
+    assert states(study) == ["fail", "waiting"]
+
+
+def test_a_worker_that_is_asked_to_stop_ends_its_trial_and_begins_no_other(plan):
+    study = open_study(plan)
+    with pytest.raises(SystemExit):
+        TrialRunner(plan, scaled, lambda: True).run(study)
+    assert states(study) == ["complete"]
+
+
 def test_an_error_of_a_worker_that_was_asked_to_stop_is_an_interruption(plan):
     study = open_study(plan)
     with pytest.raises(SystemExit):

@@ -43,7 +43,7 @@ class Plan:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     storage: str | None = None
-    grace_s: int = 60
+    grace_s: int = 120
 
     @classmethod
     def of_workspace(cls, config: Config, layout: Layout, storage: str | None = None) -> "Plan":

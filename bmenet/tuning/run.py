@@ -28,7 +28,6 @@ from bmenet.tuning.plan import Plan
 from bmenet.tuning.report import Found, look_at, write_report
 from bmenet.tuning.sampling_objective import SamplingObjective
 from bmenet.tuning.study import (
-    PUT_BACK,
     RUN,
     STATES,
     best_trial,
@@ -37,10 +36,9 @@ from bmenet.tuning.study import (
     is_enough,
     load_study,
     open_study,
-    put_back_numbers,
 )
 from bmenet.tuning.training_objective import TrainingObjective
-from bmenet.tuning.trial import TrialRunner, record_trial
+from bmenet.tuning.trial import TrialRunner, record_ended
 
 _LOOK_S = 0.5
 _MAX_DEATHS = 3
@@ -136,7 +134,6 @@ def run_study(plan: Plan, study: optuna.Study, workers: int) -> None:
     """
     crew = _Crew(plan, workers)
     seen: set[int] = set()
-    recorded: set[int] = set()
     budget = plan.config.tune.trials
     deaths, done = 0, len(counted(study))
     with progress_bar() as bar:
@@ -144,7 +141,7 @@ def run_study(plan: Plan, study: optuna.Study, workers: int) -> None:
         try:
             while True:
                 fail_stale(study, seen)
-                _record_put_back(plan, study, recorded)
+                record_ended(plan, study)
                 deaths += crew.reap()
                 before, done = done, len(counted(study))
                 deaths = 0 if done > before else deaths
@@ -161,16 +158,7 @@ def run_study(plan: Plan, study: optuna.Study, workers: int) -> None:
                 time.sleep(_LOOK_S)
         finally:
             crew.dismiss()
-            _record_put_back(plan, study, recorded)
-
-
-def _record_put_back(plan: Plan, study: optuna.Study, recorded: set[int]) -> None:
-    """Record the trials that were interrupted, or whose process was killed: no worker does."""
-    trials = study.get_trials(deepcopy=False)
-    for number in put_back_numbers(trials) - recorded:
-        recorded.add(number)
-        if trials[number].params:  # else it had not begun
-            record_trial(plan, study, trials[number], PUT_BACK)
+            record_ended(plan, study, is_over=True)
 
 
 class _Crew:

@@ -5,9 +5,11 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -27,8 +29,12 @@ STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialSta
 PUT_BACK = "put back"
 """How a trial ended, in words; put back: its values were queued again."""
 
-_LOCK_S = 60.0
-"""How long a process waits for the lock of an SQLite file."""
+_DEATHS = "bmenet:deaths"
+"""System attribute of a trial that was queued again: how many processes died with its values."""
+
+_BEAT_S = 10
+_LOCK_S = 30.0
+"""How long a process waits for the lock of an SQLite file: several times less than `Plan.grace_s`."""
 _MAKING_S = 5.0
 """Longer than the maker of a new study needs to write its run key."""
 _OPENINGS = 5
@@ -105,17 +111,26 @@ def open_storage(plan: Plan) -> RDBStorage:
         ) from None
 
 
+class _Storage(RDBStorage):
+    """A database that may miss a heartbeat: Optuna sends none after one that raises, though the trial goes on."""
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Record a heartbeat, or leave it to the next one."""
+        with suppress(Exception):
+            super().record_heartbeat(trial_id)
+
+
 def _connect(url: str, plan: Plan) -> RDBStorage:
     is_sqlite = make_url(url).get_backend_name() == "sqlite"
     options: dict[str, Any] = {"connect_args": {"timeout": _LOCK_S}} if is_sqlite else {"pool_pre_ping": True}
     for opening in range(_OPENINGS):
         try:
-            storage = RDBStorage(
+            storage = _Storage(
                 url,
                 options,
-                heartbeat_interval=max(1, plan.grace_s // 6),
+                heartbeat_interval=max(1, min(_BEAT_S, plan.grace_s // 6)),
                 grace_period=plan.grace_s,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=1),
+                heartbeat_stale_trial_callback=_retry_once,
             )
             break
         except Exception as error:
@@ -159,14 +174,24 @@ def fail_stale(study: optuna.Study, seen: set[int]) -> None:
 
 
 def put_back(study: optuna.Study, number: int) -> None:
-    """End a running trial as failed, and queue its values again."""
-    study.tell(number, state=TrialState.FAIL)
+    """End a running trial as failed, and queue its values again; one that another process has ended stays as it is."""
+    try:
+        study.tell(number, state=TrialState.FAIL)
+    except (ValueError, UpdateFinishedTrialError):
+        return
     requeue(study, number)
 
 
 def requeue(study: optuna.Study, number: int) -> None:
     """Queue the values of a failed trial again; the trial no longer counts."""
     RetryHeartbeatStaleTrialCallback()(study, study.trials[number])
+
+
+def _retry_once(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queue the values of a trial whose process died, unless another died with them; interruptions do not count."""
+    if not trial.system_attrs.get(_DEATHS):
+        trial.system_attrs[_DEATHS] = 1
+        RetryHeartbeatStaleTrialCallback()(study, trial)
 
 
 def put_back_numbers(trials: Iterable[FrozenTrial]) -> set[int]:

@@ -1,15 +1,18 @@
 """Scope `training`: a short training of one network, then the volumes that it makes."""
 
 import hashlib
+import itertools
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from optuna import TrialPruned
 
 from bmenet.config import Config, flatten
@@ -36,7 +39,8 @@ class TrainingObjective:
     """Train, reporting each validation, and restore every validation case with the best weights.
 
     The state of a trial's training lies in the study's folder under a name made from its values, so a trial that was
-    interrupted goes on, and the workspace's own checkpoints stay as they are.
+    interrupted goes on, and the workspace's own checkpoints stay as they are. Two live runs of the same values, such as
+    of a trial that was taken for dead and its second try, have a folder each.
 
     Parameters
     ----------
@@ -55,14 +59,15 @@ class TrainingObjective:
         config = shortened(config)
         values = json.dumps({key: flatten(config)[key] for key in sorted(config.tune.space)})
         folder = self.plan.folder / "checkpoints" / hashlib.sha256(values.encode()).hexdigest()[:16]
-        layout = _TrialLayout(self.plan.layout.root, folder)
-        try:
-            outcome = self._train_and_restore(config, layout, _Reporter(report))
-        except TrialPruned:
+        with _own(folder) as folder:
+            layout = _TrialLayout(self.plan.layout.root, folder)
+            try:
+                outcome = self._train_and_restore(config, layout, _Reporter(report))
+            except TrialPruned:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
             shutil.rmtree(folder, ignore_errors=True)
-            raise
-        shutil.rmtree(folder, ignore_errors=True)
-        return outcome
+            return outcome
 
     def _train_and_restore(self, config: Config, layout: Layout, logger: Logger) -> Outcome:
         split = {"train": list(self.plan.train), "validation": list(self.plan.validation), "covariates": {}}
@@ -101,6 +106,23 @@ def shortened(config: Config) -> Config:
     changes = {"steps": training.steps, "validate_every": training.validate_every}
     changes["checkpoint_every"] = training.validate_every
     return config.model_copy(update={training.network: section.model_copy(update=changes)})
+
+
+@contextmanager
+def _own(folder: Path) -> Iterator[Path]:
+    """Yield a folder that no other living run has: this one, or else one with a number behind its name."""
+    for number in itertools.count():
+        chosen = folder.with_name(f"{folder.name}-{number}") if number else folder
+        lock = FileLock(chosen / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        try:
+            yield chosen
+        finally:
+            lock.release()
+        return
 
 
 @dataclass(frozen=True)

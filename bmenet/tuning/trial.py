@@ -4,6 +4,8 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +23,7 @@ from bmenet.tuning.objective import Objective, Outcome
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.search_space import suggest
 from bmenet.tuning.study import (
+    PUT_BACK,
     RUN,
     STATES,
     best_trial,
@@ -31,7 +34,11 @@ from bmenet.tuning.study import (
     sense,
 )
 
-_TERMINATED = 128 + signal.SIGTERM
+_TERMINATED, _INTERRUPTED = 128 + signal.SIGTERM, 128 + signal.SIGINT
+_SETTLED_S = 10.0
+"""Longer than the worker of a trial that has ended needs to record it or to queue it again."""
+_RECORDED = "bmenet:recorded:"
+"""System attribute of the study, the number of a trial added: how the trial's run says that it ended."""
 
 CASES, MEANS, ERROR = "cases", "means", "error"
 """User attributes of a trial: case to metrics; metric to mean over cases; why it is not complete."""
@@ -70,11 +77,12 @@ class TrialRunner:
                 trials, number = study.get_trials(deepcopy=False), self._number
                 self._number = -1
                 # A trial that was silent for too long, such as on a suspended machine, was put back: its end is void.
-                if number in put_back_numbers(trials):
-                    continue
-                if number >= 0 and trials[number].state == TrialState.FAIL:
-                    record_trial(self._plan, study, trials[number], STATES[TrialState.FAIL])
-                raise
+                if number not in put_back_numbers(trials):
+                    if number >= 0 and trials[number].state == TrialState.FAIL:
+                        record_trial(self._plan, study, trials[number], STATES[TrialState.FAIL])
+                    raise
+            if self._is_stopping():
+                raise SystemExit(_TERMINATED)
 
     def __call__(self, trial: optuna.Trial) -> list[float]:
         """Return what the trial's values reach, an objective a number.
@@ -93,11 +101,14 @@ class TrialRunner:
         try:
             return self._attempt(trial)
         except SystemExit:  # a signal: it begins anew when the study goes on
-            put_back(trial.study, trial.number)
+            _give_back(trial)
             raise
+        except KeyboardInterrupt as error:  # which Optuna would take for a failure
+            _give_back(trial)
+            raise SystemExit(_INTERRUPTED) from error
         except Exception as error:
             if self._is_stopping():
-                put_back(trial.study, trial.number)
+                _give_back(trial)
                 raise SystemExit(_TERMINATED) from error
             reason = str(error) if isinstance(error, optuna.TrialPruned) else f"{type(error).__name__}: {error}"
             trial.set_user_attr(ERROR, self._plan.without_people(reason))
@@ -141,8 +152,38 @@ class TrialRunner:
             requeue(study, trial.number)
         else:
             record_trial(self._plan, study, trial, STATES[trial.state])
-        if is_enough(study, self._budget):
+        if self._is_stopping() or is_enough(study, self._budget):
             study.stop()
+
+
+def _give_back(trial: optuna.Trial) -> None:
+    """Put an interrupted trial back, if the database lets it; else its heartbeat will be missed."""
+    with suppress(Exception):  # nothing holds up a process that is told to leave
+        put_back(trial.study, trial.number)
+
+
+def record_ended(plan: Plan, study: optuna.Study, is_over: bool = False) -> None:
+    """Record the trials that have ended and whose run does not say how: their worker was killed before it could.
+
+    Parameters
+    ----------
+    plan : Plan
+    study : optuna.Study
+    is_over : bool
+        Whether no worker of this machine is left; else trials that ended just now are left to their workers.
+    """
+    trials = study.get_trials(deepcopy=False)
+    again = put_back_numbers(trials)
+    recorded = study._storage.get_study_system_attrs(study._study_id)
+    settled = datetime.now() - timedelta(seconds=_SETTLED_S)
+    for trial in trials:
+        state = PUT_BACK if trial.number in again else STATES.get(trial.state)
+        if state is None or trial.datetime_complete is None or recorded.get(f"{_RECORDED}{trial.number}") == state:
+            continue
+        if state == PUT_BACK and not trial.params:  # it had not begun
+            continue
+        if is_over or state == PUT_BACK or trial.datetime_complete <= settled:
+            record_trial(plan, study, trial, state)
 
 
 def record_trial(plan: Plan, study: optuna.Study, trial: FrozenTrial, state: str) -> None:
@@ -176,6 +217,7 @@ def record_trial(plan: Plan, study: optuna.Study, trial: FrozenTrial, state: str
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )
+    study._storage.set_study_system_attr(study._study_id, f"{_RECORDED}{trial.number}", state)
 
 
 def picture_path(plan: Plan, number: int) -> Path:

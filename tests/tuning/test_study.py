@@ -9,6 +9,7 @@ import pytest
 from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.tuning.search_space import current_values, suggest
 from bmenet.tuning.study import (
+    _LOCK_S,
     RUN,
     best_trial,
     counted,
@@ -129,6 +130,31 @@ def test_an_interrupted_trial_is_put_back_any_number_of_times(plan):
     assert states(study) == ["fail"] * 3 + ["waiting"]
     assert counted(study) == []
     assert suggest(study.ask(), plan.config.tune.space) == current_values(plan.config)
+
+
+def test_an_interruption_uses_up_no_second_try(plan):
+    study = open_study(plan)
+    put_back(study, _start(study, plan).number)
+    for last in ("waiting", "fail"):
+        _start(study, plan)
+        fail_stale(study, set())
+        assert states(study)[-1] == last
+    assert states(study) == ["fail"] * 3
+    assert len(counted(study)) == 1
+
+
+def test_a_heartbeat_that_the_database_does_not_take_is_left_to_the_next(plan):
+    study = open_study(plan)
+    trial = _start(study, plan, beats=False)
+    with study._storage._backend.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE trial_heartbeats RENAME TO away")
+    study._storage.record_heartbeat(trial._trial_id)
+    with study._storage._backend.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO trial_heartbeats")
+    _beat_long_ago(study, trial)
+    fail_stale(study, set())
+    assert states(study) == ["fail", "waiting"]
+    assert plan.grace_s >= 3 * _LOCK_S
 
 
 def test_running_trials_are_part_of_the_budget_and_those_put_back_are_not(plan):

@@ -80,6 +80,23 @@ def test_an_interrupted_training_goes_on(tuned):
     assert steps == [1, 2, 2]
 
 
+def test_two_live_runs_of_the_same_values_share_no_state(tuned):
+    plan = _training(tuned, "coarse")
+    objective = TrainingObjective(plan, CPU)
+    steps, others, kept = [], [], []
+
+    def report(step, value):
+        steps.append(step)
+        if step == 2:  # the first checkpoint is there
+            before = sorted((plan.folder / "checkpoints").rglob("*.safetensors"))
+            objective(plan.config, lambda step, value: others.append(step))
+            kept.append(before == sorted((plan.folder / "checkpoints").rglob("*.safetensors")) != [])
+
+    objective(plan.config, report)
+    assert (steps, others, kept) == ([1, 2], [1, 2], [True])
+    assert list((plan.folder / "checkpoints").iterdir()) == []
+
+
 @pytest.mark.parametrize("network", ["coarse", "fine"])
 def test_a_trial_trains_as_long_as_the_section_says(plan, network):
     config = changed(plan.config, tune__training={"network": network, "steps": 7, "validate_every": 3})

@@ -1,8 +1,10 @@
 """Workers at one study use up its budget and no more, whatever becomes of one of them."""
 
-import multiprocessing
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -19,6 +21,7 @@ from bmenet.tuning.run import run_study
 from bmenet.tuning.search_space import current_values, suggest
 from bmenet.tuning.study import counted, fail_stale, load_study, open_study, put_back_numbers
 from bmenet.tuning.trial import TrialRunner
+from tests.conftest import REPOSITORY
 from tests.tuned import changed, plan_of, run_trials, scaled, states
 
 LONG = {"sampling__samples": 8, "sampling__start_timestep": 300}
@@ -134,18 +137,28 @@ def test_workers_that_are_killed_one_after_the_other_end_the_call(plan, monkeypa
 def test_a_worker_leaves_when_its_parent_is_killed(tuned):
     """The parent is killed as soon as a trial has its values; the worker puts the trial back and ends."""
     plan = plan_of(tuned, tune__trials=500, **LONG)
-    context = multiprocessing.get_context("fork")
-    parent = context.Process(target=lambda: run_study(plan, open_study(plan), 1))
-    parent.start()
+    code = f"""
+import pathlib
+from bmenet.tuning.run import run_study
+from bmenet.tuning.study import open_study
+from tests.tuned import plan_of
+
+if __name__ == "__main__":
+    plan = plan_of(pathlib.Path({str(tuned)!r}), tune__trials=500, **{LONG!r})
+    run_study(plan, open_study(plan), 1)
+"""
+    script = tuned / "parent.py"
+    script.write_text(code)
+    parent = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
     study = open_study(plan)
     deadline = time.monotonic() + 120
     while not any(len(trial.params) == len(plan.config.tune.space) for trial in study.trials):
-        assert parent.is_alive()
+        assert parent.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
     workers = psutil.Process(parent.pid).children(recursive=True)
     parent.kill()
-    parent.join()
+    parent.wait()
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == []
     assert "running" not in states(study)

@@ -270,6 +270,7 @@ def work(plan: Plan, number: int, threads: int, seconds: float | None, stop: Eve
     """
     import torch
 
+    os.setpgrp()  # Ctrl-C in the terminal goes to the parent, which asks for an orderly end
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     console.quiet = True

@@ -155,9 +155,9 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it(clone):
     ("module", "old", "new", "stages"),
     [
         ("imaging/grid.py", '"""', '"""Reworded: ', []),
-        ("evaluation/baselines/n4.py", "import", "# A comment.\nimport", []),
+        ("evaluation/baselines.py", "\n\nfrom ", "\n\n# A comment.\nfrom ", []),
         ("evaluation/bootstrap.py", "return ", "return 0 or ", ["evaluate", "publish", "tune"]),
-        ("release/export/gradient.py", "return ", "return 0 or ", ["export"]),
+        ("release/export/rewrite.py", "return ", "return 0 or ", ["export"]),
         ("data/split.py", "return ", "return 0 or ", ["split"]),
     ],
 )

@@ -34,14 +34,18 @@ def test_a_code_that_was_not_degraded_is_refused_at_once(workspace):
 def test_tissues_join_the_metrics_of_their_case_and_the_page_takes_every_setting(workspace, phantom, monkeypatch):
     """The stage as it is wired, from cases to reports; the restorations and the segmenter are stand-ins."""
     layout = Layout()
+    params = workspace / "params.yaml"
+    params.write_text(params.read_text().replace("  weights: weights ", "  weights: elsewhere "))
     config = load_config()
+    assert config.evaluate.weights == "elsewhere"
     write_json(layout.split, {"train": ["sub-01"], "validation": ["sub-02"], "test": ["sub-03"]})
     for path in (layout.clean("sub-03"), layout.degraded("sub-03", "111")):
         save_unit_volume(path, phantom)
     write_text(layout.report("degrade") / "calibration.png", "a picture")
     asked = {}
 
-    def evaluate_case(subject, code, methods, layout, sampling, seed, is_kept):
+    def evaluate_case(subject, code, methods, layout, weights, sampling, seed, is_kept):
+        assert weights == layout.root / "elsewhere"
         asked[code] = (methods, is_kept)
         for method in methods[1:]:
             save_unit_volume(layout.restored(subject, code, method), phantom)

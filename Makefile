@@ -60,7 +60,9 @@ format: $(READY)  ## Let ruff format and fix the code
 serve: $(READY)  ## Serve the champion of the registry on http://127.0.0.1:5001
 	MLFLOW_DISABLE_TELEMETRY=true bmenet serve
 
-ui: $(READY)  ## Open MLflow on http://127.0.0.1:5000
+# The address asks for MLflow's page of trainings; without it a browser that is new to MLflow opens one about language models.
+ui: $(READY)  ## Start MLflow's page on http://127.0.0.1:5000
+	@echo 'open http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning'
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
 	mlflow ui --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri sqlite:///mlflow/mlflow.db
 

@@ -1,7 +1,5 @@
 """What a study is about: the volumes, the weights and the settings that all its trials have in common."""
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from bmenet.data.layout import Layout
 from bmenet.networks.fine_weights import KINDS
 from bmenet.networks.weights import SPEC_FILE
 from bmenet.restoration.coarsen import case_codes
+from bmenet.runtime.cache import join_key
 from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
 from bmenet.runtime.files import read_json, sha256
 from bmenet.tuning.search_space import require_space
@@ -124,9 +123,8 @@ class Plan:
             else [],
             "weights": {kind: sha256(self.layout.weights(kind) / SPEC_FILE) for kind in self.weights},
         }
-        digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
         kind = tune.scope if tune.scope == "sampling" else f"training-{tune.training.network}"
-        return f"{kind}-{digest[:10]}"
+        return f"{kind}-{join_key(decisive)[:10]}"
 
     def without_people(self, text: str) -> str:
         """Return a text for others to read: no subject is named, and no folder outside the workspace."""

@@ -87,12 +87,13 @@ def _keep_figures_of_motion(trained: Path) -> None:
     ("change", "reason"),
     [
         (lambda trained: _set(trained, "source: openneuro ", "source: sample "), "data.source: expected openneuro"),
+        (lambda trained: _set(trained, "  weights: weights ", "  weights: elsewhere "), "evaluate.weights: expected"),
         (_forget_figures, "run `dvc repro evaluate`"),
         (_train_again, "got older ones than weights/coarse"),
         (_keep_figures_of_motion, "expected code 111; got none"),
         (lambda trained: shutil.rmtree(trained / "weights"), "dvc repro train_coarse"),
     ],
-    ids=["private data", "not evaluated", "older figures", "no figures of 111", "no networks"],
+    ids=["private data", "figures of others", "not evaluated", "older figures", "no figures of 111", "no networks"],
 )
 def test_only_evaluated_networks_of_public_data_are_released(trained, bmenet, change, reason):
     change(trained)

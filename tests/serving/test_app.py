@@ -145,6 +145,13 @@ def test_what_is_wrong_with_the_server_is_told_to_its_log_alone_and_it_goes_on(s
     assert tempfile.gettempdir() not in caplog.text
 
 
+def test_the_log_does_not_repeat_a_method_that_nobody_knows(caplog):
+    with serve(EnhancerStandIn()) as server, caplog.at_level("INFO"):
+        requests.request(CANARY, f"{server.url}/ping", timeout=5)
+        wait_for(lambda: "(other) /ping" in caplog.text)
+    assert CANARY.upper() not in caplog.text.upper()
+
+
 def test_the_log_has_one_line_a_request_and_nothing_of_its_content(scan, caplog):
     payload = base64.b64encode(scan).decode()
     with serve(EnhancerStandIn()) as server, caplog.at_level("INFO"):

@@ -1,7 +1,5 @@
 """What is particular to the training of one network: a class a network, of which the `Trainer` asks the rest."""
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +13,7 @@ from torch.utils.data import Dataset
 from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.networks.weights import Spec, weights_digest
+from bmenet.runtime.cache import join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.files import sha256
@@ -151,7 +150,7 @@ class Task(ABC):
             "code": code_hash(*modules),
             "split": {name: list(self.split[name]) for name in ("train", "validation")},
         }
-        return hashlib.sha256(json.dumps([shared, self.decisive()], sort_keys=True).encode()).hexdigest()
+        return join_key(shared, self.decisive())
 
     @property
     def checkpoints(self) -> CheckpointFolder:

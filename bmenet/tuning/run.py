@@ -1,16 +1,12 @@
-"""Run a study: worker processes that call `study.optimize`, a parent that replaces the killed ones, the report."""
+"""Run a study: worker processes, a parent that replaces the killed ones, the report."""
 
 import multiprocessing
-import os
 import signal
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -18,15 +14,12 @@ from rich.markup import escape
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
-from bmenet.networks.compute import choose_device
 from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.runtime.progress import console, progress_bar
 from bmenet.runtime.threads import thread_count, threads_of_children
 from bmenet.tracking import track_stage
-from bmenet.tuning.objective import Objective
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.report import Found, look_at, write_report
-from bmenet.tuning.sampling_objective import SamplingObjective
 from bmenet.tuning.study import (
     RUN,
     STATES,
@@ -34,11 +27,10 @@ from bmenet.tuning.study import (
     counted,
     fail_stale,
     is_enough,
-    load_study,
     open_study,
 )
-from bmenet.tuning.training_objective import TrainingObjective
-from bmenet.tuning.trial import TrialRunner, record_ended
+from bmenet.tuning.trial import record_ended
+from bmenet.tuning.worker import work
 
 _LOOK_S = 0.5
 _MAX_DEATHS = 3
@@ -252,59 +244,3 @@ def _ignored_by_children(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, previous)
-
-
-def work(plan: Plan, number: int, threads: int, seconds: float | None, stop: Event) -> None:
-    """Run trials in this process, a child of the one that reports; ends with it.
-
-    Parameters
-    ----------
-    plan : Plan
-    number : int
-        Of the worker: with several GPUs, each worker has one.
-    threads : int
-    seconds : float or None
-        No trial begins after so long.
-    stop : Event
-        Set when the workers are asked to leave.
-    """
-    import torch
-
-    os.setpgrp()  # Ctrl-C in the terminal goes to the parent, which asks for an orderly end
-    signal.signal(signal.SIGTERM, _leave)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    console.quiet = True
-    torch.set_num_threads(threads)
-    parent = multiprocessing.parent_process()
-
-    def is_stopping() -> bool:
-        return stop.is_set() or (parent is not None and not parent.is_alive())
-
-    try:
-        TrialRunner(plan, make_objective(plan, number), is_stopping).run(load_study(plan), seconds)
-    except BMENetError as error:
-        print(f"bmenet: a worker stopped: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
-
-
-def make_objective(plan: Plan, number: int) -> Objective:
-    """Return the objective of the plan's scope, on a GPU of the worker's own where there are several."""
-    import torch
-
-    device = choose_device("auto")
-    if device.type == "cuda":
-        device = torch.device("cuda", number % torch.cuda.device_count())
-        torch.cuda.set_device(device)
-    return SamplingObjective(plan, device) if plan.config.tune.scope == "sampling" else TrainingObjective(plan, device)
-
-
-def _leave(number: int, _frame: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is leaving already
-    sys.exit(128 + number)
-
-
-def _leave_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)

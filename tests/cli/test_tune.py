@@ -118,7 +118,7 @@ def test_after_ctrl_c_nothing_runs_and_the_same_call_goes_on(tuned, monkeypatch,
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     plan = plan_of(tuned)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300  # its processes import torch, on a busy machine side by side
         study = open_study(plan)
         while "complete" not in states(study):
             assert process.poll() is None, process.stderr.read()

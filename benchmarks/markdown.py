@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from bmenet.evaluation.markdown import markdown_table
+from bmenet.evaluation.tables import markdown_table
 from bmenet.runtime.files import atomic_path
 
 

@@ -6,9 +6,8 @@ from bmenet.cli.stage import run_stage
 from bmenet.config import Config, EvaluateConfig, flatten, load_config
 from bmenet.data.layout import Layout
 from bmenet.evaluation.baselines import require_package
-from bmenet.evaluation.comparison import evaluate_case
-from bmenet.evaluation.methods import ABLATIONS, method_names
-from bmenet.evaluation.pages.origin import as_texts
+from bmenet.evaluation.methods import ABLATIONS, evaluate_case, method_names
+from bmenet.evaluation.pages.page import as_texts
 from bmenet.evaluation.report import RESULTS_FILE, write_report
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.segmentation import SEGMENTERS

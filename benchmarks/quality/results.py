@@ -11,8 +11,7 @@ from bmenet.config import SamplingConfig
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.data.layout import Layout
 from bmenet.evaluation.baselines import denoise, filter_noise
-from bmenet.evaluation.comparison import evaluate_case
-from bmenet.evaluation.methods import COARSE, FINE, method_fingerprint
+from bmenet.evaluation.methods import COARSE, FINE, evaluate_case, method_fingerprint
 from bmenet.evaluation.metrics.measure import measure
 from bmenet.evaluation.result import INPUT, Result, kept_or_made, load_result, save_result
 from bmenet.evaluation.tissue import compare_all_tissues

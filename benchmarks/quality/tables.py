@@ -12,9 +12,10 @@ from rich.table import Table
 from benchmarks.quality.results import ALONE, KEPT_FIELD
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
-from bmenet.evaluation.labels import METHOD_LABELS, VOLUME, metric_format, metric_label, region_metric
 from bmenet.evaluation.result import INPUT, Result
 from bmenet.evaluation.segmentation.atropos import TISSUES
+from bmenet.evaluation.tables import METHOD_LABELS, metric_format, metric_label
+from bmenet.evaluation.tissue import VOLUME, region_metric
 from bmenet.runtime.seeding import generator
 
 PUBLISHED = {

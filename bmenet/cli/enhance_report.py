@@ -17,7 +17,7 @@ def report_path(out: Path) -> Path:
 
 def loaded_lineage(folder: Path, stage: str) -> dict[str, str]:
     """Return what the weights that were loaded tell of themselves."""
-    from bmenet.evaluation.pages.origin import weights_origin
+    from bmenet.evaluation.pages.page import weights_origin
     from bmenet.networks.fine_weights import KINDS
 
     return weights_origin([folder, *(folder.parent / kind for kind in KINDS if stage == "fine")])
@@ -34,7 +34,7 @@ def report_page(
 ) -> "Page":
     """Return the report's page: on the grid of OUT, and without a name or a path."""
     from bmenet.config import flatten
-    from bmenet.evaluation.pages.origin import as_texts, software_versions
+    from bmenet.evaluation.pages.page import as_texts, software_versions
     from bmenet.evaluation.pages.scan_page import scan_page
     from bmenet.imaging.resample import resample
     from bmenet.imaging.scan import scan_sha256

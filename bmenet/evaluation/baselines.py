@@ -16,8 +16,7 @@ _MARGIN_MM = 2.0
 _N4_SPACING_MM = 4.0
 _N4_ITERATIONS = [5, 10, 50]
 _N4_TOLERANCE = 1e-7
-_NLM_RADIUS_VOXELS = 1
-"""Of a patch, and of the search for others like it."""
+_NLM_RADIUS_VOXELS = 1  # of a patch, and of the search for others like it
 
 
 def find_foreground(degraded: Volume) -> np.ndarray:
@@ -74,14 +73,8 @@ def denoise(degraded: Volume, corrected: Volume | None = None) -> Volume:
 
     Only the bounding box of the foreground is denoised, and the background is set to zero, which raises the score of
     a skull-stripped volume by 4 dB over the whole grid. Patches of 3^3 voxels, sought within 3^3 voxels: wider
-    searches took 3 to 15 times as long and gained nothing.
-
-    Parameters
-    ----------
-    degraded : Volume
-        Where the foreground is found.
-    corrected : Volume, optional
-        What is denoised instead of `degraded`: the same volume after a bias correction.
+    searches took 3 to 15 times as long and gained nothing. The foreground is found in `degraded`; `corrected`, the
+    same volume after a bias correction, is what is denoised if it is given.
 
     References
     ----------
@@ -150,16 +143,8 @@ def _pasted(inside: np.ndarray, volume: Volume, foreground: np.ndarray) -> Volum
     return volume.with_data(result)
 
 
-def _correct_and_denoise(degraded: Volume) -> Volume:
-    return denoise(degraded, correct_bias(degraded))
-
-
-def _correct_and_filter(degraded: Volume) -> Volume:
-    return filter_noise(degraded, correct_bias(degraded))
-
-
 BASELINES: dict[str, Callable[[Volume], Volume]] = {
     "n4": correct_bias,
-    "n4_nlm": _correct_and_denoise,
-    "n4_bm4d": _correct_and_filter,
+    "n4_nlm": lambda degraded: denoise(degraded, correct_bias(degraded)),
+    "n4_bm4d": lambda degraded: filter_noise(degraded, correct_bias(degraded)),
 }

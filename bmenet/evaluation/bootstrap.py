@@ -29,8 +29,7 @@ def bootstrap_mean(values: np.ndarray, resamples: int, generator: np.random.Gene
     ----------
     values : ndarray, shape (subjects,)
     resamples : int
-        Draws of `subjects` subjects with replacement.
-    generator : numpy.random.Generator
+        Draws of `subjects` subjects with replacement, from `generator`.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not values.size:

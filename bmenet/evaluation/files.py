@@ -7,10 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from bmenet.evaluation.metrics.dice import label_dice, label_sizes, region_dice
 from bmenet.evaluation.metrics.measure import measure
-from bmenet.evaluation.segmentation.freesurfer import freesurfer_names, freesurfer_regions
-from bmenet.evaluation.segmentation.label_volume import LabelVolume, load_labels
+from bmenet.evaluation.segmentation.labels import LabelVolume, freesurfer_names, freesurfer_regions, load_labels
+from bmenet.evaluation.tissue import label_dice, label_sizes, region_dice
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.grid import Grid
 from bmenet.imaging.intensity import normalise
@@ -19,18 +18,16 @@ from bmenet.imaging.scan import load_brain_mask, load_scan
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
-SCALE_PERCENTILE = 99.5
+_SCALE_PERCENTILE = 99.5
 
-LEAST_COVERAGE = 0.9
+_LEAST_COVERAGE = 0.9
 """Share of the labelled voxels of each that must lie in the field of view of the other."""
 
 _LEAST_FREESURFER_LABEL = 10
 """Maps of tissues number them from 1: labels that all lie below this say nothing of FreeSurfer."""
 
-MOST_UNKNOWN = 0.1
+_MOST_UNKNOWN = 0.1
 """Share of the labelled voxels that may have numbers which are not in the table of FreeSurfer's."""
-
-_CORNER_SLACK = 0.5
 
 Labelling = Literal["auto", "freesurfer", "none"]
 """Whose numbers the labels are."""
@@ -61,16 +58,14 @@ def measure_scans(enhanced_path: Path, clean_path: Path, brain_mask_path: Path |
     Raises
     ------
     VolumeError
-        If a file cannot be read or cannot be measured.
-    GridMismatchError
-        If the grids differ.
+        If a file cannot be read or cannot be measured; GridMismatchError if the grids differ.
     """
     scans = {path: load_scan(path) for path in (enhanced_path, clean_path)}
     enhanced, clean = (scans[path].volume for path in (enhanced_path, clean_path))
     brain_mask, brain_notes = (
         _find_brain_mask(clean) if brain_mask_path is None else (load_brain_mask(brain_mask_path, clean.grid), ())
     )
-    scale = 1.0 if clean.data.max() <= 1 else normalise(clean.data, SCALE_PERCENTILE)[1]
+    scale = 1.0 if clean.data.max() <= 1 else normalise(clean.data, _SCALE_PERCENTILE)[1]
     metrics = measure(enhanced.with_data(enhanced.data / scale), clean.with_data(clean.data / scale), brain_mask)
     notes = tuple(f"{path}: {note}" for path, scan in scans.items() for note in scan.notes)
     return ScanMetrics(metrics, scale, (*notes, *(f"{clean_path}: {note}" for note in brain_notes)))
@@ -84,12 +79,11 @@ class LabelOverlap:
     ----------
     mean_label_dice : float
         Mean of `labels`.
-    regions : dict
-        FreeSurfer's regions that the reference has to their Dice overlap; empty for labels of another kind.
+    regions, names : dict
+        FreeSurfer's regions that the reference has to their Dice overlap, and its names of the labels; empty for
+        labels of another kind.
     labels : dict
         Labels above 0 that the reference has to their Dice overlap, in [0, 1].
-    names : dict
-        Label to FreeSurfer's name of it, where it has one.
     volumes_ml : dict
         Label to its volume in the segmentation, and in the reference.
     missing_in_reference : tuple of int
@@ -114,9 +108,9 @@ def compare_label_files(path: Path, reference_path: Path, labelling: Labelling =
     ----------
     path, reference_path : Path
         NIfTI, .mgz or .mgh.
-    labelling : Labelling
-        ``auto`` takes the labels for FreeSurfer's if its table has every one that the reference has, and one of them
-        is at least 10: maps of tissues, and other atlases, then have no regions.
+    labelling : {"auto", "freesurfer", "none"}
+        ``auto`` takes the labels for FreeSurfer's if its table has those of nine tenths of the reference's voxels, and
+        one of them is at least 10: maps of tissues, and other atlases, then have no regions.
 
     Raises
     ------
@@ -140,12 +134,11 @@ def compare_label_files(path: Path, reference_path: Path, labelling: Labelling =
     notes += [f"{reference_path}: {reason}"] if reason else []
     voxel_ml = abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000
     overlaps = label_dice(moving.labels, reference.labels)
-    names = {label: name for label, name in freesurfer_names().items() if is_freesurfer and label in reference_sizes}
     return LabelOverlap(
         float(np.mean(list(overlaps.values()))),
         region_dice(moving.labels, reference.labels, freesurfer_regions()) if is_freesurfer else {},
         overlaps,
-        names,
+        {label: name for label, name in freesurfer_names().items() if is_freesurfer and label in reference_sizes},
         {label: (sizes.get(label, 0) * voxel_ml, size * voxel_ml) for label, size in reference_sizes.items()},
         tuple(sorted(sizes.keys() - reference_sizes.keys())),
         tuple(notes),
@@ -158,27 +151,23 @@ def _find_brain_mask(clean: Volume) -> tuple[np.ndarray | None, tuple[str, ...]]
         brain = find_brain(clean)
     except VolumeError as error:
         return None, (f"{error}: the _brain metrics cover its whole foreground; give a mask (--mask) if that is wrong",)
-    if brain.is_skull_stripped:
-        return brain.brain_mask, ()
-    return brain.brain_mask, (
-        "a whole head: the _brain metrics cover the brain that was found in it (--mask gives another)",
-    )
+    note = "a whole head: the _brain metrics cover the brain that was found in it (--mask gives another)"
+    return brain.brain_mask, () if brain.is_skull_stripped else (note,)
 
 
 def _is_freesurfer(sizes: Mapping[int, int], labelling: Labelling) -> tuple[bool, str]:
     """Tell whether labels, with their voxel counts, are FreeSurfer's, and what to tell the user about that."""
-    labels = sizes.keys()
-    unknown = sorted(labels - freesurfer_names().keys())
-    unknown_share = sum(sizes[label] for label in unknown) / sum(sizes.values())
     if labelling == "none":
         return False, ""
+    unknown = sorted(sizes.keys() - freesurfer_names().keys())
+    unknown_share = sum(sizes[label] for label in unknown) / sum(sizes.values())
     in_no_region = f"labels {_listed(unknown)} ({unknown_share:.1%} of the voxels) are in no region" if unknown else ""
     if labelling == "freesurfer":
         return True, in_no_region
-    if unknown_share > MOST_UNKNOWN:
+    if unknown_share > _MOST_UNKNOWN:
         return False, f"labels {_listed(unknown)} are not in the table of FreeSurfer's labels: no regions"
-    if max(labels) < _LEAST_FREESURFER_LABEL:
-        return False, f"labels {_listed(sorted(labels))} could be anything: no regions"
+    if max(sizes) < _LEAST_FREESURFER_LABEL:
+        return False, f"labels {_listed(sorted(sizes))} could be anything: no regions"
     return True, in_no_region
 
 
@@ -191,9 +180,9 @@ def _bring(moving: LabelVolume, reference: LabelVolume, path: Path, reference_pa
     """Return the labels on the grid of the reference, if that shows the same part of the body."""
     coverage = {path: _coverage(moving, reference.grid), reference_path: _coverage(reference, moving.grid)}
     least = min(coverage, key=lambda name: coverage[name])
-    if coverage[least] < LEAST_COVERAGE:
+    if coverage[least] < _LEAST_COVERAGE:
         raise GridMismatchError(
-            f"{path} and {reference_path}: expected one space, with at least {LEAST_COVERAGE:.0%} of the labelled "
+            f"{path} and {reference_path}: expected one space, with at least {_LEAST_COVERAGE:.0%} of the labelled "
             f"voxels of each in the field of view of the other; got {coverage[least]:.0%} of {least}; register them "
             "first"
         )
@@ -208,5 +197,5 @@ def _coverage(volume: LabelVolume, grid: Grid) -> float:
         return 1.0
     to_index = np.linalg.inv(grid.affine) @ volume.affine
     index = labelled @ to_index[:3, :3].T + to_index[:3, 3]
-    inside = (index >= -_CORNER_SLACK) & (index <= np.asarray(grid.shape) - 1 + _CORNER_SLACK)
+    inside = (index >= -0.5) & (index <= np.asarray(grid.shape) - 0.5)
     return float(np.mean(inside.all(axis=1)))

@@ -1,4 +1,4 @@
-"""The restorations that are compared, by name, and what decides their results."""
+"""The restorations that are compared, by name, and a case restored and measured by each of them, nothing twice."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,15 +7,20 @@ from functools import cached_property
 from pathlib import Path
 
 from bmenet.config import SamplingConfig
+from bmenet.data.layout import Layout
 from bmenet.evaluation.baselines import BASELINES
-from bmenet.evaluation.result import INPUT
-from bmenet.imaging.volume import Volume
+from bmenet.evaluation.metrics.measure import matched_gain, measure
+from bmenet.evaluation.result import INPUT, Result, load_result, save_result, within_units
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.figures import shown_slices
+from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
 from bmenet.networks.fine_weights import fine_digests
 from bmenet.networks.weights import weights_digest
 from bmenet.restoration.coarse_net import CoarseNet
-from bmenet.restoration.fine_net import FineNet
-from bmenet.runtime.cache import join_key
+from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
+from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
+from bmenet.runtime.files import sha256
 
 COARSE = "coarse"
 FINE = "fine"
@@ -49,14 +54,7 @@ def method_names(baselines: Sequence[str], fine: Sequence[str] = ()) -> list[str
 class Restorations:
     """All restorations of one degraded volume; the Coarse-net runs once for all that start from its result.
 
-    Parameters
-    ----------
-    degraded : Volume
-    weights : Path
-        The folder that holds ``coarse`` and, for the second stage, its networks.
-    sampling : SamplingConfig
-    seed : int
-        Of the second stage's noise.
+    The folder `weights` holds ``coarse`` and, for the second stage, its networks, whose noise is drawn from `seed`.
     """
 
     degraded: Volume
@@ -84,6 +82,68 @@ class Restorations:
         return _timed(lambda: self.degraded.with_data(net.restore(self.degraded.data)))
 
 
+def _timed(restore: Callable[[], Volume]) -> tuple[Volume, float]:
+    """Return a result and the CPU-seconds that it took."""
+    start = time.process_time()
+    return restore(), time.process_time() - start
+
+
+def evaluate_case(
+    subject: str,
+    code: str,
+    methods: list[str],
+    layout: Layout,
+    weights: Path,
+    sampling: SamplingConfig = DEFAULT_SAMPLING,
+    seed: int = 0,
+    is_kept: bool = False,
+    fits_gain: bool = False,
+) -> list[Result]:
+    """Restore a degraded volume by every method and measure each result against the clean volume.
+
+    A finished result is kept with a key made from the volumes, the code and the weights behind it, so an evaluation
+    that was killed goes on, and new weights do not run the baselines again.
+
+    Parameters
+    ----------
+    methods : list of str
+        Names of `method_names`; `weights`, `sampling` and `seed` are as `Restorations` takes them.
+    is_kept : bool
+        Whether the restored volumes stay too, for those who segment them or look at them.
+    fits_gain : bool
+        Whether each result is multiplied by its `matched_gain` first: the clean volume is another acquisition.
+    """
+    clean_path, degraded_path = layout.clean(subject), layout.case_input(subject, code)
+    checksums = sha256(clean_path), sha256(degraded_path)
+    index = CaseIndex(layout.index("evaluated"))
+    restorations: Restorations | None = None
+    results: list[Result] = []
+    for method in methods:
+        path, volume_path = layout.evaluated(subject, code, method), layout.restored(subject, code, method)
+        key = join_key(checksums, method_fingerprint(method, weights, sampling, seed), fits_gain)
+        must_keep = is_kept and method != INPUT
+        if index.holds(path.stem, key, path) and (not must_keep or index.holds(volume_path.name, key, volume_path)):
+            results.append(load_result(path))
+            continue
+        if restorations is None:
+            clean = load_unit_volume(clean_path)
+            brain_mask = foreground_mask(clean.data)
+            restorations = Restorations(load_unit_volume(degraded_path), weights, sampling, seed)
+        restored, seconds = restorations(method)
+        if fits_gain:
+            restored = restored.with_data(restored.data * matched_gain(restored.data, clean.data, brain_mask))
+        metrics = measure(restored, clean, brain_mask)
+        results.append(Result(subject, code, method, metrics, seconds, shown_slices(restored.data)))
+        # The old volume goes first: beside a new result it would pass for the new one after a kill.
+        volume_path.unlink(missing_ok=True)
+        save_result(path, results[-1])
+        if must_keep:
+            save_unit_volume(volume_path, within_units(restored))
+            index.record(volume_path.name, key, volume_path)
+        index.record(path.stem, key, path)
+    return results
+
+
 def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, seed: int) -> str:
     """Hash what, besides the volumes, decides the metrics of a method: its code, the metrics' code, its weights."""
     modules = ["bmenet.evaluation.metrics.measure", "bmenet.imaging.volume"]
@@ -97,9 +157,3 @@ def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, see
         modules.append(__name__)  # the variants are defined here
         parts += [fine_digests(weights), sampling.model_dump(mode="json"), seed]
     return join_key(parts, code_hash(*modules))
-
-
-def _timed(restore: Callable[[], Volume]) -> tuple[Volume, float]:
-    """Return a result and the CPU-seconds that it took."""
-    start = time.process_time()
-    return restore(), time.process_time() - start

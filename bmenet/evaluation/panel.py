@@ -12,11 +12,7 @@ from bmenet.imaging.figures import PLANES, Tile, draw_tiles, shown_slices
 def panel(volumes: Mapping[str, np.ndarray], title: str, reference: str = "clean") -> Figure:
     """Show volumes side by side in three planes, then how far each is from the reference.
 
-    Parameters
-    ----------
-    volumes : mapping of str to ndarray, shape (X, Y, Z)
-        Name to unit intensities; `reference` is one of the names.
-    title : str
+    `volumes` is name to unit intensities, shape (X, Y, Z); `reference` is one of the names.
     """
     clean = volumes[reference]
     cuts = {name: shown_slices(data) for name, data in volumes.items()}

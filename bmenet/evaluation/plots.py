@@ -9,30 +9,23 @@ from matplotlib.figure import Figure
 
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval
-from bmenet.evaluation.labels import DICE, METHOD_LABELS, metric_arrow, metric_label
-from bmenet.evaluation.methods import ABLATIONS, INPUT
-from bmenet.evaluation.result import Result
+from bmenet.evaluation.methods import ABLATIONS
+from bmenet.evaluation.result import INPUT, Result
 from bmenet.evaluation.summary import Summary
+from bmenet.evaluation.tables import METHOD_LABELS, column, metric_label
+from bmenet.evaluation.tissue import DICE
 from bmenet.imaging.figures import PLANES, Tile, draw_tiles
 
 MONTAGE_SUBJECTS = 8
 
-_GROUP_WIDTH = 0.7
+_GROUP_WIDTH, _BAR_GROUP_WIDTH = 0.7, 0.82
 """Of what stands side by side, in units of the distance from group to group."""
-
-_BAR_GROUP_WIDTH = 0.82
 
 
 def montage(clean: Mapping[str, Mapping[str, np.ndarray]], results: Sequence[Result], code: str) -> Figure:
     """Show the axial slice of the first eight subjects: clean, every method, and every method's absolute error.
 
-    Parameters
-    ----------
-    clean : mapping
-        Subject to `shown_slices` of the clean volume.
-    results : sequence of Result
-    code : str
-        The case that is shown.
+    `clean` is subject to `shown_slices` of the clean volume.
     """
     chosen = {(result.subject, result.method): result for result in results if result.code == code}
     methods = list(dict.fromkeys(method for _, method in chosen))
@@ -96,14 +89,7 @@ def metric_by_code(summary: Summary, metric: str) -> Figure:
 
 
 def dice_bars(summary: Summary, code: str) -> Figure:
-    """Plot the Dice overlap of every region with the clean scan's segmentation, a bar a method, with intervals.
-
-    Parameters
-    ----------
-    summary : Summary
-        With ``dice.*`` metrics of at least one method under `code`.
-    code : str
-    """
+    """Plot the Dice overlap of every region, a bar a method, with intervals; under `code` at least one has some."""
     shown = {
         method: overlaps
         for method, by_code in summary.items()
@@ -134,14 +120,7 @@ def dice_bars(summary: Summary, code: str) -> Figure:
 
 
 def subject_lines(results: Sequence[Result], metric: str, code: str) -> Figure:
-    """Plot a metric method by method, a line a subject: whether everybody gains, or a few for all.
-
-    Parameters
-    ----------
-    results : sequence of Result
-    metric : str
-    code : str
-    """
+    """Plot a metric method by method, a line a subject: whether everybody gains, or a few for all."""
     of_code = without_ablations(results, code)
     methods = list(dict.fromkeys(result.method for result in of_code))
     figure, axes = _axes(max(5, 1.1 * len(methods)), 4)
@@ -150,7 +129,7 @@ def subject_lines(results: Sequence[Result], metric: str, code: str) -> Figure:
         axes.plot(range(len(methods)), [values[method] for method in methods], "o-", ms=3, lw=1, label=subject)
     axes.set_xticks(range(len(methods)), [METHOD_LABELS[method].replace(" + ", " +\n") for method in methods])
     axes.tick_params("x", labelrotation=30, labelsize=8)
-    axes.set_ylabel(f"{metric_label(metric)} {metric_arrow(metric)}")
+    axes.set_ylabel(column(metric))
     axes.set_title(f"A line a test subject, code {code}", fontsize=10)
     axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -10,10 +10,8 @@ from bmenet.config import Config
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.data.layout import Layout
 from bmenet.evaluation.bootstrap import Interval
-from bmenet.evaluation.labels import DICE, METHOD_LABELS, SHOWN_CODE, metric_label
-from bmenet.evaluation.markdown import REPORTED_METRICS, results_text, tables
-from bmenet.evaluation.methods import COARSE, FINE, INPUT
-from bmenet.evaluation.pages.page import Layer, Page, Picture, Table, write_page
+from bmenet.evaluation.methods import COARSE, FINE
+from bmenet.evaluation.pages import Layer, Page, Picture, Table, write_page
 from bmenet.evaluation.plots import (
     before_after,
     dice_bars,
@@ -23,8 +21,10 @@ from bmenet.evaluation.plots import (
     subject_lines,
     without_ablations,
 )
-from bmenet.evaluation.result import Result, load_restored, results_table, volumes_csv
+from bmenet.evaluation.result import INPUT, Result, restored_path, results_table, volumes_csv
 from bmenet.evaluation.summary import ALL_CODES, Summary, as_numbers, summarise, summarise_gains
+from bmenet.evaluation.tables import METHOD_LABELS, REPORTED_METRICS, SHOWN_CODE, metric_label, results_text, tables
+from bmenet.evaluation.tissue import DICE
 from bmenet.imaging.box import bounding_box
 from bmenet.imaging.figures import png_bytes, save_figure, shown_slices
 from bmenet.imaging.volume import Volume, load_unit_volume
@@ -47,14 +47,6 @@ def write_report(results: list[Result], config: Config, facts: Facts, layout: La
     of the second stage, to every other method; ``metrics.json`` holds the means of the shown code alone (111
     where it was segmented); ``volumes.csv`` has a row a restored volume; ``report.html`` shows all of it, with one
     subject to look at.
-
-    Parameters
-    ----------
-    results : list of Result
-    config : Config
-    facts : tuple of two mappings
-        Settings and origin, for the page.
-    layout : Layout
     """
     folder = layout.report("evaluate")
     table = results_table(results)
@@ -75,7 +67,12 @@ def write_report(results: list[Result], config: Config, facts: Facts, layout: La
     clean = {subject: shown_slices(load_unit_volume(layout.clean(subject)).data) for subject in set(table["subject"])}
     save_figure(folder / "montage.png", montage(clean, results, code))
     save_figure(folder / "before_after.png", before_after(clean, results, code))
-    plots = _plots(results, summary, code)
+    plots = {
+        f"{metric}_by_code": (f"{metric_label(metric)} by degradation", metric_by_code(summary, metric))
+        for metric in _PLOTTED
+    }
+    plots["subjects"] = ("Brain PSNR subject by subject", subject_lines(results, "psnr_brain", code))
+    plots["dice"] = ("Dice overlap by region", dice_bars(summary, code))
     for name, (_, figure) in plots.items():
         save_figure(folder / f"{name}.png", figure)
     write_page(folder / "report.html", evaluation_page(results, code, found, dict(plots.values()), facts, layout))
@@ -96,18 +93,9 @@ def evaluation_page(
     facts: Facts,
     layout: Layout,
 ) -> Page:
-    """Return the page of an evaluation: one test subject to look at, every table and every plot.
+    """Return the page of an evaluation: one test subject to look at, every table and every plot (title to figure).
 
-    Parameters
-    ----------
-    results : sequence of Result
-    code : str
-        Of the case that can be looked at: the subject of `median_subject`. Its volumes must have been kept.
-    found : sequence of Table
-    figures : mapping
-        Title to plot.
-    facts : tuple of two mappings
-    layout : Layout
+    To be looked at is the subject of `median_subject` under `code`, whose volumes must have been kept.
     """
     subject = median_subject(results, code)
     count = len({result.subject for result in results})
@@ -129,9 +117,11 @@ def _layers(subject: str, code: str, results: Sequence[Result], layout: Layout) 
     All are cut to the box of the clean brain with a margin: noise beyond it would fill the page.
     """
     clean = load_unit_volume(layout.clean(subject))
-    methods = list(dict.fromkeys(result.method for result in results))
-    order = [INPUT, methods[-1], *(method for method in methods if method not in (INPUT, methods[-1]))]
-    volumes = {METHOD_LABELS[method]: load_restored(subject, code, method, layout).data for method in order}
+    methods = [result.method for result in results]
+    volumes = {
+        METHOD_LABELS[method]: load_unit_volume(restored_path(subject, code, method, layout)).data
+        for method in dict.fromkeys([INPUT, methods[-1], *methods])
+    }
     box = bounding_box(clean.data > 0, _MARGIN_VOXELS)
     affine = clean.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
@@ -142,17 +132,6 @@ def _layers(subject: str, code: str, results: Sequence[Result], layout: Layout) 
     images = [Layer(name, shown(data), "image", _UNIT) for name, data in volumes.items()]
     errors = [Layer(f"{name} - clean", shown(data - clean.data), "difference", _UNIT) for name, data in volumes.items()]
     return [*images[:2], Layer("clean", shown(clean.data), "image", _UNIT), *images[2:], *errors]
-
-
-def _plots(results: list[Result], summary: Summary, code: str) -> dict[str, tuple[str, Figure]]:
-    """Return file name to title and plot."""
-    plots = {
-        f"{metric}_by_code": (f"{metric_label(metric)} by degradation", metric_by_code(summary, metric))
-        for metric in _PLOTTED
-    }
-    plots["subjects"] = ("Brain PSNR subject by subject", subject_lines(results, "psnr_brain", code))
-    plots["dice"] = ("Dice overlap by region", dice_bars(summary, code))
-    return plots
 
 
 def _describe(config: Config) -> str:
@@ -180,7 +159,6 @@ def _means(summary: Summary, code: str) -> dict[str, dict[str, float]]:
 
 def _psnr_csv(summary: Summary) -> str:
     """Return the brain PSNR by code, a column a method, as DVC plots it; the clean volume itself has none."""
-    codes = [code for code in next(iter(summary.values())) if code != ALL_CODES]
     by_method = {
         method: {
             code: intervals["psnr_brain"]
@@ -189,7 +167,7 @@ def _psnr_csv(summary: Summary) -> str:
         }
         for method, by_code in summary.items()
     }
-    return _means_csv("code", codes, by_method)
+    return _means_csv("code", [code for code in next(iter(summary.values())) if code != ALL_CODES], by_method)
 
 
 def _dice_csv(summary: Summary, code: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bmenet.data.layout import Layout
-from bmenet.imaging.volume import UNIT_STEP, Volume, load_unit_volume
+from bmenet.imaging.volume import UNIT_STEP, Volume
 from bmenet.runtime.cache import CaseIndex
 from bmenet.runtime.files import atomic_path
 
@@ -59,11 +59,6 @@ def load_result(path: Path) -> Result:
     return Result(**json.loads(str(arrays.pop("record"))), shown_slices=arrays)
 
 
-def load_restored(subject: str, code: str, method: str, layout: Layout) -> Volume:
-    """Return the kept volume of a method; of the degraded input, that input."""
-    return load_unit_volume(restored_path(subject, code, method, layout))
-
-
 def restored_path(subject: str, code: str, method: str, layout: Layout) -> Path:
     """Return where the volume of a method lies; of the degraded input, that input."""
     return layout.case_input(subject, code) if method == INPUT else layout.restored(subject, code, method)
@@ -93,13 +88,8 @@ def kept_or_made(
 
 def results_table(results: Sequence[Result]) -> pd.DataFrame:
     """Return a row a result: subject, code, method, each metric (NaN where it was not taken), seconds."""
-    table = pd.DataFrame(
-        [
-            {"subject": r.subject, "code": r.code, "method": r.method} | r.metrics | {"seconds": r.seconds}
-            for r in results
-        ]
-    )
-    return table[[name for name in table if name != "seconds"] + ["seconds"]]
+    rows = [{"subject": r.subject, "code": r.code, "method": r.method} | r.metrics for r in results]
+    return pd.DataFrame(rows).assign(seconds=[r.seconds for r in results])
 
 
 def volumes_csv(table: pd.DataFrame) -> str:

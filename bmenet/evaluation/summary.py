@@ -5,7 +5,7 @@ import pandas as pd
 
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
-from bmenet.evaluation.methods import COARSE, INPUT
+from bmenet.evaluation.result import INPUT
 from bmenet.runtime.seeding import generator
 
 ALL_CODES = "all"
@@ -16,14 +16,9 @@ Summary = dict[str, dict[str, dict[str, Interval]]]
 
 
 def summarise(results: pd.DataFrame, resamples: int, seed: int) -> Summary:
-    """Return the mean over subjects of every metric, for each method and code and over all degraded codes.
+    """Return the mean over subjects of every metric of a `results_table`, by method and code and over degraded codes.
 
-    Parameters
-    ----------
-    results : DataFrame
-        As `results_table` returns it.
-    resamples, seed : int
-        Of the bootstrap.
+    `resamples` and `seed` are the bootstrap's.
     """
     return {
         method: {code: _intervals(values, resamples, seed) for code, values in by_code.items()}
@@ -31,7 +26,7 @@ def summarise(results: pd.DataFrame, resamples: int, seed: int) -> Summary:
     }
 
 
-def summarise_gains(results: pd.DataFrame, resamples: int, seed: int, method: str = COARSE) -> Summary:
+def summarise_gains(results: pd.DataFrame, resamples: int, seed: int, method: str) -> Summary:
     """Return the paired difference `method` minus every other method, subject by subject, in the same form.
 
     Only codes under which both were run are in it, and metrics that both have.

@@ -14,10 +14,10 @@ from bmenet.config.deploy import Storage
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.data.layout import Layout
 from bmenet.evaluation.bootstrap import Interval
-from bmenet.evaluation.labels import METHOD_LABELS, SHOWN_CODE
-from bmenet.evaluation.markdown import cell, column, markdown_table
-from bmenet.evaluation.methods import COARSE, FINE, INPUT
+from bmenet.evaluation.methods import COARSE, FINE
+from bmenet.evaluation.result import INPUT
 from bmenet.evaluation.summary import Summary
+from bmenet.evaluation.tables import METHOD_LABELS, SHOWN_CODE, cell, column, markdown_table
 from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE
 from bmenet.release.export.run import Exported
 from bmenet.release.released import CARD_FILE, LICENCE_FILE

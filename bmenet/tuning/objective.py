@@ -9,8 +9,8 @@ import numpy as np
 from bmenet.config import Config
 from bmenet.config.tune import SECONDS
 from bmenet.evaluation.metrics import METRICS
-from bmenet.evaluation.metrics.dice import region_dice
 from bmenet.evaluation.segmentation import SEGMENTERS, Segmentation
+from bmenet.evaluation.tissue import region_dice
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.volume import Volume, load_unit_volume
 from bmenet.tuning.plan import Plan

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bmenet.evaluation.quality import MEASURES, scans
-from bmenet.evaluation.quality.measure import Quality
+from bmenet.evaluation.quality.scans import Quality
 from bmenet.release.released import DEFAULT_NAME
 from bmenet.restoration import enhancer
 from bmenet.restoration.bundle import open_bundle

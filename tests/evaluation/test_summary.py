@@ -13,7 +13,7 @@ def test_summarise_takes_the_mean_over_subjects(table):
 
 
 def test_summarise_gains_are_paired(table):
-    gains = summarise_gains(table, 500, seed=1)
+    gains = summarise_gains(table, 500, 1, "coarse")
     assert list(gains) == ["degraded", "n4"]
     # Every subject gains the same, however different the subjects are: the interval has no width.
     assert gains["n4"]["111"]["psnr"].as_dict() == pytest.approx({"mean": 5, "low": 5, "high": 5})
@@ -33,4 +33,4 @@ def test_a_metric_that_not_every_subject_has_is_left_out(results):
     assert "dice.csf" not in summary["111"]
     # Nor is there a mean over codes of which one lacks it.
     assert "dice.csf" not in summary["all"]
-    assert "dice.csf" not in summarise_gains(table, 100, 1)["n4"]["111"]
+    assert "dice.csf" not in summarise_gains(table, 100, 1, "coarse")["n4"]["111"]

@@ -10,9 +10,8 @@ import numpy as np
 from bmenet.config import RegistrationConfig, SamplingConfig
 from bmenet.data.layout import Layout
 from bmenet.data.mr_art import STILL, MatchedPair, MrArt
-from bmenet.evaluation.comparison import evaluate_case
 from bmenet.evaluation.matched.volumes import prepare_moved, prepare_still
-from bmenet.evaluation.methods import COARSE, FINE_VARIANTS
+from bmenet.evaluation.methods import COARSE, FINE_VARIANTS, evaluate_case
 from bmenet.evaluation.result import Result
 from bmenet.imaging.volume import load_unit_volume, save_unit_volume
 from bmenet.restoration import Enhancer
@@ -28,20 +27,14 @@ class MatchedEvaluation:
 
     Parameters
     ----------
-    source : MrArt
-    methods : tuple of str
-        Names of `method_names`.
+    methods, weights, sampling, seed
+        As `evaluate_case` takes them.
     spacing_mm : int
         Of the grid on which everything is compared: that of the weights.
     registration : RegistrationConfig
         Of the still scan with the template, and of the moved scan with the still one.
-    weights : Path
-        The folder that holds ``coarse`` and, for the second stage, its networks.
     layout : Layout
         Where finished results and prepared scans are kept.
-    sampling : SamplingConfig
-    seed : int
-        Of the second stage's noise.
     """
 
     source: MrArt
@@ -155,9 +148,8 @@ def _write_still(pair: MatchedPair, evaluation: MatchedEvaluation, layout: Layou
         code_hash("bmenet.evaluation.matched.volumes"),
     )
     if not index.holds(path.stem, key, path, path.with_suffix(".json")):
-        still, moving2fixed = prepare_still(
-            evaluation.source.read(pair.still, _say_nothing), evaluation.spacing_mm, registration
-        )
+        scan = evaluation.source.read(pair.still, _say_nothing)
+        still, moving2fixed = prepare_still(scan, evaluation.spacing_mm, registration)
         save_unit_volume(path, still)
         write_json(path.with_suffix(".json"), {"moving2fixed": moving2fixed.tolist()})
         index.record(path.stem, key, path, path.with_suffix(".json"))

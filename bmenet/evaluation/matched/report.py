@@ -7,21 +7,20 @@ from typing import Any
 import pandas as pd
 
 from bmenet.data.mr_art import MOVED, STILL
-from bmenet.evaluation.labels import METHOD_LABELS
-from bmenet.evaluation.markdown import as_markdown, metrics_table
 from bmenet.evaluation.matched.person import MatchedEvaluation, PersonOutcome, evaluate_person
 from bmenet.evaluation.methods import COARSE, FINE
 from bmenet.evaluation.plots import before_after
 from bmenet.evaluation.result import INPUT, results_table, volumes_csv
 from bmenet.evaluation.summary import Summary, as_numbers, summarise, summarise_gains
+from bmenet.evaluation.tables import METHOD_LABELS, as_markdown, method_rows, metrics_table
 from bmenet.imaging.figures import save_figure
 from bmenet.runtime.errors import BMENetError
 from bmenet.runtime.files import write_json, write_text
 from bmenet.runtime.parallel import run_parallel
 from bmenet.runtime.progress import console
 
-RESAMPLES = 2000
-MOVED_CODE = "moved"
+_RESAMPLES = 2000
+_MOVED_CODE = "moved"
 """The mean over a person's moved scans, one or two; then over people."""
 
 _SCORES = {1: "good", 2: "medium", 3: "bad"}
@@ -31,7 +30,7 @@ _COLUMNS = ("psnr_brain", "ssim_brain", "ncc_brain", "hfen_brain", "psnr", "ssim
 _TITLES = {
     "headmotion1": "slight motion (headmotion1)",
     "headmotion2": "stronger motion (headmotion2)",
-    MOVED_CODE: "all moved scans, a person's mean of one or two",
+    _MOVED_CODE: "all moved scans, a person's mean of one or two",
     **{
         f"score-{score}": f"moved scans that radiologists called {name} (score {score})"
         for score, name in _SCORES.items()
@@ -51,12 +50,8 @@ _RULES = (
 def evaluate_people(subjects: list[str], evaluation: MatchedEvaluation, folder: Path) -> dict[str, Any]:
     """Evaluate every person and write the report to `folder`; one failure does not stop the others.
 
-    Whom the data set lacks a scan of is told on stderr, and in the report.
-
-    Returns
-    -------
-    dict
-        What metrics.json holds; its ``failures`` say who is not in the report and why.
+    Whom the data set lacks a scan of is told on stderr, and in the report. What metrics.json holds is returned; its
+    ``failures`` say who is not in the report and why.
 
     Raises
     ------
@@ -83,23 +78,16 @@ def write_matched_report(
 ) -> dict[str, Any]:
     """Write ``results.md``, ``metrics.json``, ``volumes.csv`` and ``before_after.png``; return what metrics.json holds.
 
-    Parameters
-    ----------
-    outcomes : mapping
-        Subject to what became of it; at least one with results.
-    failures : mapping
-        A subject, or a subject and an acquisition, to why it failed.
-    folder : Path
-    seed : int
-        Of the bootstrap.
+    `outcomes` is subject to what became of it, at least one with results; `failures` is a subject, or a subject and an
+    acquisition, to why it failed; `seed` is that of the bootstrap.
     """
     results = [result for outcome in outcomes.values() for result in outcome.results]
     table = results_table(results)
     scores = {subject: outcome.scores for subject, outcome in outcomes.items() if outcome.scores}
     groups = by_severity(table, scores)
-    summary = _merge({code: summarise(group, RESAMPLES, seed) for code, group in groups.items()})
+    summary = _merge({code: summarise(group, _RESAMPLES, seed) for code, group in groups.items()})
     gains = {
-        method: _merge({code: summarise_gains(group, RESAMPLES, seed, method) for code, group in groups.items()})
+        method: _merge({code: summarise_gains(group, _RESAMPLES, seed, method) for code, group in groups.items()})
         for method in (COARSE, FINE)
         if method in summary
     }
@@ -123,20 +111,14 @@ def write_matched_report(
 def by_severity(results: pd.DataFrame, scores: Mapping[str, Mapping[str, int]]) -> dict[str, pd.DataFrame]:
     """Group results, one a person and method, under the codes that are reported; codes without a result are left out.
 
-    The codes: each moved acquisition, `MOVED_CODE`, ``score-<n>`` for each score, ``standard``. People differ in what
+    The codes: each moved acquisition, `_MOVED_CODE`, ``score-<n>`` for each score, ``standard``. People differ in what
     they have of these, so every code is summarised over its own people, and who has two scans under a code counts once.
-
-    Parameters
-    ----------
-    results : DataFrame
-        As `results_table` returns it.
-    scores : mapping
-        Subject to acquisition to score.
+    `results` is a `results_table`, `scores` is subject to acquisition to score.
     """
     moved = results[results["code"].isin(MOVED)]
     score = [scores.get(subject, {}).get(code) for subject, code in zip(moved["subject"], moved["code"], strict=True)]
     groups = {code: moved[moved["code"] == code] for code in MOVED}
-    groups[MOVED_CODE] = moved
+    groups[_MOVED_CODE] = moved
     groups |= {f"score-{wanted}": moved[[found == wanted for found in score]] for wanted in _SCORES}
     groups[STILL] = results[results["code"] == STILL]
     return {
@@ -167,22 +149,14 @@ def _markdown(
     for code, group in groups.items():
         people = record["people"][code]
         parts += [f"## {_TITLES[code]}\n", f"{people} {'people' if people != 1 else 'person'}.\n"]
-        seconds = group.groupby("method", sort=False)["seconds"].mean().map("{:.1f}".format)
-        parts.append(_table(summary, code, "", seconds))
+        seconds = group.groupby("method", sort=False)["seconds"].mean()
+        table = metrics_table("", "method", method_rows(summary, code), _COLUMNS)
+        table.cells["CPU seconds a volume"] = [f"{seconds[name]:.1f}" for name in summary if code in summary[name]]
+        parts.append(as_markdown(table))
         for method, over_others in gains.items():
             parts.append(f"What {METHOD_LABELS[method]} gains over each, person by person:\n")
-            parts.append(_table(over_others, code, "+"))
+            parts.append(as_markdown(metrics_table("", "method", method_rows(over_others, code), _COLUMNS, "+")))
     return "\n".join(parts)
-
-
-def _table(summary: Summary, code: str, sign: str, seconds: pd.Series | None = None) -> str:
-    """Return methods down, metrics across."""
-    methods = [method for method, by_code in summary.items() if code in by_code]
-    rows = [(METHOD_LABELS[method], summary[method][code]) for method in methods]
-    table = metrics_table("", "method", rows, _COLUMNS, sign)
-    if seconds is not None:
-        table.cells["CPU seconds a volume"] = seconds[methods].to_list()
-    return as_markdown(table)
 
 
 def _absences(record: Mapping[str, Any]) -> list[str]:

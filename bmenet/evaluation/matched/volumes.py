@@ -28,13 +28,6 @@ def prepare_still(scan: Scan, spacing_mm: int, config: RegistrationConfig) -> tu
 
     A scan that is skull-stripped already is cut to its brain too, so that what it is compared with can be.
 
-    Parameters
-    ----------
-    scan : Scan
-    spacing_mm : int
-        Of the standard grid; that of the weights.
-    config : RegistrationConfig
-
     Returns
     -------
     volume : Volume
@@ -62,19 +55,9 @@ def prepare_still(scan: Scan, spacing_mm: int, config: RegistrationConfig) -> tu
 def prepare_moved(scan: Scan, still: Volume, start: np.ndarray, config: RegistrationConfig) -> Volume:
     """Lay a moved scan on the still one, interpolated once, and cut it to the still scan's brain.
 
-    Parameters
-    ----------
-    scan : Scan
-    still : Volume
-    start : ndarray, shape (4, 4)
-        Of the still scan's registration, as `prepare_still` returns both.
-    config : RegistrationConfig
-
-    Returns
-    -------
-    Volume
-        What the methods restore: its own foreground percentile is 1, and brighter voxels are kept, up to what a file
-        of unit intensities can hold; zero outside the still scan's brain.
+    `still` and `start`, shape (4, 4), are as `prepare_still` returns them. In the result, which the methods restore,
+    its own foreground percentile is 1, and brighter voxels are kept, up to what a file of unit intensities can hold;
+    zero is what lies outside the still scan's brain.
 
     Raises
     ------
@@ -105,7 +88,6 @@ def align_pair(moved: Volume, still: Volume, start: np.ndarray, config: Registra
         The brain alone on a standard grid, unit intensities.
     start : ndarray, shape (4, 4)
         Where the still scan's registration put scanner coordinates: RAS+ mm to standard RAS+ mm.
-    config : RegistrationConfig
 
     Returns
     -------

@@ -12,9 +12,9 @@ from skimage.metrics import structural_similarity
 PSNR_CAP_DB = 100.0
 """PSNR of identical volumes: infinity is not JSON, and nothing measured here comes near this value."""
 
-SSIM_SIGMA_VOXELS = 1.5
-LOG_SIGMA_VOXELS = 1.5
-LOG_RADIUS_VOXELS = 7
+_SSIM_SIGMA_VOXELS = 1.5
+_LOG_SIGMA_VOXELS = 1.5
+_LOG_RADIUS_VOXELS = 7
 
 
 def psnr(restored: np.ndarray, clean: np.ndarray, region: np.ndarray | None = None) -> float:
@@ -39,7 +39,7 @@ def ssim(restored: np.ndarray, clean: np.ndarray, region: np.ndarray | None = No
         restored,
         data_range=1.0,
         gaussian_weights=True,
-        sigma=SSIM_SIGMA_VOXELS,
+        sigma=_SSIM_SIGMA_VOXELS,
         use_sample_covariance=False,
         full=True,
     )
@@ -48,8 +48,7 @@ def ssim(restored: np.ndarray, clean: np.ndarray, region: np.ndarray | None = No
 
 def ncc(restored: np.ndarray, clean: np.ndarray, region: np.ndarray | None = None) -> float:
     """Return the normalised cross-correlation (Pearson's r) of the voxels, in [-1, 1]; 0 if either is constant."""
-    a = _inside(restored, region).astype(np.float64).ravel()
-    b = _inside(clean, region).astype(np.float64).ravel()
+    a, b = (_inside(data, region).astype(np.float64).ravel() for data in (restored, clean))
     a -= a.mean()
     b -= b.mean()
     norm = np.linalg.norm(a) * np.linalg.norm(b)
@@ -67,13 +66,12 @@ def hfen(restored: np.ndarray, clean: np.ndarray, region: np.ndarray | None = No
     Ravishankar, Bresler (2011), IEEE Trans Med Imaging 30(5):1028-1041, doi:10.1109/TMI.2010.2090538.
     """
     # LoG is linear: one filtering of the difference stands for two of the volumes.
-    error = np.linalg.norm(_inside(_laplacian_of_gaussian(restored - clean), region))
-    return float(error / np.linalg.norm(_inside(_laplacian_of_gaussian(clean), region)))
-
-
-def _laplacian_of_gaussian(data: np.ndarray) -> np.ndarray:
-    """Filter with a LoG of sigma 1.5 voxels, 7 voxels to either side."""
-    return ndimage.gaussian_laplace(data, LOG_SIGMA_VOXELS, truncate=LOG_RADIUS_VOXELS / LOG_SIGMA_VOXELS)
+    truncate = _LOG_RADIUS_VOXELS / _LOG_SIGMA_VOXELS
+    error, reference = (
+        np.linalg.norm(_inside(ndimage.gaussian_laplace(data, _LOG_SIGMA_VOXELS, truncate=truncate), region))
+        for data in (restored - clean, clean)
+    )
+    return float(error / reference)
 
 
 def _inside(data: np.ndarray, region: np.ndarray | None) -> np.ndarray:

@@ -10,7 +10,7 @@ from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
-SMALLEST_EXTENT = 11
+_SMALLEST_EXTENT = 11
 """Voxels along the shortest axis: the SSIM window must fit."""
 
 
@@ -75,8 +75,8 @@ def measure(restored: Volume, clean: Volume, brain_mask: np.ndarray | None = Non
     for name, data in (("restored", restored.data), ("clean", clean.data)):
         if not np.isfinite(data).all():
             raise VolumeError(f"`{name}`: expected finite intensities; got NaN or infinite ones")
-    if min(clean.data.shape) < SMALLEST_EXTENT:
-        raise VolumeError(f"expected at least {SMALLEST_EXTENT} voxels along each axis; got shape {clean.data.shape}")
+    if min(clean.data.shape) < _SMALLEST_EXTENT:
+        raise VolumeError(f"expected at least {_SMALLEST_EXTENT} voxels along each axis; got shape {clean.data.shape}")
     if brain_mask is None:
         brain_mask = foreground_mask(clean.data)
     if brain_mask.shape != clean.data.shape:
@@ -96,11 +96,6 @@ def matched_gain(restored: np.ndarray, clean: np.ndarray, brain_mask: np.ndarray
     rule for every method, the input included, takes the difference out. It hides any error in overall brightness, and
     gives each method the best PSNR that a single factor can. It does not hide a difference that varies in space: the
     coil's sensitivity at another place of the head counts as error of every method alike.
-
-    Parameters
-    ----------
-    restored, clean : ndarray, shape (X, Y, Z)
-    brain_mask : ndarray of bool, shape (X, Y, Z)
 
     Raises
     ------

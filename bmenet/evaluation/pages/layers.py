@@ -49,22 +49,17 @@ class Layer:
 
 
 def encode_layers(layers: Sequence[Layer]) -> tuple[list[str], dict[str, Any]]:
-    """Return the layers as base64 of compressed NIfTI, and what the viewer has to know about them.
+    """Return layers, one or more on one grid, as base64 of compressed NIfTI, and what the viewer has to know of them.
 
     Layers of one kind share one scale of 255 steps, so that equal values look equal. It reaches up to their 99.95th
     percentile (of the magnitudes above 0); the few values beyond are stored as that one. Zero is always exact.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        At least one; all on one grid.
 
     Returns
     -------
     volumes : list of str
     view : dict
         ``layers`` (name, kind, unit), ``scales`` (per kind: stored limit, shown limit, step) and ``centre_mm``,
-        where the crosshair starts.
+        RAS+, where the crosshair starts.
 
     Raises
     ------
@@ -74,10 +69,8 @@ def encode_layers(layers: Sequence[Layer]) -> tuple[list[str], dict[str, Any]]:
         If a value is not finite.
     """
     _check(layers)
-    by_kind: dict[str, list[np.ndarray]] = {}
-    for layer in layers:
-        by_kind.setdefault(layer.kind, []).append(layer.volume.data)
-    scales = {kind: _scale(kind, volumes) for kind, volumes in by_kind.items()}
+    kinds = dict.fromkeys(layer.kind for layer in layers)
+    scales = {kind: _scale(kind, [layer.volume.data for layer in layers if layer.kind == kind]) for kind in kinds}
     counts = [_quantise(layer, scales[layer.kind]["step"]) for layer in layers]
     box = _content(layers, counts)
     affine = layers[0].volume.affine.copy()
@@ -86,10 +79,12 @@ def encode_layers(layers: Sequence[Layer]) -> tuple[list[str], dict[str, Any]]:
         _pack(count[box], affine, scales[layer.kind]["step"], layer.kind)
         for layer, count in zip(layers, counts, strict=True)
     ]
+    # There is something to see where something differs, or else where it is bright.
+    seen = next((layer.volume for layer in layers if layer.kind == "difference"), layers[0].volume)
     view = {
         "layers": [{"name": layer.name, "kind": layer.kind, "unit": layer.unit} for layer in layers],
         "scales": scales,
-        "centre_mm": _centre_mm(layers),
+        "centre_mm": nib.affines.apply_affine(seen.affine, centre_index(seen.data)).tolist(),
     }
     return volumes, view
 
@@ -157,9 +152,3 @@ def centre_index(data: np.ndarray) -> list[float]:
     if not is_seen.any():
         return [(extent - 1) / 2 for extent in data.shape]
     return [float(places.mean()) for places in np.nonzero(is_seen)]
-
-
-def _centre_mm(layers: Sequence[Layer]) -> list[float]:
-    """Return where there is something to see, in RAS+ mm: the centre of what differs, else of what is bright."""
-    volume = next((layer.volume for layer in layers if layer.kind == "difference"), layers[0].volume)
-    return [float(value) for value in nib.affines.apply_affine(volume.affine, centre_index(volume.data))]

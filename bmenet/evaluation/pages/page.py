@@ -1,8 +1,9 @@
 """One page for the browser: volumes to look at, pictures, tables, and where they come from; a file on its own."""
 
 import base64
+import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata, resources
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bmenet import __version__
 from bmenet.evaluation.pages.layers import Layer, encode_layers
+from bmenet.networks.weights import SPEC_FILE
 from bmenet.runtime.errors import BMENetError
-from bmenet.runtime.files import write_text
-
-__all__ = ["Layer", "Page", "Picture", "Table", "load_niivue", "write_page"]
+from bmenet.runtime.files import read_json, write_text
 
 _WIDEST = 5
 """Columns of a table that fits half the page; a wider one gets a row of its own."""
@@ -27,16 +28,7 @@ _ENDS_A_SCRIPT = re.compile(r"<(?=/script|script|!--)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Table:
-    """Texts under a header.
-
-    Parameters
-    ----------
-    title : str
-    cells : DataFrame of str
-        The first column names the rows; the index is not shown.
-    note : str
-        What a reader must know about it, shown below.
-    """
+    """Texts under a header: the first column names the rows, the index is not shown, a note stands below."""
 
     title: str
     cells: pd.DataFrame
@@ -45,15 +37,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A still picture.
-
-    Parameters
-    ----------
-    title : str
-        Shown above it, and read out in its place.
-    png : bytes
-    caption : str
-    """
+    """A still picture; its title is shown above it, and read out in its place."""
 
     title: str
     png: bytes
@@ -66,10 +50,8 @@ class Page:
 
     Parameters
     ----------
-    title, subtitle : str
     layers : sequence of Layer
         On one grid; the viewer opens with the first on the left and the second on the right. May be empty.
-    tables : sequence of Table
     pictures : sequence of Picture
         What is seen on paper, and where the browser has no WebGL 2.
     settings : mapping of str to str
@@ -158,3 +140,32 @@ def _script(source: str) -> str:
 def _asset(name: str) -> str:
     """Return the text of a file of this package."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def weights_origin(folders: Iterable[Path]) -> dict[str, str]:
+    """Return what ``model.json`` tells of every network: checksum, grid, and how it was trained; never where it lay.
+
+    The networks in `folders` were loaded, so that they are known to be whole.
+    """
+    told: dict[str, object] = {}
+    for folder in folders:
+        spec = read_json(folder / SPEC_FILE)
+        kind = spec["kind"]
+        told |= {f"{kind}: weights SHA-256": spec["sha256"], f"{kind}: trained at": f"{spec['spacing_mm']} mm"}
+        told |= {
+            f"{kind}: {name.replace('_', ' ')}": value
+            for name, value in spec.get("lineage", {}).items()
+            if isinstance(value, str | int | float)
+        }
+    return as_texts(told)
+
+
+def software_versions() -> dict[str, str]:
+    """Return the versions of what made the result."""
+    libraries = {name: metadata.version(name) for name in ("torch", "monai", "numpy", "nibabel")}
+    return {"bmenet": __version__, "Python": platform.python_version(), **libraries}
+
+
+def as_texts(values: Mapping[str, object]) -> dict[str, str]:
+    """Return values as a page shows them: numbers with six digits."""
+    return {name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in values.items()}

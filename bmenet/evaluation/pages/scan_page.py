@@ -7,21 +7,19 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from bmenet.evaluation.pages.layers import centre_index
-from bmenet.evaluation.pages.page import Layer, Page, Picture, Table
+from bmenet.evaluation.pages.layers import Layer, centre_index
+from bmenet.evaluation.pages.page import Page, Picture, Table
 from bmenet.evaluation.quality import MEASURES
 from bmenet.evaluation.quality.scans import ScanQuality, compare
 from bmenet.imaging.figures import DIFFERENCE_LIMIT, PLANES, Tile, draw_tiles, png_bytes
 from bmenet.imaging.volume import Volume
 from bmenet.restoration.enhanced import Enhanced
 
-UNIT = "input's units"
-WINDOW_PERCENTILE = 99.5
-"""Of the input's intensities above 0: what the still picture draws white."""
-
+_UNIT = "input's units"
+_WINDOW_PERCENTILE = 99.5
 _PERCENTILE = 95
 _CAPTION = (
-    f"White is the {WINDOW_PERCENTILE:g}th percentile of the input's intensities above 0. In the columns on the right "
+    f"White is the {_WINDOW_PERCENTILE:g}th percentile of the input's intensities above 0. In the columns on the right "
     f"black is 0 and the brightest colour {100 * DIFFERENCE_LIMIT:g} % of that. The left is on the left."
 )
 
@@ -40,8 +38,6 @@ def scan_page(
     ----------
     before : Volume
         The scan, on the grid and in the intensity scale of the enhanced one.
-    enhanced : Enhanced
-    settings, origin : mapping of str to str
     tables : sequence of Table
         Shown first: the quality before and after.
     notes : sequence of str
@@ -51,12 +47,12 @@ def scan_page(
     std = None if enhanced.std is None else enhanced.std.volume
     difference = after.with_data(after.data - before.data)
     layers = [
-        Layer("before", before, "image", UNIT),
-        Layer("after", after, "image", UNIT),
-        Layer("after − before", difference, "difference", UNIT),
+        Layer("before", before, "image", _UNIT),
+        Layer("after", after, "image", _UNIT),
+        Layer("after − before", difference, "difference", _UNIT),
     ]
     if std is not None:
-        layers.append(Layer("uncertainty: std of the samples", std, "uncertainty", UNIT))
+        layers.append(Layer("uncertainty: std of the samples", std, "uncertainty", _UNIT))
     kind = "Skull-stripped brain" if enhanced.is_skull_stripped else "Whole head; only the brain was enhanced"
     return Page(
         title="Enhanced scan",
@@ -112,7 +108,7 @@ def before_after_picture(before: Volume, after: Volume, std: Volume | None = Non
     columns = {"before": before.data, "after": after.data, "|after − before|": difference}
     if std is not None:
         columns["std of the samples"] = std.data
-    white = _percentile(before.data, WINDOW_PERCENTILE)
+    white = _percentile(before.data, _WINDOW_PERCENTILE)
     centre = [round(place) for place in centre_index(_upright(difference, before.affine)[0])]
     cuts = [_cut(data / white, before.affine, centre) for data in columns.values()]
     rows = [
@@ -125,19 +121,20 @@ def before_after_picture(before: Volume, after: Volume, std: Volume | None = Non
 def _change_table(before: np.ndarray, difference: np.ndarray) -> Table:
     """Return how much changed, in the input's units and as a share of its brightness."""
     white = _percentile(before, 99)
-    changes = difference[difference != 0]
+    count = np.count_nonzero(difference)
+    changes = difference[difference != 0] if count else np.zeros(1)
     sizes = np.abs(changes)
     values = {
-        "Mean absolute change": sizes.mean() if sizes.size else 0,
-        f"{_PERCENTILE}th percentile of it": np.percentile(sizes, _PERCENTILE) if sizes.size else 0,
-        "Greatest": sizes.max() if sizes.size else 0,
-        "Mean change, signed": changes.mean() if sizes.size else 0,
+        "Mean absolute change": sizes.mean(),
+        f"{_PERCENTILE}th percentile of it": np.percentile(sizes, _PERCENTILE),
+        "Greatest": sizes.max(),
+        "Mean change, signed": changes.mean(),
     }
     rows = [[name, f"{value:.4g}", f"{round(100 * value / white, 1) + 0:.1f} %"] for name, value in values.items()]
     return Table(
         "What changed",
         pd.DataFrame(rows, columns=["Where anything changed", "Input's units", "Of its brightness"]),
-        f"{100 * sizes.size / difference.size:.1f} % of the voxels changed. Brightness is the 99th percentile of the"
+        f"{100 * count / difference.size:.1f} % of the voxels changed. Brightness is the 99th percentile of the"
         f" input's intensities above 0, {white:.4g}.",
     )
 

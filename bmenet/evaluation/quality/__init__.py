@@ -1,5 +1,5 @@
 """How good one scan is, without another to compare it to."""
 
-from bmenet.evaluation.quality.measure import MEASURES, Measure
+from bmenet.evaluation.quality.scans import MEASURES, Measure
 
 __all__ = ["MEASURES", "Measure"]

@@ -21,17 +21,10 @@ _MAD_TO_SIGMA = 1.482602218505602
 
 @dataclass(frozen=True)
 class Intensities:
-    """How bright one region is.
+    """How bright one region of `count` (n) voxels is.
 
-    Parameters
-    ----------
-    median : float
-    std : float
-        Standard deviation, divided by n.
-    mad : float
-        Median absolute deviation, scaled to the standard deviation of a normal distribution.
-    count : int
-        Number of voxels, n.
+    `std` is the standard deviation, divided by n; `mad` is the median absolute deviation, scaled to the standard
+    deviation of a normal distribution.
     """
 
     median: float
@@ -91,12 +84,7 @@ def efc(intensities: np.ndarray) -> float:
     """Return the entropy focus criterion, in [0, 1]: 0 with all energy in one voxel, 1 where all voxels are equal.
 
     ``-sum(x / b ln(x / b)) / (sqrt(N) ln sqrt(N))`` with ``b = sqrt(sum x^2)``: the entropy over its maximum, which
-    makes images of different sizes comparable.
-
-    Parameters
-    ----------
-    intensities : ndarray
-        At least two voxels, none below 0, one above.
+    makes images of different sizes comparable. Of the intensities, two or more, none is below 0 and one above.
 
     References
     ----------

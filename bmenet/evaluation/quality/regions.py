@@ -30,21 +30,7 @@ def find_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     whole head at 2 mm had a CJV of 1.17 clean, 1.51 under severe noise and 1.53 under a severe bias field; with plain
     labels 0.97, 0.85 and 1.04; with the clean scan's own labels for all three 0.97, 1.33 and 1.26.
 
-    Parameters
-    ----------
-    volume : Volume
-        Native space, of any intensity scale; values below 0 count as 0.
-    brain_mask : ndarray of bool, shape (X, Y, Z)
-
-    Returns
-    -------
-    ndarray of uint8, shape (X, Y, Z)
-        0 outside the brain, 1 CSF, 2 grey matter, 3 white matter.
-
-    Raises
-    ------
-    VolumeError
-        If the volume cannot be segmented.
+    Parameters, result and errors are those of `segment_tissues`, on a volume in native space.
 
     References
     ----------
@@ -77,15 +63,8 @@ def find_air(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     the face, the neck and what flows through it leave no clean air. (MRIQC cuts at the plane from the bridge of the
     nose to the back of the skull, which lies a little lower.)
 
-    Parameters
-    ----------
-    volume : Volume
-        A whole head, not below 0, of any intensity scale and orientation.
-    brain_mask : ndarray of bool, shape (X, Y, Z)
-
-    Returns
-    -------
-    ndarray of bool, shape (X, Y, Z)
+    `volume` is a whole head, not below 0, of any intensity scale and orientation; the mask and the result are booleans
+    of its shape (X, Y, Z).
     """
     widths_mm = np.linalg.norm(volume.affine[:3, :3], axis=0)
     smooth = ndimage.uniform_filter(volume.data, 2 * np.rint(_SMOOTHING_MM / widths_mm).astype(int) + 1)
@@ -97,28 +76,15 @@ def find_air(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     sizes[0] = 0
     head = ndimage.binary_fill_holes(components == sizes.argmax())
     distance_mm = ndimage.distance_transform_edt(~head, sampling=widths_mm)
-    heights = _heights_mm(volume)
-    return (distance_mm > _MARGIN_MM) & (heights > heights[brain_mask].mean())
+    x, y, z = (np.arange(extent) * step for extent, step in zip(volume.data.shape, volume.affine[2, :3], strict=True))
+    heights_mm = x[:, None, None] + y[None, :, None] + z[None, None, :] + volume.affine[2, 3]
+    return (distance_mm > _MARGIN_MM) & (heights_mm > heights_mm[brain_mask].mean())
 
 
 def find_blank(data: np.ndarray) -> np.ndarray:
     """Return where a file holds zeros for want of a measurement: padding, a removed face, a masked background.
 
-    A zero of the noise itself, frequent in scans stored as integers, does not fill 3 x 3 x 3 voxels.
-
-    Parameters
-    ----------
-    data : ndarray, shape (X, Y, Z)
-        Not below 0.
-
-    Returns
-    -------
-    ndarray of bool, shape (X, Y, Z)
+    A zero of the noise itself, frequent in scans stored as integers, does not fill 3 x 3 x 3 voxels. `data`, shape
+    (X, Y, Z), is not below 0; the result is boolean.
     """
     return ndimage.binary_opening(np.pad(data == 0, 1, constant_values=True), np.ones((3, 3, 3)))[1:-1, 1:-1, 1:-1]
-
-
-def _heights_mm(volume: Volume) -> np.ndarray:
-    """Return the distance upwards of every voxel, mm, from where the affine has its origin."""
-    x, y, z = (np.arange(extent) * step for extent, step in zip(volume.data.shape, volume.affine[2, :3], strict=True))
-    return x[:, None, None] + y[None, :, None] + z[None, None, :] + volume.affine[2, 3]

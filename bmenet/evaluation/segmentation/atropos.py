@@ -30,15 +30,9 @@ _MRF = "[0.1,1x1x1]"
 
 
 class AtroposSegmenter:
-    """Three tissues by `segment_tissues`; keeps nothing on disk.
+    """Three tissues by `segment_tissues`; keeps nothing on disk."""
 
-    Parameters
-    ----------
-    folder : Path, optional
-        Not used.
-    """
-
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         del folder
 
     @staticmethod
@@ -51,8 +45,7 @@ class AtroposSegmenter:
 
     def segment(self, volume: Volume, brain_mask: np.ndarray) -> Segmentation:
         """Segment the brain of a volume into its tissues, each a region of its own."""
-        regions: dict[str, tuple[int, ...]] = {tissue: (label,) for label, tissue in TISSUES.items()}
-        return Segmentation(segment_tissues(volume, brain_mask), regions)
+        return Segmentation(segment_tissues(volume, brain_mask), {name: (label,) for label, name in TISSUES.items()})
 
 
 def segment_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
@@ -73,7 +66,6 @@ def segment_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     volume : Volume
         Any intensity scale, clean, degraded or restored. Values below 0 count as 0.
     brain_mask : ndarray of bool, shape (X, Y, Z)
-        Where the tissues are.
 
     Returns
     -------
@@ -96,7 +88,9 @@ def segment_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     inside = _check(volume, brain_mask)
     box = bounding_box(inside)
     inside = np.ascontiguousarray(inside[box])
-    intensities = _scale(volume.data[box], inside)
+    data = np.where(inside, np.maximum(volume.data[box], 0), 0).astype(np.float64)
+    brightest = np.percentile(data[inside], _BRIGHTEST_PERCENTILE) or data.max()
+    intensities = np.minimum(data / brightest, _BRIGHTEST).astype(np.float32)
     corrected, classes = _segment(intensities, inside, volume.grid.spacing_mm)
     labels = np.zeros(volume.data.shape, np.uint8)
     labels[box] = _by_brightness(classes, corrected, inside)
@@ -119,14 +113,6 @@ def _check(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
             f"{values.min():g} as its darkest"
         )
     return inside
-
-
-def _scale(data: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Return the intensities in [0, 1.5], 1 at the 99.5th percentile of the brain; 0 outside it."""
-    data = np.where(inside, np.maximum(data, 0), 0).astype(np.float64)
-    values = data[inside]
-    brightest = np.percentile(values, _BRIGHTEST_PERCENTILE) or values.max()
-    return np.minimum(data / brightest, _BRIGHTEST).astype(np.float32)
 
 
 def _segment(data: np.ndarray, inside: np.ndarray, spacing_mm: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:

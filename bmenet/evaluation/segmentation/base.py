@@ -16,14 +16,9 @@ class SegmentationError(BMENetError):
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The structures of a brain, as numbers.
+    """The structures of a brain, as numbers; 0 where there is none, and each in one region at most.
 
-    Parameters
-    ----------
-    labels : ndarray of integers, shape (X, Y, Z)
-        0 where there is none. The grid may be the tool's own; volumes of one grid are segmented on one grid.
-    regions : dict
-        Region to the labels that make it up; no label is in two.
+    The grid of `labels`, integers of shape (X, Y, Z), may be the tool's own; volumes of one grid are segmented on one.
     """
 
     labels: np.ndarray

@@ -15,18 +15,17 @@ import nibabel as nib
 import numpy as np
 
 from bmenet.evaluation.segmentation.base import Segmentation, SegmentationError
-from bmenet.evaluation.segmentation.freesurfer import freesurfer_regions, table_sha256
-from bmenet.evaluation.segmentation.label_volume import LabelVolume, load_labels
+from bmenet.evaluation.segmentation.labels import LabelVolume, freesurfer_regions, load_labels
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.errors import VolumeError
 from bmenet.runtime.files import atomic_path, sha256
 from bmenet.runtime.threads import thread_count
 
-PROGRAM = "run_fastsurfer.sh"
-HOME_VARIABLE = "FASTSURFER_HOME"
+_PROGRAM = "run_fastsurfer.sh"
+_HOME_VARIABLE = "FASTSURFER_HOME"
 
-RESULTS = ("mri/aparc.DKTatlas+aseg.deep.withCC.mgz", "mri/aparc.DKTatlas+aseg.deep.mgz")
+_RESULTS = ("mri/aparc.DKTatlas+aseg.deep.withCC.mgz", "mri/aparc.DKTatlas+aseg.deep.mgz")
 """The first of them that is there is taken: versions that segment the corpus callosum write it to a file of its own."""
 
 _OPTIONS = ("--seg_only", "--device", "cpu")
@@ -55,7 +54,7 @@ class FastSurferSegmenter:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+        self.folder = folder
 
     @staticmethod
     def require() -> None:
@@ -63,8 +62,8 @@ class FastSurferSegmenter:
         find_fastsurfer()
 
     def fingerprint(self) -> str:
-        """Return the version of FastSurfer with what decides how its labels are read and grouped."""
-        return f"{_program()} {code_hash(__name__)} {table_sha256()}"
+        """Return the version of FastSurfer with what decides how labels are read and grouped: the table too."""
+        return f"{_program()} {code_hash(__name__)}"
 
     def segment(self, volume: Volume, brain_mask: np.ndarray) -> Segmentation:
         """Segment a volume, or read what was segmented before; FastSurfer finds the brain itself.
@@ -80,39 +79,21 @@ class FastSurferSegmenter:
         if not np.isfinite(volume.data).all():
             raise VolumeError("`volume`: expected finite intensities; got NaN or infinite ones")
         path = self.folder / f"{_key(volume)}.mgz"
-        labels = _load_kept(path) or _run(volume, path)
+        labels = load_labels(path) if path.exists() else _run(volume, path)
         return Segmentation(labels.labels, freesurfer_regions())
 
 
 def find_fastsurfer() -> str:
-    """Return the path of FastSurfer's program, from $FASTSURFER_HOME or PATH.
-
-    Raises
-    ------
-    SegmentationError
-        If it is in neither.
-    """
-    home = os.environ.get(HOME_VARIABLE)
-    path = (home and shutil.which(PROGRAM, path=home)) or shutil.which(PROGRAM)
+    """Return the path of FastSurfer's program, from $FASTSURFER_HOME or PATH (SegmentationError: from neither)."""
+    home = os.environ.get(_HOME_VARIABLE)
+    path = (home and shutil.which(_PROGRAM, path=home)) or shutil.which(_PROGRAM)
     if not path:
         raise SegmentationError(
-            f"the segmenter fastsurfer needs FastSurfer; expected {PROGRAM} in ${HOME_VARIABLE} "
-            f"({home or 'not set'}) or on PATH, found neither; install FastSurfer and set {HOME_VARIABLE}, or choose "
+            f"the segmenter fastsurfer needs FastSurfer; expected {_PROGRAM} in ${_HOME_VARIABLE} "
+            f"({home or 'not set'}) or on PATH, found neither; install FastSurfer and set {_HOME_VARIABLE}, or choose "
             "the segmenter atropos"
         )
     return path
-
-
-def build_command(program: str, scan: Path, folder: Path, threads: int) -> list[str]:
-    """Build FastSurfer's command line.
-
-    Examples
-    --------
-    >>> print(*build_command("run_fastsurfer.sh", Path("t1.nii"), Path("out"), 2))
-    run_fastsurfer.sh --t1 t1.nii --sid subject --sd out --seg_only --device cpu --threads 2
-    """
-    paths = ["--t1", str(scan), "--sid", _SUBJECT, "--sd", str(folder)]
-    return [program, *paths, *_OPTIONS, "--threads", str(threads)]
 
 
 @cache
@@ -124,8 +105,8 @@ def _version(program: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SegmentationError(f"`{program} --version` did not run: {error}") from error
-    lines = said.stdout.split("\n")
-    return lines[0].strip() if said.returncode == 0 and lines[0].strip() else sha256(program)
+    first_line = said.stdout.partition("\n")[0].strip()
+    return first_line if said.returncode == 0 and first_line else sha256(program)
 
 
 def _program() -> str:
@@ -135,29 +116,24 @@ def _program() -> str:
 
 def _key(volume: Volume) -> str:
     """Return the name of what FastSurfer makes of a volume: the SHA-256 of voxels, grid, version and options."""
-    digest = hashlib.sha256(f"{_program()} {RESULTS} {volume.data.shape} {volume.affine.tolist()}".encode())
+    digest = hashlib.sha256(f"{_program()} {_RESULTS} {volume.data.shape} {volume.affine.tolist()}".encode())
     digest.update(np.ascontiguousarray(volume.data, np.float32).data)
     return digest.hexdigest()
 
 
-def _load_kept(path: Path) -> LabelVolume | None:
-    """Return the labels that were kept, None if there are none."""
-    return load_labels(path) if path.exists() else None
-
-
 def _run(volume: Volume, path: Path) -> LabelVolume:
     """Run FastSurfer in a folder of its own; keep the labels at `path` once they are whole and readable."""
-    program = find_fastsurfer()
     with tempfile.TemporaryDirectory(prefix="bmenet-fastsurfer-") as name:
         folder = Path(name)
         scan = folder / "volume.nii"
         nib.save(nib.Nifti1Image(np.asarray(volume.data, np.float32), volume.affine), scan)
-        command = build_command(program, scan, folder / "out", thread_count())
+        paths = ["--t1", str(scan), "--sid", _SUBJECT, "--sd", str(folder / "out")]
+        command = [find_fastsurfer(), *paths, *_OPTIONS, "--threads", str(thread_count())]
         (folder / "out").mkdir()
         _call(command, folder / "log")
-        found = [file for result in RESULTS if (file := folder / "out" / _SUBJECT / result).is_file()]
+        found = [file for result in _RESULTS if (file := folder / "out" / _SUBJECT / result).is_file()]
         if not found:
-            raise SegmentationError(f"`{shlex.join(command)}` ended well without {_SUBJECT}/{RESULTS[-1]}")
+            raise SegmentationError(f"`{shlex.join(command)}` ended well without {_SUBJECT}/{_RESULTS[-1]}")
         try:
             labels = load_labels(found[0])
         except VolumeError as error:

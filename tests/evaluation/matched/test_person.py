@@ -1,11 +1,11 @@
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from bmenet.data.layout import Layout
 from bmenet.data.mr_art import MrArt
-from bmenet.evaluation import comparison
 from bmenet.evaluation import methods as methods_module
 from bmenet.evaluation.baselines import BASELINES
 from bmenet.evaluation.matched import volumes
@@ -16,15 +16,7 @@ from bmenet.registration import AlignmentError, Registration
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING
 from bmenet.runtime.errors import WeightsError
 from bmenet.runtime.files import write_text
-from tests.matched_heads import (
-    REGISTRATION,
-    bright_brain,
-    identity,
-    moving_head,
-    still_head,
-    turned_head,
-    write_people,
-)
+from tests.matched_heads import REGISTRATION, bright_brain, identity, moving_head, still_head, turned_head, write_people
 
 METHODS = ("degraded", "n4", "coarse")
 CODES = ("standard", "headmotion1", "headmotion2")
@@ -61,7 +53,7 @@ def cheap(monkeypatch):
     alignment = Registration(np.eye(4), 0.9, "stub")
     monkeypatch.setattr(volumes, "align_pair", lambda moved, still, start, config: alignment)
     monkeypatch.setattr(
-        comparison, "measure", lambda restored, still, brain_mask: {"psnr_brain": psnr(restored.data, still.data)}
+        methods_module, "measure", lambda one, still, inside: {"psnr_brain": psnr(one.data, still.data)}
     )
 
 
@@ -101,19 +93,10 @@ def test_evaluate_person_measures_what_motion_costs_and_pose_and_brightness_do_n
     assert found["standard", "n4"] < 40, "another contrast counts"
 
 
-def test_the_receiver_gain_of_the_moved_scan_does_not_count(evaluation, tmp_path, scans):
-    write_people(tmp_path / "there", {"sub-02": {**scans, "headmotion1": turned_head(gain=5)}})
-    evaluation = replace(evaluation, methods=("degraded",))
-    once, brighter = (table(evaluate_person(subject, evaluation)) for subject in ("sub-01", "sub-02"))
-    for pair, found in once.items():
-        assert brighter[pair] == pytest.approx(found, abs=0.1)
-
-
 @pytest.mark.usefixtures("cheap")
 @pytest.mark.parametrize(
     ("change", "restored_again", "read_again"),
     [
-        ("nothing", [], []),
         ("weights", ["coarse"] * 3, []),
         ("a moved scan", [*METHODS], ["headmotion1"]),
         ("settings that make the same volumes", [], [*CODES]),
@@ -132,9 +115,8 @@ def test_what_something_changed_behind_is_done_again(
     elif change == "a moved scan":
         write_people(tmp_path / "there", {"sub-01": {"headmotion1": scans["headmotion2"]}})
     elif change.startswith("settings"):
-        changed = REGISTRATION.model_copy(update={"min_similarity": 0.4})
-        evaluation = replace(evaluation, registration=changed)
-    elif change == "damage":
+        evaluation = replace(evaluation, registration=REGISTRATION.model_copy(update={"min_similarity": 0.4}))
+    else:
         for path in (evaluation.layout.root / "data").rglob("sub-01*.n*"):
             path.write_bytes(path.read_bytes()[:400])
     found = table(evaluate_person("sub-01", evaluation))
@@ -145,25 +127,17 @@ def test_what_something_changed_behind_is_done_again(
 
 
 @pytest.mark.usefixtures("cheap")
-def test_a_person_without_a_still_scan_has_no_results(evaluation, tmp_path):
-    (tmp_path / "there" / "sub-01" / "anat" / "sub-01_acq-standard_T1w.nii.gz").unlink()
-    outcome = evaluate_person("sub-01", evaluation)
-    assert (outcome.results, outcome.missing) == ([], ("standard",))
-
-
-@pytest.mark.usefixtures("cheap")
-def test_a_pair_that_cannot_be_aligned_does_not_stop_the_other(evaluation, monkeypatch):
-    answers = iter([AlignmentError("resembles nobody", np.eye(4)), Registration(np.eye(4), 0.9, "stub")])
-
-    def align(moved, still, start, config):
-        if isinstance(answer := next(answers), Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(volumes, "align_pair", align)
+def test_a_pair_that_cannot_be_aligned_does_not_stop_the_other_and_without_a_still_scan_there_is_none(
+    evaluation, monkeypatch, tmp_path
+):
+    answers = [AlignmentError("resembles nobody", np.eye(4)), Registration(np.eye(4), 0.9, "stub")]
+    monkeypatch.setattr(volumes, "align_pair", Mock(side_effect=answers))
     outcome = evaluate_person("sub-01", evaluation)
     assert {code for code, _ in table(outcome)} == {"standard", "headmotion2"}
     assert outcome.failures == {"headmotion1": "resembles nobody"}
+    (tmp_path / "there" / "sub-01" / "anat" / "sub-01_acq-standard_T1w.nii.gz").unlink()
+    outcome = evaluate_person("sub-01", evaluation)
+    assert (outcome.results, outcome.missing) == ([], ("standard",))
 
 
 def test_weights_must_lie_in_a_folder_called_coarse(evaluation, tmp_path):

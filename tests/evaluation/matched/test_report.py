@@ -1,6 +1,7 @@
 import csv
 import json
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -64,68 +65,38 @@ def test_people_count_alike_however_many_scans_they_have_and_every_code_has_its_
     scores = {"sub-01": {"headmotion1": 2, "headmotion2": 3}, "sub-02": {"headmotion1": 3}}
     groups = by_severity(results_table(results), scores)
     means = {code: group[group["method"] == "degraded"]["psnr"].mean() for code, group in groups.items()}
-    assert means == {
-        "headmotion1": 28,
-        "headmotion2": 20,
-        "moved": (25 + 26) / 2,
-        "score-2": 30,
-        "score-3": (20 + 26) / 2,
-        "standard": 100,
-    }
-    gains = summarise_gains(groups["score-3"], 100, 0)["degraded"]["score-3"]["psnr"]
+    expected = {"headmotion1": 28, "headmotion2": 20, "moved": (25 + 26) / 2, "score-2": 30, "score-3": (20 + 26) / 2}
+    assert means == expected | {"standard": 100}
+    gains = summarise_gains(groups["score-3"], 100, 0, "coarse")["degraded"]["score-3"]["psnr"]
     assert (gains.mean, gains.low, gains.high) == (4, 4, 4), "paired, though people differ"
 
 
 @pytest.fixture
-def reported(monkeypatch):
-    """What the report is written from, instead of the report."""
-    seen = []
+def evaluate(monkeypatch, tmp_path):
+    """Return a function that evaluates people of whom it is known what becomes, and returns who failed and why."""
     monkeypatch.setenv("BMENET_WORKERS", "1")
-    monkeypatch.setattr(
-        report_module,
-        "write_matched_report",
-        lambda outcomes, failures, folder, seed: seen.append(failures) or failures,
-    )
-    return seen
+    monkeypatch.setattr(report_module, "write_matched_report", lambda outcomes, failures, folder, seed: failures)
+
+    def run(*becomes):
+        monkeypatch.setattr(report_module, "evaluate_person", Mock(side_effect=becomes))
+        names = [f"sub-{number:02}" for number in range(1, 1 + len(becomes))]
+        return evaluate_people(names, EVALUATION, tmp_path)
+
+    return run
 
 
-@pytest.fixture
-def answers(monkeypatch):
-    """Subject to what becomes of it."""
-    table = {}
-
-    def evaluate(subject, evaluation):
-        if isinstance(table[subject], Exception):
-            raise table[subject]
-        return table[subject]
-
-    monkeypatch.setattr(report_module, "evaluate_person", evaluate)
-    return table
-
-
-def test_failures_are_named_without_the_place_of_the_data_and_do_not_stop_the_others(reported, answers, tmp_path):
-    answers |= {
-        "sub-01": VolumeError("/home/alice/ds004173/sub-01/x.nii: cut"),
-        "sub-02": PersonOutcome(DONE, failures={"headmotion2": "resembles nobody"}),
+def test_failures_are_named_without_the_place_of_the_data_and_stop_only_a_report_without_moved_scans(evaluate):
+    failed = PersonOutcome(DONE, failures={"headmotion2": "resembles nobody"})
+    assert evaluate(VolumeError("/home/alice/ds004173/sub-01/x.nii: cut"), failed) == {
+        "sub-01": "VolumeError: sub-01/x.nii: cut",
+        "sub-02 headmotion2": "resembles nobody",
     }
-    expected = {"sub-01": "VolumeError: sub-01/x.nii: cut", "sub-02 headmotion2": "resembles nobody"}
-    assert evaluate_people(list(answers), EVALUATION, tmp_path) == expected
-    assert reported == [expected]
-
-
-def test_with_every_moved_scan_failed_there_is_no_report(reported, answers, tmp_path):
-    answers["sub-01"] = PersonOutcome(DONE[:1], failures={"headmotion1": "resembles nobody"})
     with pytest.raises(BMENetError, match=r"got none of 1: sub-01 headmotion1 \(resembles nobody\)"):
-        evaluate_people(["sub-01"], EVALUATION, tmp_path)
-    assert reported == []
+        evaluate(PersonOutcome(DONE[:1], failures={"headmotion1": "resembles nobody"}))
 
 
-def test_who_is_skipped_is_told_with_the_reason(reported, answers, tmp_path, capsys):
-    answers |= {
-        "sub-01": PersonOutcome(DONE, ("headmotion1",)),
-        "sub-02": PersonOutcome([], ("standard",)),
-        "sub-03": PersonOutcome([], ("headmotion1", "headmotion2")),
-    }
-    evaluate_people(list(answers), EVALUATION, tmp_path)
+def test_who_is_skipped_is_told_with_the_reason(evaluate, capsys):
+    lacking = ("headmotion1", "headmotion2")
+    evaluate(PersonOutcome(DONE, lacking[:1]), PersonOutcome([], ("standard",)), PersonOutcome([], lacking))
     told = capsys.readouterr().err
     assert [told.count(part) for part in ("no still scan", "no moved scan", "4 of 9 scans")] == [1, 1, 1]

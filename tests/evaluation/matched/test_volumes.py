@@ -59,24 +59,17 @@ def test_two_scans_that_differ_in_pose_and_gain_alone_agree_once_aligned_and_mot
 
 
 def test_of_whole_heads_only_the_brain_of_the_still_one_is_kept(still, monkeypatch):
-    mask_of = bright_brain
-
-    def in_a_head(scan):
-        outside = ~mask_of(scan.volume).brain_mask
-        return scan.with_data(np.where(outside, 0.5 * scan.volume.data.max(), scan.volume.data))
-
-    heads = {turned: in_a_head(turned_head() if turned else still_head()) for turned in (False, True)}
-    masks = {False: mask_of(still_head().volume).brain_mask, True: mask_of(turned_head().volume).brain_mask}
-
-    def find(volume):
-        is_turned = np.array_equal(volume.data, heads[True].volume.data)
-        return Brain(masks[is_turned], False, "deepbet")
-
-    monkeypatch.setattr(volumes, "find_brain", find)
-    cut, _ = prepare_still(heads[False], 4, REGISTRATION)
+    masks = [bright_brain(scan.volume).brain_mask for scan in (still_head(), turned_head())]
+    heads = [
+        scan.with_data(np.where(brain_mask, scan.volume.data, 0.5 * scan.volume.data.max()))
+        for scan, brain_mask in zip((still_head(), turned_head()), masks, strict=True)
+    ]
+    brains = iter(masks)
+    monkeypatch.setattr(volumes, "find_brain", lambda volume: Brain(next(brains), False, "deepbet"))
+    cut, _ = prepare_still(heads[0], 4, REGISTRATION)
     inside = foreground_mask(cut.data)
     assert np.count_nonzero(cut.data) < 0.4 * cut.data.size
-    assert not prepared(heads[True], cut).data[~inside].any()
+    assert not prepared(heads[1], cut).data[~inside].any()
     inner = inside & foreground_mask(still.data)
     np.testing.assert_allclose(np.median(cut.data[inner]), np.median(still.data[inner]), atol=0.1)
 

@@ -3,11 +3,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bmenet.evaluation.pages.origin import software_versions, weights_origin
+from bmenet.evaluation.pages.page import software_versions, weights_origin
 from bmenet.evaluation.pages.scan_page import before_after_picture, quality_table, scan_page
 from bmenet.evaluation.quality import MEASURES
-from bmenet.evaluation.quality.measure import Quality
-from bmenet.evaluation.quality.scans import ScanQuality
+from bmenet.evaluation.quality.scans import Quality, ScanQuality
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
 from bmenet.registration import Registration

@@ -4,13 +4,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.evaluation.quality.measure import measure_quality
 from bmenet.evaluation.quality.regions import find_air, find_blank, find_tissues
+from bmenet.evaluation.quality.scans import measure_quality
 from bmenet.evaluation.segmentation.atropos import segment_tissues
 from bmenet.imaging.volume import Volume
 
 
-@pytest.mark.parametrize("sigma", [2, 20, 120])
+@pytest.mark.parametrize("sigma", [2, 120])
 def test_find_air_lies_above_and_beside_the_head_with_a_margin(head, sigma, rician):
     air = find_air(rician(head.volume, sigma), head.brain.brain_mask)
     centre = np.argwhere(head.brain.brain_mask).mean(axis=0)
@@ -21,23 +21,22 @@ def test_find_air_lies_above_and_beside_the_head_with_a_margin(head, sigma, rici
     assert air.mean() > 0.2
 
 
-def test_find_air_follows_the_affine_not_the_storage(head, noisy):
+def test_find_air_follows_the_affine_not_the_storage_and_does_not_take_padding_for_the_level_of_the_air(head, noisy):
     to_stored = nib.orientations.ornt_transform(
         nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt("PIR")
     )
     data = nib.orientations.apply_orientation(noisy.data, to_stored)
     brain_mask = nib.orientations.apply_orientation(head.brain.brain_mask, to_stored)
     affine = noisy.affine @ nib.orientations.inv_ornt_aff(to_stored, noisy.data.shape)
-    turned = find_air(Volume(np.ascontiguousarray(data), affine), brain_mask)
-    expected = nib.orientations.apply_orientation(find_air(noisy, head.brain.brain_mask), to_stored)
-    np.testing.assert_array_equal(turned, expected)
-
-
-def test_find_air_does_not_take_padding_for_the_level_of_the_air(head, noisy):
+    turned, air = (
+        find_air(Volume(np.ascontiguousarray(data), affine), brain_mask),
+        find_air(noisy, head.brain.brain_mask),
+    )
+    np.testing.assert_array_equal(turned, nib.orientations.apply_orientation(air, to_stored))
     padded = noisy.data.copy()
     padded[:12] = 0
-    expected, air = find_air(noisy, head.brain.brain_mask), find_air(noisy.with_data(padded), head.brain.brain_mask)
-    assert (air[12:] == expected[12:]).mean() > 0.99
+    of_padded = find_air(noisy.with_data(padded), head.brain.brain_mask)
+    assert (of_padded[12:] == air[12:]).mean() > 0.99
 
 
 def test_find_blank_is_padding_and_not_a_zero_of_the_noise(generator):

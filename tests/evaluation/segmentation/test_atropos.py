@@ -5,8 +5,8 @@ import tempfile
 import numpy as np
 import pytest
 
-from bmenet.evaluation.metrics.dice import label_dice
 from bmenet.evaluation.segmentation.atropos import segment_tissues
+from bmenet.evaluation.tissue import label_dice
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 

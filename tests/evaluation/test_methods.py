@@ -6,10 +6,8 @@ import pytest
 from bmenet.data.layout import Layout
 from bmenet.evaluation import methods as methods_module
 from bmenet.evaluation.baselines import BASELINES
-from bmenet.evaluation.comparison import evaluate_case
-from bmenet.evaluation.methods import Restorations
-from bmenet.evaluation.result import load_restored
-from bmenet.imaging.volume import save_unit_volume
+from bmenet.evaluation.methods import FINE_VARIANTS, Restorations, evaluate_case
+from bmenet.imaging.volume import load_unit_volume, save_unit_volume
 from bmenet.runtime.files import write_text
 
 METHODS = ["degraded", "n4", "coarse"]
@@ -25,13 +23,17 @@ class ClippingNet:
         return np.minimum(degraded, 1)
 
 
+def write_weights(layout, version):
+    write_text(layout.weights("coarse") / "model.json", f"weights, {version} version")
+
+
 @pytest.fixture
 def layout(tmp_path, phantom, generator, monkeypatch) -> Layout:
     layout = Layout(tmp_path)
     noisy = np.abs(phantom.data + 0.1 * generator.standard_normal(phantom.data.shape))
     save_unit_volume(layout.clean("sub-01"), phantom)
     save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(noisy))
-    write_text(layout.weights("coarse") / "model.json", "weights, first version")
+    write_weights(layout, "first")
     monkeypatch.setitem(BASELINES, "n4", lambda degraded: degraded.with_data(degraded.data * 0.9))
     monkeypatch.setattr(methods_module.CoarseNet, "load_once", lambda folder: ClippingNet())
     return layout
@@ -42,12 +44,7 @@ def restored(monkeypatch) -> list[str]:
     """The methods that really ran, in order."""
     ran: list[str] = []
     real = Restorations.__call__
-
-    def spy(restorations, method):
-        ran.append(method)
-        return real(restorations, method)
-
-    monkeypatch.setattr(Restorations, "__call__", spy)
+    monkeypatch.setattr(Restorations, "__call__", lambda self, method: ran.append(method) or real(self, method))
     return ran
 
 
@@ -55,12 +52,12 @@ def run(layout, code="010", methods=METHODS, is_kept=False):
     return evaluate_case("sub-01", code, list(methods), layout, layout.weights_folder, is_kept=is_kept)
 
 
-def test_evaluate_case_measures_every_method(layout):
-    results = run(layout)
-    assert [result.method for result in results] == METHODS
-    psnr = {result.method: result.metrics["psnr"] for result in results}
+def test_evaluate_case_measures_every_method_and_under_the_clean_code_the_clean_volume(layout):
+    psnr = {result.method: result.metrics["psnr"] for result in run(layout)}
+    assert list(psnr) == METHODS
     assert psnr["degraded"] == pytest.approx(20, abs=1)
     assert psnr["coarse"] > psnr["degraded"]
+    assert run(layout, "000", ["degraded"])[0].metrics["psnr"] == 100
 
 
 def test_evaluate_case_goes_on_where_it_was_stopped_and_measures_nothing_twice(layout, restored):
@@ -77,7 +74,7 @@ def test_evaluate_case_goes_on_where_it_was_stopped_and_measures_nothing_twice(l
 def test_evaluate_case_does_again_what_something_changed_behind(layout, restored, phantom, change, done_again):
     first = run(layout)
     if change == "weights":
-        write_text(layout.weights("coarse") / "model.json", "weights, second version")
+        write_weights(layout, "second")
     elif change == "degraded":
         save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(phantom.data * 0.5))
     else:
@@ -88,46 +85,28 @@ def test_evaluate_case_does_again_what_something_changed_behind(layout, restored
     assert (again[1].metrics == first[1].metrics) == (change != "degraded")
 
 
-def test_evaluate_case_of_the_clean_code_takes_the_clean_volume_as_input(layout):
-    (result,) = run(layout, "000", ["degraded"])
-    assert result.metrics["psnr"] == 100
-
-
-def test_all_rows_of_the_second_stage_start_from_one_coarse_result(layout, monkeypatch):
-    class Fine:
-        def restore(self, coarse, sampling, seed):
-            return SimpleNamespace(data=coarse * 0.5)
-
-        def without_edge_hint(self):
-            return self
-
+def test_all_rows_of_the_second_stage_start_from_one_coarse_result_and_hold_its_seconds(layout, monkeypatch):
+    fine = SimpleNamespace(restore=lambda coarse, sampling, seed: SimpleNamespace(data=coarse * 0.5))
+    fine.without_edge_hint = lambda: fine
     monkeypatch.setattr(methods_module, "fine_digests", lambda weights: [])
-    monkeypatch.setattr(methods_module.FineNet, "load_once", lambda weights: Fine())
+    monkeypatch.setattr(methods_module.FineNet, "load_once", lambda weights: fine)
     monkeypatch.setattr(ClippingNet, "runs", 0)
     clock = iter(range(1000))
     monkeypatch.setattr(methods_module.time, "process_time", lambda: next(clock))
-    results = run(layout, "010", ["coarse", *methods_module.FINE_VARIANTS])
+    seconds = {result.method: result.seconds for result in run(layout, "010", ["coarse", *FINE_VARIANTS])}
     assert ClippingNet.runs == 1
-    # The seconds of a row hold those of the coarse result that it starts from.
-    seconds = {result.method: result.seconds for result in results}
-    assert seconds == {"coarse": 1} | dict.fromkeys(methods_module.FINE_VARIANTS, 2)
+    assert seconds == {"coarse": 1} | dict.fromkeys(FINE_VARIANTS, 2)
 
 
-def test_restored_volumes_are_kept_on_demand(layout, restored):
+def test_restored_volumes_are_kept_on_demand_and_never_outlive_their_result(layout, restored):
+    kept = {method: layout.restored("sub-01", "010", method) for method in ("n4", "coarse")}
     run(layout)
-    assert not layout.restored("sub-01", "010", "n4").exists()
+    assert not kept["n4"].exists()
+    run(layout, is_kept=True)
     run(layout, is_kept=True)
     assert restored == [*METHODS, "n4", "coarse"]
-    degraded = load_restored("sub-01", "010", "degraded", layout)
-    kept = load_restored("sub-01", "010", "n4", layout)
-    np.testing.assert_allclose(kept.data, 0.9 * degraded.data, atol=1e-4)
-    run(layout, is_kept=True)
-    assert len(restored) == 5
-
-
-def test_a_kept_volume_never_outlives_its_result(layout):
-    run(layout, is_kept=True)
-    write_text(layout.weights("coarse") / "model.json", "weights, second version")
+    degraded = load_unit_volume(layout.degraded("sub-01", "010"))
+    np.testing.assert_allclose(load_unit_volume(kept["n4"]).data, 0.9 * degraded.data, atol=1e-4)
+    write_weights(layout, "second")
     run(layout)
-    assert layout.restored("sub-01", "010", "n4").exists()
-    assert not layout.restored("sub-01", "010", "coarse").exists()
+    assert {method: path.exists() for method, path in kept.items()} == {"n4": True, "coarse": False}

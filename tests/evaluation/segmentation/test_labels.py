@@ -1,4 +1,4 @@
-"""Label volumes are read from what FreeSurfer and others write; anything else is one clear error."""
+"""Label volumes are read from what FreeSurfer and others write; each of FreeSurfer's labels is in one region."""
 
 import gzip
 import tracemalloc
@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.evaluation.segmentation.label_volume import load_labels
+from bmenet.evaluation.segmentation.labels import REGIONS, freesurfer_names, freesurfer_regions, load_labels
 from bmenet.runtime.errors import VolumeError
 
 AFFINE = np.array([[-1, 0, 0, 9.0], [0, 0, 1.5, -8], [0, -2, 0, 7], [0, 0, 0, 1]])
@@ -31,12 +31,9 @@ def test_load_labels_returns_numbers_and_places(tmp_path, name, dtype):
     assert volume.notes == ()
 
 
-def test_load_labels_tells_the_format_by_content(tmp_path):
+def test_load_labels_tells_the_format_by_content_and_heeds_a_slope(tmp_path):
     path = _write(tmp_path / "a.mgz", LABELS).rename(tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(load_labels(path).labels, LABELS)
-
-
-def test_load_labels_heeds_a_slope(tmp_path):
     block = bytearray(_write(tmp_path / "a.nii", LABELS.astype(np.int16)).read_bytes())
     header = nib.Nifti1Header(bytes(block[:348]))
     header["scl_slope"], header["scl_inter"] = 2, 0
@@ -63,15 +60,12 @@ def test_load_labels_refuses_what_is_no_volume_of_labels(tmp_path, change, reaso
             load_labels(path)
 
 
-@pytest.mark.parametrize("name", ["a.mgz", "a.mgh", "a.nii.gz"])
-def test_load_labels_refuses_a_truncated_file(tmp_path, name):
-    path = _write(tmp_path / name, LABELS)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(VolumeError, match=r"truncated|broken gzip"):
-        load_labels(path)
-
-
-def test_load_labels_refuses_an_empty_file_a_folder_and_what_is_not_there(tmp_path):
+def test_load_labels_refuses_a_truncated_or_empty_file_a_folder_and_what_is_not_there(tmp_path):
+    for name in ("a.mgz", "a.mgh", "a.nii.gz"):
+        path = _write(tmp_path / name, LABELS)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(VolumeError, match=r"truncated|broken gzip"):
+            load_labels(path)
     (tmp_path / "empty.mgz").touch()
     for name, reason in (("empty.mgz", "empty file"), (".", "something else"), ("none.mgz", "No such file")):
         with pytest.raises(VolumeError, match=reason):
@@ -105,3 +99,35 @@ def test_load_labels_says_when_an_mgh_file_has_no_orientation_and_refuses_one_th
     path.write_bytes(whole[:42] + bytes(36) + whole[78:])  # the direction cosines
     with pytest.raises(VolumeError, match="that can be inverted"):
         load_labels(path)
+
+
+# Left and right of aseg that FastSurfer's networks find.
+PAIRS = [(2, 41), (3, 42), (4, 43), (5, 44), (7, 46), (8, 47), (10, 49), (11, 50), (12, 51), (13, 52), (17, 53)]
+PAIRS += [(18, 54), (26, 58), (28, 60), (31, 63)]
+# Of the Desikan-Killiany atlas, the DKT atlas has these areas (Klein, Tourville 2012, doi:10.3389/fnins.2012.00171).
+DKT_AREAS = [2, 3, *range(5, 32), 34, 35]
+# Of each region one label of the colour table.
+KNOWN = {
+    2: ("Left-Cerebral-White-Matter", "cerebral white matter"),
+    14: ("3rd-Ventricle", "ventricles"),
+    47: ("Right-Cerebellum-Cortex", "cerebellum"),
+    12: ("Left-Putamen", "basal ganglia"),
+    53: ("Right-Hippocampus", "limbic system"),
+    16: ("Brain-Stem", "brain stem"),
+    253: ("CC_Central", "corpus callosum"),
+    28: ("Left-VentralDC", "others"),
+    1035: ("ctx-lh-insula", "cerebral cortex"),
+}
+
+
+def test_every_label_of_freesurfer_is_in_one_of_the_nine_published_regions_left_and_right_in_the_same():
+    names, regions = freesurfer_names(), freesurfer_regions()
+    assert tuple(regions) == REGIONS
+    assert len(REGIONS) == 9
+    assert sorted(sum(regions.values(), ())) == sorted(names)
+    region_of = {label: region for region, labels in regions.items() for label in labels}
+    assert {label: (names[label], region_of[label]) for label in KNOWN} == KNOWN
+    for left, right in [*PAIRS, *((1000 + area, 2000 + area) for area in DKT_AREAS)]:
+        assert region_of[left] == region_of[right]
+        assert names[left].replace("Left", "Right").replace("lh", "rh") == names[right]
+    assert {region_of[1000 + area] for area in DKT_AREAS} == {"cerebral cortex"}

@@ -1,11 +1,24 @@
-"""A volume of labels from a file: NIfTI, or FreeSurfer's .mgz and .mgh."""
+"""Labels of a brain: FreeSurfer's, with their names and regions, and volumes of labels from a file.
+
+The publication names nine regions but not the labels in them: the assignment in ``freesurfer_labels.csv`` is this
+project's own. Names are those of FreeSurfer's colour table; the table covers aseg, the cortical areas of the
+Desikan-Killiany and DKT atlases, and all that FastSurfer finds. The choices that could be made otherwise:
+
+- the cerebral cortex has all of the ribbon, cingulate, entorhinal and parahippocampal areas too; the limbic system has
+  hippocampus and amygdala;
+- white-matter hypointensities are cerebral white matter; the corpus callosum is not;
+- thalamus and ventral diencephalon are neither basal ganglia nor brain stem: they are with the others, as are the CSF
+  outside the ventricles, choroid plexus, vessels and the optic chiasm.
+"""
 
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 
 from bmenet.imaging.grid import Grid
 from bmenet.imaging.scan.geometry import read_geometry
@@ -13,6 +26,21 @@ from bmenet.imaging.scan.header import check_shape
 from bmenet.imaging.scan.nifti import read_nifti
 from bmenet.imaging.scan.stream import open_stream
 from bmenet.runtime.errors import VolumeError
+
+_TABLE = Path(__file__).with_name("freesurfer_labels.csv")
+
+REGIONS = (
+    "cerebral cortex",
+    "cerebral white matter",
+    "ventricles",
+    "cerebellum",
+    "basal ganglia",
+    "limbic system",
+    "brain stem",
+    "corpus callosum",
+    "others",
+)
+"""In the order of the publication."""
 
 MAX_LABEL = (1 << 24) - 1
 """The largest whole number up to which float32, and so every resampling, keeps them all apart."""
@@ -30,6 +58,19 @@ _GOOD_RAS = slice(28, 30)
 _MGH_TYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
 
 
+@cache
+def freesurfer_names() -> dict[int, str]:
+    """Return the name of every label."""
+    return pd.read_csv(_TABLE, index_col="label")["name"].to_dict()
+
+
+@cache
+def freesurfer_regions() -> dict[str, tuple[int, ...]]:
+    """Return the labels of every region; each label is in exactly one."""
+    groups = pd.read_csv(_TABLE, index_col="label").groupby("region").groups
+    return {region: tuple(map(int, groups[region])) for region in REGIONS}
+
+
 @dataclass(frozen=True)
 class LabelVolume:
     """Labels on a grid, and what had to be assumed about their file.
@@ -40,7 +81,6 @@ class LabelVolume:
         0 is background.
     affine : ndarray, shape (4, 4)
         Voxel index to RAS+ mm.
-    notes : tuple of str
     """
 
     labels: np.ndarray
@@ -54,13 +94,8 @@ class LabelVolume:
         return Grid((x, y, z), self.affine)
 
 
-def load_labels(path: Path | str) -> LabelVolume:
-    """Load a volume of labels; the format is told by the content, not the name.
-
-    Parameters
-    ----------
-    path : Path or str
-        NIfTI-1, NIfTI-2 or MGH, gzip or plain; one 3D volume.
+def load_labels(path: Path) -> LabelVolume:
+    """Load a volume of labels: NIfTI-1, NIfTI-2 or MGH, gzip or plain, told by the content and not by the name.
 
     Raises
     ------
@@ -68,16 +103,12 @@ def load_labels(path: Path | str) -> LabelVolume:
         If the file is not one whole 3D volume of whole numbers from 0 to `MAX_LABEL`; after little time and memory,
         whatever its header claims.
     """
-    path = Path(path)
     try:
-        return _load_mgh(path) if _is_mgh(path) else _load_nifti(path)
+        with open_stream(path) as stream:
+            is_mgh = bytes(stream.read(len(_MGH_START))) == _MGH_START
+        return _load_mgh(path) if is_mgh else _load_nifti(path)
     except VolumeError as error:
         raise VolumeError(f"expected a label volume (.mgz, .mgh or NIfTI); {error}") from error
-
-
-def _is_mgh(path: Path) -> bool:
-    with open_stream(path) as stream:
-        return bytes(stream.read(len(_MGH_START))) == _MGH_START
 
 
 def _load_nifti(path: Path) -> LabelVolume:
@@ -111,16 +142,18 @@ def _load_mgh(path: Path) -> LabelVolume:
     return LabelVolume(_whole_numbers(values, path), affine, notes)
 
 
-def _whole_numbers(values: np.ndarray, where: object) -> np.ndarray:
+def _whole_numbers(values: np.ndarray, where: Path) -> np.ndarray:
     """Return the values as int32, if labels is what they are."""
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        count = values.size - np.count_nonzero(np.isfinite(values))
+    is_real = values.dtype.kind == "f"
+    if is_real and (count := np.count_nonzero(~np.isfinite(values))):
         raise VolumeError(f"{where}: expected whole numbers; got NaN or infinity in {count} voxels")
     lowest, highest = values.min(), values.max()
     if lowest < -_WHOLE or highest > MAX_LABEL:
         raise VolumeError(f"{where}: expected labels from 0 to {MAX_LABEL}; got {lowest:g} to {highest:g}")
-    labels = np.rint(values).astype(np.int32) if values.dtype.kind == "f" else values.astype(np.int32)
-    if values.dtype.kind == "f" and (off := np.abs(values - labels) > _WHOLE).any():
+    if not is_real:
+        return values.astype(np.int32)
+    labels = np.rint(values).astype(np.int32)
+    if (off := np.abs(values - labels) > _WHOLE).any():
         raise VolumeError(
             f"{where}: expected whole numbers; got values such as {values[off][0]:g}: a scan, or labels that were "
             "interpolated (use nearest neighbours)?"

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from bmenet.evaluation.markdown import results_text, tables
 from bmenet.evaluation.result import results_table
 from bmenet.evaluation.summary import summarise, summarise_gains
+from bmenet.evaluation.tables import results_text, tables
 
 DICE = "Dice overlap with the clean scan's segmentation, code 111"
 
@@ -17,7 +17,7 @@ def segmented(results):
 
 def tables_of(results):
     table = results_table(results)
-    return tables(summarise(table, 500, 1), {"coarse": summarise_gains(table, 500, 1)}, table)
+    return tables(summarise(table, 500, 1), {"coarse": summarise_gains(table, 500, 1, "coarse")}, table)
 
 
 def cells(results):

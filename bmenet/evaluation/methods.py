@@ -28,16 +28,14 @@ FINE = "fine"
 Variant = Callable[[FineNet, SamplingConfig], tuple[FineNet, SamplingConfig]]
 
 
-def _without_constraint(net: FineNet, sampling: SamplingConfig) -> tuple[FineNet, SamplingConfig]:
-    guidance = sampling.guidance.model_copy(update={"scale": 0.0})
-    return net, sampling.model_copy(update={"guidance": guidance})
-
-
 FINE_VARIANTS: dict[str, Variant] = {
     FINE: lambda net, sampling: (net, sampling),
     "fine_decode": lambda net, sampling: (net, sampling.model_copy(update={"compose": "decode"})),
     "fine_no_edges": lambda net, sampling: (net.without_edge_hint(), sampling),
-    "fine_no_constraint": _without_constraint,
+    "fine_no_constraint": lambda net, sampling: (
+        net,
+        sampling.model_copy(update={"guidance": sampling.guidance.model_copy(update={"scale": 0.0})}),
+    ),
 }
 """Name to what is changed about the second stage: the ablation."""
 

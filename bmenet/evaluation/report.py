@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from bmenet.config import Config
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.data.layout import Layout
-from bmenet.evaluation.bootstrap import Interval
 from bmenet.evaluation.methods import COARSE, FINE
 from bmenet.evaluation.pages import Layer, Page, Picture, Table, write_page
 from bmenet.evaluation.plots import (
@@ -58,10 +57,11 @@ def write_report(results: list[Result], config: Config, facts: Facts, layout: La
     found = tables(summary, gains, table)
     write_json(folder / "summary.json", as_numbers(summary))
     write_json(folder / "gains.json", {method: as_numbers(over_others) for method, over_others in gains.items()})
-    write_json(folder / "metrics.json", _means(summary, code))
+    means = _means(summary, code)
+    write_json(folder / "metrics.json", means)
     write_text(folder / "volumes.csv", volumes_csv(table))
     write_text(folder / "psnr_by_code.csv", _psnr_csv(summary))
-    write_text(folder / "dice.csv", _dice_csv(summary, code))
+    write_text(folder / "dice.csv", _dice_csv(means))
     write_text(layout.reports / RESULTS_FILE, results_text(_describe(config), table["subject"].nunique(), found))
 
     clean = {subject: shown_slices(load_unit_volume(layout.clean(subject)).data) for subject in set(table["subject"])}
@@ -159,32 +159,26 @@ def _means(summary: Summary, code: str) -> dict[str, dict[str, float]]:
 
 def _psnr_csv(summary: Summary) -> str:
     """Return the brain PSNR by code, a column a method, as DVC plots it; the clean volume itself has none."""
-    by_method = {
+    means = {
         method: {
-            code: intervals["psnr_brain"]
-            for code, intervals in by_code.items()
-            if (method, code) != (INPUT, CLEAN_CODE)
+            code: found["psnr_brain"].mean for code, found in by_code.items() if (method, code) != (INPUT, CLEAN_CODE)
         }
         for method, by_code in summary.items()
     }
-    return _means_csv("code", [code for code in next(iter(summary.values())) if code != ALL_CODES], by_method)
+    return _csv(means, [code for code in next(iter(summary.values())) if code != ALL_CODES], "code")
 
 
-def _dice_csv(summary: Summary, code: str) -> str:
-    """Return the Dice overlap by region under a code, a column a method, as DVC plots it."""
+def _dice_csv(means: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the Dice overlap by region, a column a method that has some, as DVC plots it."""
     overlaps = {
-        method: {metric_label(name): interval for name, interval in by_code[code].items() if name.startswith(DICE)}
-        for method, by_code in summary.items()
-        if code in by_code
+        method: {metric_label(name): mean for name, mean in found.items() if name.startswith(DICE)}
+        for method, found in means.items()
+        if any(name.startswith(DICE) for name in found)
     }
-    overlaps = {method: by_region for method, by_region in overlaps.items() if by_region}
-    return _means_csv("region", dict.fromkeys(region for found in overlaps.values() for region in found), overlaps)
+    return _csv(overlaps, dict.fromkeys(region for found in overlaps.values() for region in found), "region")
 
 
-def _means_csv(corner: str, rows: Iterable[str], columns: Mapping[str, Mapping[str, Interval]]) -> str:
+def _csv(columns: Mapping[str, Mapping[str, float]], rows: Iterable[str], corner: str) -> str:
     """Return means as CSV with four digits; empty where there is none."""
-    means = {
-        method: {name: f"{interval.mean:.4f}" for name, interval in intervals.items()}
-        for method, intervals in columns.items()
-    }
-    return pd.DataFrame(means).reindex(list(rows)).to_csv(index_label=corner, lineterminator="\n")
+    table = pd.DataFrame(columns).reindex(list(rows))
+    return table.to_csv(index_label=corner, float_format="%.4f", lineterminator="\n")

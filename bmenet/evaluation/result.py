@@ -28,7 +28,6 @@ class Result:
 
     Parameters
     ----------
-    subject, code, method : str
     metrics : dict
         Every metric in `METRICS`, and what was measured of tissues where they were segmented.
     seconds : float

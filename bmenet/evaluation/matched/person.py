@@ -76,10 +76,8 @@ class PersonOutcome:
         Of the code ``standard`` and of every moved acquisition that could be evaluated.
     missing : tuple of str
         The acquisitions that the data set does not have.
-    scores : dict
-        Acquisition to the neuroradiologists' score, where there is one.
-    failures : dict
-        Acquisition to why it could not be evaluated.
+    scores, failures : dict
+        Acquisition to the neuroradiologists' score, where there is one, and to why it could not be evaluated.
     """
 
     results: list[Result]

@@ -25,7 +25,6 @@ class Metric:
         `region` is a boolean array of that shape, or None for the whole grid.
     inside_brain : bool
         Whether only the voxels of the brain mask count. A zero background flatters measures of the whole grid.
-    lower_is_better : bool
     """
 
     function: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]

@@ -29,17 +29,9 @@ _GZIP_LEVEL = 6
 
 @dataclass(frozen=True)
 class Layer:
-    """A volume to be looked at.
+    """A volume to be looked at, with the unit of its values; the name of a difference spells out the subtraction.
 
-    Parameters
-    ----------
-    name : str
-        In the drop-down lists; of a difference it spells out the subtraction.
-    volume : Volume
-    kind : {"image", "difference", "uncertainty"}
-        An image and an uncertainty are taken as non-negative; a difference is signed, and 0 is shown black.
-    unit : str
-        Of its values.
+    An image and an uncertainty are taken as non-negative; a difference is signed, and 0 is shown black.
     """
 
     name: str

@@ -54,10 +54,8 @@ class Page:
         On one grid; the viewer opens with the first on the left and the second on the right. May be empty.
     pictures : sequence of Picture
         What is seen on paper, and where the browser has no WebGL 2.
-    settings : mapping of str to str
-        Parameters of the run.
-    origin : mapping of str to str
-        Model, checksums, commits, versions: where the result comes from.
+    settings, origin : mapping of str to str
+        Parameters of the run; model, checksums, commits, versions: where the result comes from.
     notes : sequence of str
         What a reader must know before anything else.
     """
@@ -143,10 +141,7 @@ def _asset(name: str) -> str:
 
 
 def weights_origin(folders: Iterable[Path]) -> dict[str, str]:
-    """Return what ``model.json`` tells of every network: checksum, grid, and how it was trained; never where it lay.
-
-    The networks in `folders` were loaded, so that they are known to be whole.
-    """
+    """Return what ``model.json`` in folders of weights tells: checksum, grid, how they were trained; no place."""
     told: dict[str, object] = {}
     for folder in folders:
         spec = read_json(folder / SPEC_FILE)

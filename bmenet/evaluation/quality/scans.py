@@ -7,8 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from bmenet.evaluation.quality.definitions import Intensities, cjv, cnr, efc, snr, snr_dietrich
-from bmenet.evaluation.quality.regions import find_air, find_blank, find_tissues
+from bmenet.evaluation.quality.definitions import (
+    Intensities,
+    cjv,
+    cnr,
+    efc,
+    find_air,
+    find_blank,
+    find_tissues,
+    snr,
+    snr_dietrich,
+)
 from bmenet.imaging.brain_extraction import Brain, find_brain
 from bmenet.imaging.scan import load_scan
 from bmenet.imaging.volume import Volume

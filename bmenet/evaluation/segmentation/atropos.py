@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from bmenet.evaluation.segmentation.base import Segmentation
+from bmenet.evaluation.segmentation.labels import Segmentation
 from bmenet.imaging.box import bounding_box
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.code import code_hash
@@ -163,9 +163,5 @@ def _by_brightness(classes: np.ndarray, corrected: np.ndarray, inside: np.ndarra
     found = np.unique(classes[inside])
     if found.size != len(TISSUES):
         raise VolumeError(f"`volume`: expected three tissues inside the brain mask; got {found.size} classes")
-    ranks = np.argsort(ndimage.mean(corrected, classes, found)).argsort() + 1
-    lookup = np.zeros(found.max() + 1, np.uint8)
-    lookup[found] = ranks
-    labels = lookup[classes]
-    labels[~inside] = 0
-    return labels
+    darkest_first = found[np.argsort(ndimage.mean(corrected, classes, found))]
+    return np.select([inside & (classes == number) for number in darkest_first], list(TISSUES), 0).astype(np.uint8)

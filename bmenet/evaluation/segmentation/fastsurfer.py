@@ -14,8 +14,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from bmenet.evaluation.segmentation.base import Segmentation, SegmentationError
-from bmenet.evaluation.segmentation.labels import LabelVolume, freesurfer_regions, load_labels
+from bmenet.evaluation.segmentation.labels import (
+    LabelVolume,
+    Segmentation,
+    SegmentationError,
+    freesurfer_regions,
+    load_labels,
+)
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.errors import VolumeError
@@ -39,13 +44,8 @@ class FastSurferSegmenter:
 
     Its networks were trained on whole heads and take minutes a volume on a CPU. Labels lie on FastSurfer's own
     conformed grid, which is the same for all volumes of one grid. Versions that do not segment the corpus callosum
-    without surfaces leave that region empty.
-
-    Parameters
-    ----------
-    folder : Path
-        Where label volumes are kept, each under a name made from the volume, the program's version and its options:
-        what is there is not computed again.
+    without surfaces leave that region empty. Label volumes are kept in `folder`, each under a name made from the
+    volume, the program's version and its options: what is there is not computed again.
 
     References
     ----------
@@ -68,12 +68,7 @@ class FastSurferSegmenter:
     def segment(self, volume: Volume, brain_mask: np.ndarray) -> Segmentation:
         """Segment a volume, or read what was segmented before; FastSurfer finds the brain itself.
 
-        Raises
-        ------
-        VolumeError
-            If the volume has NaN or infinite intensities.
-        SegmentationError
-            If FastSurfer is not installed or fails; the message holds its command and its last lines.
+        Where FastSurfer fails, the message of the SegmentationError holds its command and its last lines.
         """
         del brain_mask
         if not np.isfinite(volume.data).all():

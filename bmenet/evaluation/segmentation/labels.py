@@ -1,4 +1,4 @@
-"""Labels of a brain: FreeSurfer's, with their names and regions, and volumes of labels from a file.
+"""Labels of a brain: what a segmenter returns, FreeSurfer's names and regions, and volumes of labels from a file.
 
 The publication names nine regions but not the labels in them: the assignment in ``freesurfer_labels.csv`` is this
 project's own. Names are those of FreeSurfer's colour table; the table covers aseg, the cortical areas of the
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
+from typing import Protocol
 
 import nibabel as nib
 import numpy as np
@@ -25,7 +26,8 @@ from bmenet.imaging.scan.geometry import read_geometry
 from bmenet.imaging.scan.header import check_shape
 from bmenet.imaging.scan.nifti import read_nifti
 from bmenet.imaging.scan.stream import open_stream
-from bmenet.runtime.errors import VolumeError
+from bmenet.imaging.volume import Volume
+from bmenet.runtime.errors import BMENetError, VolumeError
 
 _TABLE = Path(__file__).with_name("freesurfer_labels.csv")
 
@@ -56,6 +58,43 @@ _GOOD_RAS = slice(28, 30)
 """The bytes of the flag that says whether an orientation is stored."""
 
 _MGH_TYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
+
+
+class SegmentationError(BMENetError):
+    """A segmentation tool is not installed, or failed."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The structures of a brain, as numbers; 0 where there is none, and each in one region at most.
+
+    The grid of `labels`, integers of shape (X, Y, Z), may be the tool's own; volumes of one grid are segmented on one.
+    """
+
+    labels: np.ndarray
+    regions: dict[str, tuple[int, ...]]
+
+
+class Segmenter(Protocol):
+    """A segmentation tool; constructed with the folder where it may keep results."""
+
+    def __init__(self, folder: Path) -> None: ...
+
+    @staticmethod
+    def require() -> None:
+        """Raise a SegmentationError that says what to install, if the tool is not there."""
+
+    def fingerprint(self) -> str:
+        """Return what names the tool, its version and its settings: equal ones give equal segmentations."""
+
+    def segment(self, volume: Volume, brain_mask: np.ndarray) -> Segmentation:
+        """Segment the brain of a T1-weighted volume of any intensity scale.
+
+        Raises
+        ------
+        VolumeError
+            If the volume cannot be segmented; SegmentationError if the tool is not installed, or fails.
+        """
 
 
 @cache

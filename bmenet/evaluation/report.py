@@ -9,17 +9,9 @@ from matplotlib.figure import Figure
 from bmenet.config import Config
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.data.layout import Layout
+from bmenet.evaluation import plots
 from bmenet.evaluation.methods import COARSE, FINE
 from bmenet.evaluation.pages import Layer, Page, Picture, Table, write_page
-from bmenet.evaluation.plots import (
-    before_after,
-    dice_bars,
-    median_subject,
-    metric_by_code,
-    montage,
-    subject_lines,
-    without_ablations,
-)
 from bmenet.evaluation.result import INPUT, Result, restored_path, results_table, volumes_csv
 from bmenet.evaluation.summary import ALL_CODES, Summary, as_numbers, summarise, summarise_gains
 from bmenet.evaluation.tables import METHOD_LABELS, REPORTED_METRICS, SHOWN_CODE, metric_label, results_text, tables
@@ -65,17 +57,17 @@ def write_report(results: list[Result], config: Config, facts: Facts, layout: La
     write_text(layout.reports / RESULTS_FILE, results_text(_describe(config), table["subject"].nunique(), found))
 
     clean = {subject: shown_slices(load_unit_volume(layout.clean(subject)).data) for subject in set(table["subject"])}
-    save_figure(folder / "montage.png", montage(clean, results, code))
-    save_figure(folder / "before_after.png", before_after(clean, results, code))
-    plots = {
-        f"{metric}_by_code": (f"{metric_label(metric)} by degradation", metric_by_code(summary, metric))
+    save_figure(folder / "montage.png", plots.montage(clean, results, code))
+    save_figure(folder / "before_after.png", plots.before_after(clean, results, code))
+    drawn = {
+        f"{metric}_by_code": (f"{metric_label(metric)} by degradation", plots.metric_by_code(summary, metric))
         for metric in _PLOTTED
     }
-    plots["subjects"] = ("Brain PSNR subject by subject", subject_lines(results, "psnr_brain", code))
-    plots["dice"] = ("Dice overlap by region", dice_bars(summary, code))
-    for name, (_, figure) in plots.items():
+    drawn["subjects"] = ("Brain PSNR subject by subject", plots.subject_lines(results, "psnr_brain", code))
+    drawn["dice"] = ("Dice overlap by region", plots.dice_bars(summary, code))
+    for name, (_, figure) in drawn.items():
         save_figure(folder / f"{name}.png", figure)
-    write_page(folder / "report.html", evaluation_page(results, code, found, dict(plots.values()), facts, layout))
+    write_page(folder / "report.html", evaluation_page(results, code, found, dict(drawn.values()), facts, layout))
     return {
         f"test.{method}.{code}.{name}": interval.mean
         for method, by_code in summary.items()
@@ -97,13 +89,13 @@ def evaluation_page(
 
     To be looked at is the subject of `median_subject` under `code`, whose volumes must have been kept.
     """
-    subject = median_subject(results, code)
+    subject = plots.median_subject(results, code)
     count = len({result.subject for result in results})
     return Page(
         title="Evaluation on test subjects",
         subtitle=f"{count} subjects that no training saw. To look at: {subject}, code {code} (motion, noise, bias),"
         " where the last method's PSNR is the median.",
-        layers=_layers(subject, code, without_ablations(results, code), layout),
+        layers=_layers(subject, code, plots.without_ablations(results, code), layout),
         tables=found,
         pictures=[Picture(title, png_bytes(figure)) for title, figure in figures.items()],
         settings=facts[0],

@@ -5,24 +5,13 @@ from skimage.metrics import structural_similarity
 from bmenet.evaluation.metrics.fidelity import PSNR_CAP_DB, hfen, ncc, psnr, ssim
 
 
-@pytest.fixture
-def noisy(phantom, generator):
-    return (phantom.data + 0.1 * generator.standard_normal(phantom.data.shape)).astype(np.float32)
-
-
 def test_psnr_is_20_db_for_an_error_of_a_tenth_and_capped_for_none(phantom):
     assert psnr(phantom.data + np.float32(0.1), phantom.data) == pytest.approx(20, abs=1e-4)
     assert psnr(phantom.data, phantom.data) == PSNR_CAP_DB
 
 
-def test_psnr_looks_only_inside_the_region(phantom):
-    region = phantom.data > 0
-    restored = np.where(region, phantom.data, 1).astype(np.float32)
-    assert psnr(restored, phantom.data, region) == PSNR_CAP_DB
-    assert psnr(restored, phantom.data) < 5
-
-
-def test_ssim_inside_a_region_is_the_mean_of_the_map(phantom, noisy):
+def test_ssim_inside_a_region_is_the_mean_of_the_map(phantom, generator):
+    noisy = (phantom.data + 0.1 * generator.standard_normal(phantom.data.shape)).astype(np.float32)
     _, similarity = structural_similarity(
         phantom.data, noisy, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
     )

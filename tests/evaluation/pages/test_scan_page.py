@@ -56,11 +56,9 @@ def test_a_scan_page_tells_how_it_came_about_and_measures_what_changed(before):
     assert values["Mean change, signed"] == pytest.approx(0.5, rel=1e-2)
 
 
-@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, -1, 1)])
-def test_the_still_picture_is_the_same_however_the_voxels_are_stored(before, flips, tmp_path):
-    stored = before.data[:: flips[0], :: flips[1], :: flips[2]]
-    affine = before.affine @ np.diag([*flips, 1.0])
-    affine[:3, 3] += [4 * (extent - 1) * (flip < 0) for extent, flip in zip(stored.shape, flips, strict=True)]
+def test_the_still_picture_is_the_same_however_the_voxels_are_stored(before, tmp_path):
+    stored, affine = before.data[::-1, ::-1], before.affine @ np.diag([-1.0, -1, 1, 1])
+    affine[:2, 3] += [4 * (extent - 1) for extent in stored.shape[:2]]
     after = stored * (stored > 30)
     expected = before_after_picture(before, before.with_data(before.data * (before.data > 30)))
     assert before_after_picture(Volume(stored, affine), Volume(after, affine)) == expected

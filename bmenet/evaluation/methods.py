@@ -25,10 +25,7 @@ from bmenet.runtime.files import sha256
 COARSE = "coarse"
 FINE = "fine"
 
-Variant = Callable[[FineNet, SamplingConfig], tuple[FineNet, SamplingConfig]]
-
-
-FINE_VARIANTS: dict[str, Variant] = {
+FINE_VARIANTS: dict[str, Callable[[FineNet, SamplingConfig], tuple[FineNet, SamplingConfig]]] = {
     FINE: lambda net, sampling: (net, sampling),
     "fine_decode": lambda net, sampling: (net, sampling.model_copy(update={"compose": "decode"})),
     "fine_no_edges": lambda net, sampling: (net.without_edge_hint(), sampling),

@@ -14,7 +14,7 @@ from benchmarks.robustness.subjects import Subject, load_subject, source_path
 from bmenet.data.layout import Layout
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
 from bmenet.evaluation.result import kept_or_made
-from bmenet.imaging.box import bounding_box
+from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
 from bmenet.networks.fine_weights import KINDS

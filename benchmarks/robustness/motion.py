@@ -7,7 +7,7 @@ import numpy as np
 from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
-from bmenet.imaging.box import bounding_box
+from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.volume import Volume
 
 _SPLINE_MARGIN_VOXELS = 8

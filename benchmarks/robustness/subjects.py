@@ -10,8 +10,7 @@ import numpy as np
 from benchmarks.robustness.variants import with_close_tissues, with_gamma, with_wide_ventricles
 from bmenet.data.layout import Layout
 from bmenet.data.participants import read_table
-from bmenet.imaging.box import bounding_box
-from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.brain import bounding_box, foreground_mask
 from bmenet.imaging.brain_extraction import extract_brain, find_brain
 from bmenet.imaging.grid import Grid
 from bmenet.imaging.intensity import normalise

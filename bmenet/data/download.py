@@ -80,15 +80,8 @@ def download(url: str, path: Path, *, progress: Progress | None = None, retry: u
     The bytes collect in ``<path>.part``, from where an interrupted download goes on (HTTP range request), also in a
     later call. The file takes its final name only when its size is what the server said, its MD5 is that of S3's ETag
     (where the object was stored in one part), and, for ``.gz``, the gzip checksum holds. A damaged file is thrown away
-    and fetched once more from its start.
-
-    Parameters
-    ----------
-    url : str
-    path : Path
-    progress : callable, optional
-    retry : urllib3.Retry
-        How often a request is made again, and after what pause; also how often the transfer is, without a new byte.
+    and fetched once more from its start. `retry` tells how often a request is made again, and after what pause; also
+    how often the transfer is, without a new byte.
 
     Raises
     ------

@@ -43,13 +43,15 @@ def fetch_subjects(source: Source, source_name: str, subjects: list[Subject], la
         for subject in subjects:
             try:
                 origin = f"{source_name}@{source.fingerprint(subject)[:16]}"
-                if not _is_done(done.pop(subject.id, None), origin, layout):
+                before = done.pop(subject.id, None)
+                if before is None or before.source != origin or not _is_in_place(before, layout):
                     bar.update(task, note=subject.id)
                     scan = source.read(subject, partial(_show, bar, task, subject.id))
                     for note in scan.notes:
                         console.print(f"{subject.id}: {escape(note)}")
                     save_scan(_path(subject, layout), replace(scan, shape=scan.volume.data.shape))
-                done[subject.id] = _row(subject, origin, layout)
+                path, known = _path(subject, layout), subject.covariates
+                done[subject.id] = FetchedScan(subject.id, path.name, known.age, known.sex, sha256(path), origin)
             except UnreachableError:
                 raise
             except (SourceError, VolumeError) as error:
@@ -69,15 +71,7 @@ def _path(subject: Subject, layout: Layout) -> Path:
     return layout.raw / f"{subject.id}_T1w.nii.gz"
 
 
-def _is_done(scan: FetchedScan | None, origin: str, layout: Layout) -> bool:
-    """Tell whether a row of an earlier run still describes the file and what would be fetched now."""
-    if scan is None or scan.source != origin:
-        return False
+def _is_in_place(scan: FetchedScan, layout: Layout) -> bool:
+    """Tell whether a file is still as it was fetched."""
     path = layout.raw / scan.file
     return path.exists() and sha256(path) == scan.sha256
-
-
-def _row(subject: Subject, origin: str, layout: Layout) -> FetchedScan:
-    """Describe a subject whose file is in place."""
-    path, covariates = _path(subject, layout), subject.covariates
-    return FetchedScan(subject.id, path.name, covariates.age, covariates.sex, sha256(path), origin)

@@ -9,13 +9,7 @@ from bmenet.runtime.errors import BMENetError
 
 @dataclass(frozen=True)
 class Layout:
-    """Every path of a workspace.
-
-    Parameters
-    ----------
-    root : Path
-        The workspace, by default the current folder.
-    """
+    """Every path of a workspace, by default the current folder."""
 
     root: Path = Path()
 

@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from bmenet.data.bucket import Bucket
+from bmenet.data.sources.openneuro import Bucket
 from bmenet.runtime.errors import SourceError
 
 MR_ART_BUCKET = "https://s3.amazonaws.com/openneuro.org/ds004173"
@@ -15,39 +15,22 @@ MOVED = ("headmotion1", "headmotion2")
 
 @dataclass(frozen=True)
 class MatchedPair:
-    """Two scans of one person in one session.
-
-    Parameters
-    ----------
-    subject : str
-    still : str
-        Where the data set has the scan without motion.
-    moved : str
-        Where it has the scan with motion.
-    acquisition : str
-        Of the moved scan: one of `MOVED`.
-    score : int, optional
-        The neuroradiologists' score of the moved scan: 1 good, 2 medium, 3 bad for clinical use; None if not known.
-    """
+    """Two scans of one person in one session: where the data set has the still one and the moved one."""
 
     subject: str
     still: str
     moved: str
     acquisition: str
+    """Of the moved scan: one of `MOVED`."""
     score: int | None = None
+    """The neuroradiologists' score of the moved scan: 1 good, 2 medium, 3 bad for clinical use; None if not known."""
 
 
 @dataclass(frozen=True)
 class MatchedScans:
-    """What the data set has of one person.
+    """What the data set has of one person; no pairs if there is no scan without motion, or none with.
 
-    Parameters
-    ----------
-    subject : str
-    pairs : tuple of MatchedPair
-        Empty if there is no scan without motion, or none with.
-    missing : tuple of str
-        The acquisitions that are not there; of the 444 that the data set could have, 436 are.
+    Some acquisitions are missing: of the 444 that the data set could have, 436 are there.
     """
 
     subject: str

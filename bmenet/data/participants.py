@@ -20,14 +20,7 @@ _UNKNOWN = ("", "n/a", "na", "nan", "o", "other", "u", "unknown")
 
 @dataclass(frozen=True)
 class Covariates:
-    """What is known about a person; None where it is not.
-
-    Parameters
-    ----------
-    age : float, optional
-        Years.
-    sex : {"F", "M"}, optional
-    """
+    """What is known about a person, the age in years; None where it is not."""
 
     age: float | None = None
     sex: Sex | None = None
@@ -35,21 +28,7 @@ class Covariates:
 
 @dataclass(frozen=True)
 class FetchedScan:
-    """A row of the subjects' table.
-
-    Parameters
-    ----------
-    id : str
-    file : str
-        T1w scan in native space, relative to the raw folder.
-    age : float or None
-        Years.
-    sex : {"F", "M"} or None
-    sha256 : str
-        Of the file.
-    source : str
-        The source's name, ``@``, and the start of the fingerprint of what was read; never a path.
-    """
+    """A row of the subjects' table, the file being the T1w scan in native space, relative to the raw folder."""
 
     id: str
     file: str
@@ -57,6 +36,7 @@ class FetchedScan:
     sex: Sex | None
     sha256: str
     source: str
+    """The source's name, ``@``, and the start of the fingerprint of what was read; never a path."""
 
 
 def read_table(layout: Layout) -> list[FetchedScan]:
@@ -70,10 +50,7 @@ def read_covariates(path: Path | str) -> dict[str, Covariates]:
     The subject column is ``participant_id`` or ``subject``; ``gender`` stands for sex as well; upper and lower case are
     the same. Tabs separate the columns of a ``.tsv``, commas those of any other file.
 
-    Returns
-    -------
-    dict
-        The subject column, as written, to the covariates; in the table's order.
+    The answer leads from the subject column, as written and in its order, to the covariates.
 
     Raises
     ------

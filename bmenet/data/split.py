@@ -14,17 +14,8 @@ def split_subjects(ids: Iterable[str], config: SplitConfig, seed: int) -> dict[s
     matter, and a subject added later pushes few others. Test takes the first places, then validation, then train;
     what is left over goes to train.
 
-    Parameters
-    ----------
-    ids : iterable of str
-    config : SplitConfig
-        Three counts, or three fractions (their sum is at most 1). A fraction above zero gives at least one subject.
-    seed : int
-
-    Returns
-    -------
-    dict
-        ``train``, ``validation`` and ``test`` to sorted lists of ids.
+    A fraction above zero gives at least one subject; halves are rounded up. The answer leads from ``train``,
+    ``validation`` and ``test`` to sorted lists of ids.
 
     Raises
     ------
@@ -44,7 +35,7 @@ def split_subjects(ids: Iterable[str], config: SplitConfig, seed: int) -> dict[s
 
 
 def _count(value: float, total: int, config: SplitConfig) -> int:
-    """Turn a count or a fraction into a number of subjects; halves are rounded up."""
+    """Turn a count or a fraction into a number of subjects."""
     if not config.are_fractions:
         return int(value)
     return max(int(value * total + 0.5), 1) if value > 0 else 0

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_li
 
-from bmenet.imaging.box import bounding_box
+from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import BMENetError, VolumeError
 

@@ -16,7 +16,7 @@ from bmenet.evaluation.result import INPUT, Result, restored_path, results_table
 from bmenet.evaluation.summary import ALL_CODES, Summary, as_numbers, summarise, summarise_gains
 from bmenet.evaluation.tables import METHOD_LABELS, REPORTED_METRICS, SHOWN_CODE, metric_label, results_text, tables
 from bmenet.evaluation.tissue import DICE
-from bmenet.imaging.box import bounding_box
+from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.figures import png_bytes, save_figure, shown_slices
 from bmenet.imaging.volume import Volume, load_unit_volume
 from bmenet.runtime.files import write_json, write_text

@@ -36,21 +36,13 @@ _BLANK_SHARE = 0.99
 
 @dataclass(frozen=True)
 class Brain:
-    """The brain of a scan.
-
-    Parameters
-    ----------
-    brain_mask : ndarray of bool, shape (X, Y, Z)
-        One component without holes, on the scan's grid.
-    is_skull_stripped : bool
-        Whether the scan holds a brain alone; otherwise it is a whole head, defaced or not.
-    source : {"deepbet", "background"}
-        What drew the mask: the network, or the blank background of a stripped scan.
-    """
+    """The brain of a scan: one component without holes, on the scan's grid."""
 
     brain_mask: np.ndarray
     is_skull_stripped: bool
+    """Whether the scan holds a brain alone; otherwise it is a whole head, defaced or not."""
     source: Literal["deepbet", "background"]
+    """What drew the mask: the network, or the blank background of a stripped scan."""
 
 
 def find_brain(volume: Volume, device: str = "cpu") -> Brain:
@@ -60,19 +52,7 @@ def find_brain(volume: Volume, device: str = "cpu") -> Brain:
     tell, for that of a whole head may be blank as well. Where a stripped scan's background is blank, the mask is then
     all that the stripping left; where noise or ghosts fill it, and in a whole head, it is the network's.
 
-    Parameters
-    ----------
-    volume : Volume
-        Any intensity scale and orientation; what is below 0 counts as 0.
-    device : str
-        ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    VolumeError
-        If no brain of a plausible size is found.
-    WeightsError
-        If the network is not the one that was reviewed.
+    Any intensity scale and orientation will do; what is below 0 counts as 0. It raises what `extract_brain` raises.
     """
     positive = volume.with_data(np.maximum(volume.data, 0))
     brain_mask = extract_brain(positive, device)
@@ -80,25 +60,15 @@ def find_brain(volume: Volume, device: str = "cpu") -> Brain:
         return Brain(brain_mask, False, "deepbet")
     unit_data, _ = normalise(positive.data, _SCALE_PERCENTILE)
     foreground = foreground_mask(unit_data)
-    if not _is_background_blank(unit_data, foreground):
-        return Brain(brain_mask, True, "deepbet")
-    return Brain(foreground, True, "background")
+    beyond = unit_data[~ndimage.binary_dilation(foreground, iterations=_RIM_VOXELS)]
+    is_blank = beyond.size > 0 and np.mean(beyond < _BLANK_BELOW) >= _BLANK_SHARE  # not even noise
+    return Brain(foreground, True, "background") if is_blank else Brain(brain_mask, True, "deepbet")
 
 
 def extract_brain(volume: Volume, device: str = "cpu") -> np.ndarray:
-    """Return the brain of a T1-weighted scan, whole head or skull-stripped, clean or degraded.
+    """Return the brain of a T1-weighted scan of any intensity scale and orientation, whole head or skull-stripped.
 
-    Parameters
-    ----------
-    volume : Volume
-        Any intensity scale and orientation.
-    device : str
-        ``cpu`` or ``cuda``.
-
-    Returns
-    -------
-    brain_mask : ndarray of bool, shape (X, Y, Z)
-        One component without holes.
+    It is one component without holes, a mask of the scan's shape.
 
     Raises
     ------
@@ -129,14 +99,9 @@ def extract_brain(volume: Volume, device: str = "cpu") -> np.ndarray:
 
 
 def is_skull_stripped(volume: Volume, brain_mask: np.ndarray) -> bool:
-    """Tell whether the brain stands alone: nothing 6 to 24 mm around it is bright.
+    """Tell whether the brain, as `extract_brain` found it, stands alone: nothing 6 to 24 mm around it is bright.
 
-    Parameters
-    ----------
-    volume : Volume
-        Any intensity scale, not below 0.
-    brain_mask : ndarray of bool, shape (X, Y, Z)
-        What `extract_brain` found.
+    The intensities, of any scale, are not below 0.
     """
     widths_mm = np.linalg.norm(volume.affine[:3, :3], axis=0)
     steps = np.maximum(np.rint(_BLOCK_MM / widths_mm), 1).astype(int)
@@ -146,12 +111,6 @@ def is_skull_stripped(volume: Volume, brain_mask: np.ndarray) -> bool:
     distance_mm = ndimage.distance_transform_edt(~inside, sampling=steps * widths_mm)
     shell = smooth[(distance_mm > _SHELL_MM[0]) & (distance_mm <= _SHELL_MM[1])]
     return shell.size == 0 or bool(np.percentile(shell, 90) < _STRIPPED_BELOW * np.median(smooth[inside]))
-
-
-def _is_background_blank(unit_data: np.ndarray, brain_mask: np.ndarray) -> bool:
-    """Tell whether a unit volume holds nothing, not even noise, beyond the rim of its brain."""
-    background = unit_data[~ndimage.binary_dilation(brain_mask, iterations=_RIM_VOXELS)]
-    return background.size > 0 and bool(np.mean(background < _BLANK_BELOW) >= _BLANK_SHARE)
 
 
 @cache

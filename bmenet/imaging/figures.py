@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -26,16 +25,7 @@ _FILE_DPI, _PAGE_DPI = 150, 110
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture in a figure.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (rows, columns)
-    caption : str
-        Shown under it.
-    is_difference : bool
-        Whether it is an absolute difference (colours, 0 to 0.3) and not an intensity (grey, 0 to 1).
-    """
+    """A picture with a caption under it: an intensity, grey, 0 to 1, or an absolute difference, 0 to 0.3."""
 
     pixels: np.ndarray
     caption: str = ""
@@ -66,7 +56,11 @@ def draw_tiles(rows: Sequence[Sequence[Tile]], columns: Sequence[str], title: st
     axes = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=heights)
     for axes_row, row in zip(axes, rows, strict=True):
         for axis, tile in zip(axes_row, row, strict=True):
-            _draw_tile(axis, tile)
+            limit, colours = (DIFFERENCE_LIMIT, "magma") if tile.is_difference else (1.0, "gray")
+            axis.imshow(tile.pixels, cmap=colours, vmin=0, vmax=limit, interpolation="nearest")
+            axis.set(facecolor="black", xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+            axis.set_xlabel(tile.caption, color="white", fontsize=7, labelpad=2)
     for axis, name in zip(axes[0], columns, strict=True):
         axis.set_title(name, color="white", fontsize=8)
     return figure
@@ -83,14 +77,3 @@ def png_bytes(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_PAGE_DPI, facecolor=figure.get_facecolor(), metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _draw_tile(axes: Axes, tile: Tile) -> None:
-    """Draw one picture without ticks, its caption below."""
-    limit, colours = (DIFFERENCE_LIMIT, "magma") if tile.is_difference else (1.0, "gray")
-    axes.imshow(tile.pixels, cmap=colours, vmin=0, vmax=limit, interpolation="nearest")
-    axes.set_facecolor("black")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel(tile.caption, color="white", fontsize=7, labelpad=2)

@@ -11,15 +11,7 @@ SPACE_NAME = "brainldm"
 
 @dataclass(frozen=True)
 class Grid:
-    """A voxel grid.
-
-    Parameters
-    ----------
-    shape : tuple of int, (3,)
-        Voxels along x, y, z.
-    affine : ndarray, shape (4, 4)
-        Voxel index to RAS+ mm.
-    """
+    """A voxel grid: so many voxels along x, y, z, and the matrix, shape (4, 4), from a voxel's index to RAS+ mm."""
 
     shape: tuple[int, int, int]
     affine: np.ndarray

@@ -12,14 +12,7 @@ _BRIGHT_FRACTION = 0.3
 
 
 def normalise(data: np.ndarray, percentile: float) -> tuple[np.ndarray, float]:
-    """Scale a clean volume to [0, 1]: divide by a high percentile of the foreground, clip.
-
-    Parameters
-    ----------
-    data : ndarray, shape (X, Y, Z)
-        Intensities of any scale; zero is background.
-    percentile : float
-        Of the foreground, in (50, 100].
+    """Scale a clean volume, whose background is zero, to [0, 1]: divide by a high percentile of the foreground, clip.
 
     Returns
     -------
@@ -47,13 +40,6 @@ def blind_scale(data: np.ndarray, spacing_mm: float) -> float:
     The mean over 4 mm blocks brighter than 30 % of the blocks' 99.5th percentile: averaging within blocks removes the
     noise, the threshold keeps tissue and drops the Rayleigh floor of the background, and no single bright spot
     decides. ``data / blind_scale(data)`` has that mean at 0.6.
-
-    Parameters
-    ----------
-    data : ndarray, shape (X, Y, Z)
-        Intensities of any scale.
-    spacing_mm : float
-        Voxel edge length.
 
     Raises
     ------

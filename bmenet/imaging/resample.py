@@ -22,10 +22,8 @@ def resample(
 
     Parameters
     ----------
-    volume : Volume
-        What is sampled.
-    grid : Grid
-        Where the result lies, in the fixed space.
+    volume, grid
+        What is sampled, and where the result lies, in the fixed space.
     moving2fixed : ndarray, shape (4, 4), optional
         RAS+ mm of `volume` to RAS+ mm of `grid`; by default the identity.
     order : int
@@ -34,11 +32,6 @@ def resample(
         Along axes where `grid` is coarser than `volume`, first smooth by a Gaussian whose FWHM makes up the difference
         of the voxel edges in quadrature: ``fwhm² = coarse² - fine²``. Leave it out on the way back to the
         grid that the data came from, which has no finer detail to alias.
-
-    Returns
-    -------
-    Volume
-        On `grid`, float32.
     """
     fixed2moving = np.eye(4) if moving2fixed is None else np.linalg.inv(moving2fixed)
     index_map = np.linalg.inv(volume.affine) @ fixed2moving @ grid.affine  # grid index -> volume index

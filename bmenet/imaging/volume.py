@@ -23,14 +23,7 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Volume:
-    """A 3D image.
-
-    Parameters
-    ----------
-    data : ndarray, shape (X, Y, Z), float32
-    affine : ndarray, shape (4, 4)
-        Voxel index to RAS+ mm.
-    """
+    """A 3D image: float32, shape (X, Y, Z), and the matrix, shape (4, 4), from a voxel's index to RAS+ mm."""
 
     data: np.ndarray
     affine: np.ndarray

@@ -13,7 +13,7 @@ scan; where there is no noise it is 0, and `r` stays.
 import numpy as np
 from scipy import ndimage
 
-from bmenet.imaging.box import bounding_box
+from bmenet.imaging.brain import bounding_box
 from bmenet.restoration.denoising import guided_means, noise_sigma, non_local_means, wiener
 
 _FIRST_SHARE, _SHARE = 0.6, 0.8

@@ -18,12 +18,13 @@ _DATA = (".css", ".csv", ".html", ".js", ".md")
 CANNOT_CHANGE_A_RESULT = (
     *("bmenet.cli", "bmenet.config", "bmenet.tracking", "bmenet.data.layout"),
     *("bmenet.imaging.figures", "bmenet.evaluation.panel"),
-    *(f"bmenet.runtime.{name}" for name in ("cache", "code", "errors", "files", "parallel", "processes")),
-    *("bmenet.runtime.logger", "bmenet.runtime.progress", "bmenet.runtime.threads"),
+    *(f"bmenet.runtime.{name}" for name in ("cache", "code", "errors", "files")),
+    *(f"bmenet.runtime.{name}" for name in ("logger", "parallel", "progress", "threads")),
 )
 """What names, moves, shows or records results; values of params.yaml are parameters of the stages that read them."""
 
 
+@cache
 def code_hash(*modules: str, root: Path = _ROOT) -> str:
     """Hash the modules and all that they import from this project, directly or not.
 
@@ -31,12 +32,7 @@ def code_hash(*modules: str, root: Path = _ROOT) -> str:
     above an imported module is left out: it holds names and tables, which the module does not use. Data files beside a
     module, such as tables and templates of pages, count with it.
 
-    Parameters
-    ----------
-    *modules : str
-        Dotted names, such as ``"bmenet.imaging.resample"`` or ``"pipelines.register"``.
-    root : Path
-        The folder that holds ``bmenet`` and ``pipelines``.
+    Modules are given by dotted names below `root`, such as ``"bmenet.imaging.resample"`` or ``"pipelines.register"``.
 
     Raises
     ------
@@ -50,13 +46,9 @@ def code_hash(*modules: str, root: Path = _ROOT) -> str:
     >>> code_hash("bmenet.imaging.grid") == code_hash("bmenet.imaging.volume")
     False
     """
-    return _code_hash(modules, root)
-
-
-@cache
-def _code_hash(modules: tuple[str, ...], root: Path) -> str:
     files = reached_files(*modules, root=root)
-    data = {path for folder in {file.parent for file in files} for path in folder.iterdir() if _is_data(path)}
+    beside = (path for folder in {file.parent for file in files} for path in folder.iterdir())
+    data = {path for path in beside if path.suffix in _DATA and path.is_file()}
     digests = sorted([*(_normal_form(path)[0] for path in files), *map(sha256, data)])
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
 
@@ -103,25 +95,16 @@ def _normal_form(path: Path) -> tuple[str, tuple[str, ...]]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return hashlib.sha256(_code(tree).encode()).hexdigest(), tuple(names)
-
-
-def _code(tree: ast.Module) -> str:
-    """Return the code without its docstrings, laid out one way."""
-    for node in ast.walk(tree):
+    for node in ast.walk(tree):  # without its docstrings
         body = getattr(node, "body", None)
         if isinstance(body, list):
             body[:] = [child for child in body if not _is_text(child)] or [ast.Pass()]
-    return ast.unparse(tree)
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest(), tuple(names)
 
 
 def _is_text(node: ast.stmt) -> bool:
     """Tell whether a statement is a string that nobody uses: a docstring of a module, class, function or constant."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _is_data(path: Path) -> bool:
-    return path.suffix in _DATA and path.is_file()
 
 
 def _is_within(name: str, packages: tuple[str, ...]) -> bool:

@@ -2,24 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
-
-
-class Logger(Protocol):
-    """The methods that a training calls."""
-
-    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Record numbers, at a step of training or once for the run."""
-
-    def log_figure(self, figure: Any, name: str) -> None:
-        """Record a matplotlib figure under `name`, such as ``figures/step-100.png``."""
-
-    def log_artifact(self, path: Path | str, folder: str = "") -> None:
-        """Record a file or folder as it is now, under `folder`."""
+from typing import Any
 
 
 class NullLogger:
-    """Keep nothing: the logger of a training that nobody tracks."""
+    """Keep nothing: the logger of a training that nobody tracks, and the base of all others."""
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Do nothing."""
@@ -35,3 +22,7 @@ class NullLogger:
 
     def set_tags(self, values: Mapping[str, Any]) -> None:
         """Do nothing."""
+
+
+Logger = NullLogger
+"""What every logger is."""

@@ -44,8 +44,6 @@ def run_parallel(
         A top-level function: it must travel to another process.
     items : iterable of (str, tuple)
         A unique name and the positional arguments of each call.
-    description : str
-        Shown on the progress bar.
     workers : int, optional
         Processes; by default ``BMENET_WORKERS``, else the cores this process may use. Each runs one thread.
     scheduler : str, optional
@@ -78,9 +76,9 @@ def run_parallel(
             bar.update(task, advance=1, note=name)
             if isinstance(outcome, Failure):
                 console.print(f"{name}: {outcome.reason}", style="red", markup=False)
-    results = {name: outcomes[name] for name, _ in todo if not isinstance(outcomes[name], Failure)}
-    failures = [outcomes[name] for name, _ in todo if isinstance(outcomes[name], Failure)]
-    return results, failures
+    in_order = {name: outcomes[name] for name, _ in todo}
+    results = {name: outcome for name, outcome in in_order.items() if not isinstance(outcome, Failure)}
+    return results, [outcome for outcome in in_order.values() if isinstance(outcome, Failure)]
 
 
 def require_all(stage: str, failures: list[Failure], count: int) -> None:

@@ -1,4 +1,4 @@
-"""How many threads this process may use."""
+"""How many threads this process may use, and how it is told from others: their numbers are used again."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import joblib
+import psutil
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -14,6 +15,9 @@ THREAD_VARIABLES = (
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
 """What numeric libraries read when they are loaded."""
+
+_TOLERANCE_S = 2
+"""The boot time, which starting times are counted from, is only so exact."""
 
 
 def thread_count() -> int:
@@ -31,7 +35,7 @@ def use_one_thread() -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Do as `use_one_thread` does inside, and give the threads back behind: work in this very process is a guest."""
+    """Do as `use_one_thread` does inside, and give the threads back behind."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else thread_count()
     with threads_of_children(1):
@@ -56,3 +60,19 @@ def threads_of_children(count: int) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def this_process() -> tuple[int, float]:
+    """Return the number of this process, and when it started, in seconds since 1970."""
+    process = psutil.Process()
+    return process.pid, process.create_time()
+
+
+def is_alive(pid: int, started: float) -> bool:
+    """Tell whether the process of this machine with that number and that start lives; a zombie does not."""
+    try:
+        process = psutil.Process(pid)
+        is_same = abs(process.create_time() - started) < _TOLERANCE_S
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

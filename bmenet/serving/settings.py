@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from bmenet.imaging.scan.header import MAX_VOXELS
+from bmenet.imaging.scan.nifti import MAX_VOXELS
 from bmenet.restoration.bundle.manifest import Precision
 from bmenet.restoration.onnx.providers import Provider
 from bmenet.runtime.errors import ConfigError

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from rich.markup import escape
 
 from bmenet.runtime.files import read_json, write_text
-from bmenet.runtime.processes import is_alive, this_process
 from bmenet.runtime.progress import console
+from bmenet.runtime.threads import is_alive, this_process
 
 _FILE, _ENTRIES = "run.json", "entries.jsonl"
 _CLAIM_TIMEOUT_S = 60.0

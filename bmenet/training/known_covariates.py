@@ -6,8 +6,7 @@ import numpy as np
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
-from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.ventricles import estimate_ventricles_ml
+from bmenet.imaging.brain import estimate_ventricles_ml, foreground_mask
 from bmenet.imaging.volume import load_unit_volume
 from bmenet.networks.covariates import ScaledCovariates, scale_covariates
 

@@ -1,7 +1,7 @@
 import pytest
 
-from bmenet.data.bucket import Bucket
 from bmenet.data.download import RETRY, UnreachableError
+from bmenet.data.sources.openneuro import Bucket
 from bmenet.runtime.errors import SourceError
 
 QUICK = RETRY.new(backoff_factor=0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bmenet.imaging.box import bounding_box
+from bmenet.imaging.brain import bounding_box
 
 
 def test_the_box_is_tight_and_a_margin_ends_where_the_grid_does():

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from bmenet.config import Config
 from bmenet.data.sources.base import Source, Subject, select
-from bmenet.data.sources.bids import BidsSource
-from bmenet.data.sources.folder import FolderSource
+from bmenet.data.sources.folder import BidsSource, FolderSource
 from bmenet.data.sources.openneuro import BUCKET, OpenNeuroSource
 from bmenet.data.sources.sample import SampleSource
 from bmenet.runtime.errors import SourceError

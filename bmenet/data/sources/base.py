@@ -16,21 +16,12 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Subject:
-    """A person who can be fetched.
-
-    Parameters
-    ----------
-    id : str
-        Letters, digits and hyphens: it becomes part of file names.
-    location : str
-        Where the source finds the T1w scan: a path or a URL, relative to the source. It never leaves the source,
-        because paths can hold names.
-    covariates : Covariates
-        What is known about the person.
-    """
+    """A person who can be fetched."""
 
     id: str
+    """Letters, digits and hyphens: it becomes part of file names."""
     location: str
+    """Where the source finds the T1w scan, relative to itself. It never leaves the source: paths can hold names."""
     covariates: Covariates = field(default_factory=Covariates)
 
 
@@ -81,9 +72,9 @@ def select(subjects: Sequence[Subject], wanted: int | Sequence[str] | None) -> l
         raise SourceError("params.yaml: data: expected a source with T1w scans; got one without")
     repeated = [name for name, count in Counter(subject.id for subject in subjects).items() if count > 1]
     if repeated:
+        several = ", ".join(repeated)
         raise SourceError(
-            f"expected one T1w scan per subject; got several for {', '.join(repeated)}: "
-            "keep one scan of each in the source"
+            f"expected one T1w scan per subject; got several for {several}: keep one of each in the source"
         )
     if wanted is None:
         return list(subjects)

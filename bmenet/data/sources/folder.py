@@ -1,4 +1,4 @@
-"""Source `folder`: NIfTI files and DICOM series anywhere below a folder, such as an ADNI download."""
+"""Sources `folder`, scans anywhere below a folder, such as an ADNI download, and `bids`, a raw data set in one."""
 
 import hashlib
 import os
@@ -16,19 +16,15 @@ from bmenet.runtime.files import sha256
 _KNOWN_IDS = (re.compile(r"(?<!\d)\d{3}_S_\d{4,5}(?!\d)"), re.compile(r"(?<![A-Za-z0-9])sub-[A-Za-z0-9]+"))
 """ADNI's subject ids, such as 002_S_0295, and BIDS'."""
 
+_BIDS_PATTERNS = ("anat/*_T1w.nii*", "ses-*/anat/*_T1w.nii*")
+
 
 class FolderSource(Source):
     """Every NIfTI file and every folder of DICOM files is a scan.
 
     Its subject is the first of: a part of the path (a folder's name, or the file's name without its suffix) that the
     covariates table lists; an ADNI or BIDS id anywhere in the path; a pseudonym made from the path, because other names
-    of files and folders may be names of people.
-
-    Parameters
-    ----------
-    root : Path
-    covariates : Path or str, optional
-        A CSV with the columns subject, age, sex.
+    of files and folders may be names of people. The covariates are a CSV with the columns subject, age, sex.
     """
 
     def __init__(self, root: Path, covariates: Path | str | None = None) -> None:
@@ -38,10 +34,8 @@ class FolderSource(Source):
         """Return one subject per scan, by path."""
         rows = read_covariates(self.covariates) if self.covariates else {}
         table = {subject_id(name): covariates for name, covariates in rows.items()}
-        found = []
-        for location in _locations(self.root):
-            name = _name(location, table)
-            found.append(Subject(name, location.as_posix(), table.get(name, Covariates())))
+        named = {location.as_posix(): _name(location, table) for location in _locations(self.root)}
+        found = [Subject(name, location, table.get(name, Covariates())) for location, name in named.items()]
         if not found:
             raise SourceError(f"data.root: expected NIfTI files or folders of DICOM files; got none below {self.root}")
         if table and not any(subject.id in table for subject in found):
@@ -63,6 +57,29 @@ class FolderSource(Source):
     def read(self, subject: Subject, report: Report) -> Scan:
         """Load the file, or convert the series."""
         return load_scan(self.root / subject.location)
+
+
+class BidsSource(FolderSource):
+    """Subjects ``sub-*`` with a T1w scan in ``anat`` or ``ses-*/anat``.
+
+    The first of several sessions or runs, in the order of their names, is taken. Age and sex come from
+    participants.tsv, if there is one.
+    """
+
+    def subjects(self) -> list[Subject]:
+        """Return the folders that hold a T1w scan, by name."""
+        participants = self.root / "participants.tsv"
+        table = read_covariates(participants) if participants.exists() else {}
+        by_name = {name.removeprefix("sub-"): covariates for name, covariates in table.items()}
+        found = []
+        for folder in sorted(self.root.glob("sub-*/")):
+            scans = [path for pattern in _BIDS_PATTERNS for path in sorted(folder.glob(pattern))]
+            if scans:
+                covariates = by_name.get(folder.name.removeprefix("sub-"), Covariates())
+                found.append(Subject(folder.name, scans[0].relative_to(self.root).as_posix(), covariates))
+        if not found:
+            raise SourceError(f"data.root: expected files sub-*/anat/*_T1w.nii.gz; got none in {self.root}")
+        return found
 
 
 def _locations(root: Path) -> Iterator[Path]:

@@ -1,23 +1,115 @@
-"""Source `openneuro`: data set ds002748 from OpenNeuro's public bucket, or from a mirror of it."""
+"""OpenNeuro data sets in their public buckets, or in mirrors of them; source `openneuro` is ds002748."""
 
+import hashlib
+import re
 from pathlib import Path
 
-from bmenet.data.bucket import Bucket
+from urllib3 import Retry
+
+from bmenet.data.download import RETRY, ask, download
+from bmenet.data.participants import Covariates, read_covariates
 from bmenet.data.sources.base import Report, Source, Subject
-from bmenet.imaging.scan import Scan
+from bmenet.imaging.scan import Scan, load_scan
+from bmenet.runtime.errors import SourceError
+from bmenet.runtime.files import sha256
 
 BUCKET = "https://s3.amazonaws.com/openneuro.org/ds002748"
+TABLE = "participants.tsv"
 
 
-class OpenNeuroSource(Source):
-    """The subjects that participants.tsv lists, downloaded one by one, or read from a mirror folder.
+class Bucket:
+    """The files of one data set by their place in it, such as ``sub-01/anat/sub-01_T1w.nii.gz``.
 
     Parameters
     ----------
     base : str
-        URL or folder with participants.tsv and ``sub-*/anat/sub-*_T1w.nii.gz``.
+        URL or folder that holds participants.tsv and the subjects' folders.
     downloads : Path
         Where unfinished downloads wait for the next run.
+    retry : urllib3.Retry
+        Of requests: see `download`.
+    """
+
+    def __init__(self, base: str, downloads: Path, retry: Retry = RETRY) -> None:
+        self.base, self.downloads, self.retry = base.rstrip("/"), downloads, retry
+        self.is_remote = re.match("https?://", base) is not None
+
+    def participants(self) -> dict[str, Covariates]:
+        """Return those that participants.tsv lists, in its order.
+
+        Raises
+        ------
+        SourceError
+            If the table cannot be had, or a name in it is no BIDS label: a path made of it could lead anywhere.
+        """
+        table = read_covariates(self.local(TABLE))
+        odd = [name for name in table if not re.fullmatch("sub-[A-Za-z0-9]+", name)]
+        if odd:
+            raise SourceError(f"{TABLE}: expected participants named like 'sub-01'; got {odd[0]!r}")
+        return table
+
+    def local(self, location: str) -> Path:
+        """Return where a small file lies on this machine, downloaded under its own name where the base is a URL."""
+        if not self.is_remote:
+            return Path(self.base) / location
+        path = self.downloads / Path(location).name
+        download(f"{self.base}/{location}", path, retry=self.retry)
+        return path
+
+    def has(self, location: str) -> bool:
+        """Tell whether the data set has a file; of a URL only the answer's first lines are read.
+
+        Raises
+        ------
+        SourceError
+            If the server neither offers the file nor says that there is none.
+        """
+        if not self.is_remote:
+            return (Path(self.base) / location).is_file()
+        url = f"{self.base}/{location}"
+        with ask(url, retry=self.retry) as response:
+            status = response.status_code
+        if status not in (200, 404):
+            raise SourceError(f"{url}: expected a file, or the answer that there is none; the server answered {status}")
+        return status == 200
+
+    def fingerprint(self, location: str) -> str:
+        """Hash the file in a folder; for a URL, the address: the files of a published data set do not change.
+
+        Raises
+        ------
+        SourceError
+            If the file in a folder cannot be read.
+        """
+        if self.is_remote:
+            return hashlib.sha256(f"{self.base}/{location}".encode()).hexdigest()
+        try:
+            return sha256(Path(self.base) / location)
+        except OSError as error:
+            raise SourceError(
+                f"{location}: cannot be read ({error.strerror}), though {TABLE} lists whose it is; complete the copy of"
+                " the data, or leave the person out (data.subjects)"
+            ) from error
+
+    def read(self, location: str, report: Report) -> Scan:
+        """Load a scan, downloaded first where the base is a URL; the download is not kept after that."""
+        if not self.is_remote:
+            return load_scan(Path(self.base) / location)
+
+        def progress(here: int, total: int | None) -> None:
+            report(f"{here / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{here / 1e6:.1f} MB")
+
+        path = self.downloads / f"{self.fingerprint(location)[:16]}_T1w.nii.gz"
+        if not path.exists():
+            download(f"{self.base}/{location}", path, progress=progress, retry=self.retry)
+        try:
+            return load_scan(path)
+        finally:
+            path.unlink()
+
+
+class OpenNeuroSource(Source):
+    """The subjects that participants.tsv lists, with their ``sub-*/anat/sub-*_T1w.nii.gz``; otherwise a `Bucket`.
 
     References
     ----------

@@ -32,35 +32,17 @@ _BENDS = ((32.0, 1.0), (10.0, 0.2))
 
 @dataclass(frozen=True)
 class PseudoSubject:
-    """The drawn numbers that make a pseudo-subject.
+    """The drawn numbers that make a pseudo-subject; arrays have shape (3,) but for the matrix and the bends."""
 
-    Parameters
-    ----------
-    rotation : ndarray, shape (3, 3)
-        Of the head in the scanner.
-    head_mm, centre_mm : ndarray, shape (3,)
-        The head's place relative to the field of view's centre, and that centre in scanner coordinates.
-    scale : ndarray, shape (3,)
-        Size of the head along x, y, z, relative to the template.
-    bends : tuple of ndarray, shape (3, x, y, z)
-        White noise on lattices, one per entry of `_BENDS`; smoothed, they displace.
-    gamma, brightness : float
-        Contrast, and the scanner units of intensity 1.
-    voxel : ndarray, shape (3,)
-        Native spacing along x, y, z, relative to the standard grid's.
-    orientation : str
-        Directions of the stored voxel axes, such as ``LPS``.
-    """
-
-    rotation: np.ndarray
-    head_mm: np.ndarray
-    centre_mm: np.ndarray
-    scale: np.ndarray
-    bends: tuple[np.ndarray, ...]
+    rotation: np.ndarray  # of the head in the scanner
+    head_mm: np.ndarray  # its place relative to the field of view's centre
+    centre_mm: np.ndarray  # that centre in scanner coordinates
+    scale: np.ndarray  # size of the head relative to the template
+    bends: tuple[np.ndarray, ...]  # white noise on lattices (3, x, y, z), one per entry of `_BENDS`; it displaces
     gamma: float
-    brightness: float
-    voxel: np.ndarray
-    orientation: str
+    brightness: float  # scanner units of intensity 1
+    voxel: np.ndarray  # native spacing relative to the standard grid's
+    orientation: str  # of the stored voxel axes, such as LPS
 
 
 class SampleSource(Source):
@@ -108,16 +90,8 @@ def render(subject: PseudoSubject, template: Volume, deformation_mm: float, spac
 
     A voxel at ``p`` mm from the centre of the field of view shows the template at
     ``b + R' (p - h) / s + u(p)``, with the brain's centre b, rotation R, offset h, scale s and smooth displacement u.
-
-    Parameters
-    ----------
-    subject : PseudoSubject
-    template : Volume
-        Unit intensity.
-    deformation_mm : float
-        Root mean square length of ``u``'s coarsest part.
-    spacing_mm : float
-        Of the standard grid; the native spacing lies within 10 % of it.
+    The template has unit intensity, `deformation_mm` is the root mean square length of ``u``'s coarsest part, and the
+    native spacing lies within 10 % of `spacing_mm`, the standard grid's.
     """
     spacing = spacing_mm * subject.voxel
     shape = np.ceil(_FIELD_OF_VIEW_MM / spacing).astype(int)

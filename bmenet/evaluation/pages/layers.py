@@ -9,7 +9,7 @@ from typing import Any, Literal
 import nibabel as nib
 import numpy as np
 
-from bmenet.imaging.box import bounding_box
+from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 

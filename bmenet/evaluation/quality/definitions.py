@@ -18,7 +18,7 @@ from scipy.special import xlogy
 from skimage.restoration import denoise_tv_chambolle
 
 from bmenet.evaluation.segmentation.atropos import segment_tissues
-from bmenet.imaging.box import bounding_box
+from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.volume import Volume
 
 _HEAD_LEVEL = 0.2

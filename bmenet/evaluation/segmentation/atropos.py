@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from bmenet.evaluation.segmentation.labels import Segmentation
-from bmenet.imaging.box import bounding_box
+from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.errors import GridMismatchError, VolumeError

@@ -32,13 +32,10 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
-    """Convert the one magnetic resonance series that lies directly in `folder`.
+    """Convert the one magnetic resonance series that lies directly in `folder`: 3D, float32, rescaled as it says.
 
-    Returns
-    -------
-    nibabel.Nifti1Image
-        3D, float32, rescale slope and intercept applied; the affine (RAS+ mm) is the scanner's, in the slices' own
-        order and orientation. Nothing else of the DICOM headers is kept.
+    The affine (RAS+ mm) is the scanner's, in the slices' own order and orientation. Nothing else of the DICOM headers
+    is kept.
 
     Raises
     ------

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 from bmenet.runtime.errors import VolumeError
 
@@ -28,23 +29,7 @@ _SPACING_MM = (0.1, 10.0)
 def read_geometry(
     header: nib.Nifti1Header, shape: tuple[int, ...], where: object
 ) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]:
-    """Return a header that holds nothing but geometry, the affine it means, and notes for the user.
-
-    Parameters
-    ----------
-    header : nibabel.Nifti1Header
-        As stored.
-    shape : tuple of int
-        Of the voxels.
-    where : object
-        Opens the message of an error: a path.
-
-    Returns
-    -------
-    geometry : nibabel.Nifti1Header
-    affine : ndarray, shape (4, 4)
-        Voxel index to RAS+ mm.
-    notes : tuple of str
+    """Return a header that holds nothing but geometry, the affine it means (to RAS+ mm), and notes for the user.
 
     Raises
     ------
@@ -60,7 +45,7 @@ def read_geometry(
     affine = forms.get("sform", forms.get("qform", forms.get("base")))
     if affine is None:
         raise VolumeError(f"{where}: expected a qform or an sform that can be inverted; got neither")
-    spacing_mm = _spacing(affine)
+    spacing_mm = voxel_sizes(affine)
     if not ((spacing_mm >= _SPACING_MM[0]) & (spacing_mm <= _SPACING_MM[1])).all():
         raise VolumeError(
             f"{where}: expected voxels {_SPACING_MM[0]:g} to {_SPACING_MM[1]:g} mm wide; got "
@@ -112,20 +97,15 @@ def _usable(read: Callable[[], np.ndarray]) -> np.ndarray | None:
         affine = read()
     except (ValueError, nib.spatialimages.HeaderDataError):
         return None
-    if not np.isfinite(affine).all() or _spacing(affine).min() == 0:
+    if not np.isfinite(affine).all() or voxel_sizes(affine).min() == 0:
         return None
-    directions = affine[:3, :3] / _spacing(affine)
+    directions = affine[:3, :3] / voxel_sizes(affine)
     return affine if abs(np.linalg.det(directions)) > 1e-3 else None
-
-
-def _spacing(affine: np.ndarray) -> np.ndarray:
-    """Return the voxel edges in mm."""
-    return np.linalg.norm(affine[:3, :3], axis=0)
 
 
 def _shears(affine: np.ndarray) -> bool:
     """Tell whether the voxel axes are not at right angles."""
-    directions = affine[:3, :3] / _spacing(affine)
+    directions = affine[:3, :3] / voxel_sizes(affine)
     return not np.allclose(directions.T @ directions, np.eye(3), atol=1e-4)
 
 

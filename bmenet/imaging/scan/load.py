@@ -7,28 +7,27 @@ import nibabel as nib
 import numpy as np
 
 from bmenet.imaging.grid import Grid
-from bmenet.imaging.scan.content import check_content
 from bmenet.imaging.scan.geometry import read_geometry
-from bmenet.imaging.scan.header import check_shape
-from bmenet.imaging.scan.nifti import read_nifti
+from bmenet.imaging.scan.nifti import check_shape, read_nifti
 from bmenet.imaging.scan.scan import Scan
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 from bmenet.runtime.files import sha256
 
+_NEGATIVE_SHARE = 0.2
+_MAX_LABELS = 512
+_DARK = 0.1
+_PIECEWISE = 0.6
+"""Share of neighbours above the darkest tenth that are equal: 0.02 to 0.07 in scans, 0.8 in label maps."""
+
 
 def load_scan(path: Path | str) -> Scan:
-    """Load a scan in its native space.
+    """Load a scan in its native space; its `notes` tell what had to be assumed.
 
     Parameters
     ----------
     path : Path or str
         A NIfTI-1 or NIfTI-2 file, gzip or plain by content, or a folder that holds one DICOM series.
-
-    Returns
-    -------
-    Scan
-        Its `notes` tell what had to be assumed.
 
     Raises
     ------
@@ -42,7 +41,11 @@ def load_scan(path: Path | str) -> Scan:
     except OSError as error:
         raise VolumeError(f"{path}: cannot be read ({error.strerror})") from error
     if is_folder:
-        return _load_series(path)
+        from bmenet.imaging.scan.dicom import read_dicom_series
+
+        image = read_dicom_series(path)
+        check_shape(image.shape, path)
+        return _build(path, image.header, np.asanyarray(image.dataobj))
     header, counts = read_nifti(path)
     return _build(path, header.nifti, counts, header.slope, header.intercept, header.notes)
 
@@ -68,25 +71,14 @@ def scan_sha256(path: Path | str) -> str:
 
 
 def load_brain_mask(path: Path | str, grid: Grid) -> np.ndarray:
-    """Load a brain mask; read as carefully as a scan.
-
-    Parameters
-    ----------
-    path : Path or str
-        A NIfTI file, positive inside the brain.
-    grid : Grid
-        Where it must lie.
-
-    Returns
-    -------
-    brain_mask : ndarray of bool, shape (X, Y, Z)
+    """Load the mask of a NIfTI file that is positive inside the brain, shape (X, Y, Z); read as carefully as a scan.
 
     Raises
     ------
     VolumeError
         If the file is not one readable 3D NIfTI volume.
     GridMismatchError
-        If it lies on another grid.
+        If it lies on another grid than `grid`.
     """
     path = Path(path)
     try:
@@ -103,28 +95,57 @@ def load_brain_mask(path: Path | str, grid: Grid) -> np.ndarray:
         return counts * header.slope + header.intercept > 0
 
 
-def _load_series(folder: Path) -> Scan:
-    from bmenet.imaging.scan.dicom import read_dicom_series
-
-    image = read_dicom_series(folder)
-    check_shape(image.shape, folder)
-    return _build(folder, image.header, np.asanyarray(image.dataobj), 1.0, 0.0, ())
-
-
 def _build(
     path: Path,
     nifti: nib.Nifti1Header,
     counts: np.ndarray,
-    slope: float,
-    intercept: float,
-    notes: tuple[str, ...],
+    slope: float = 1.0,
+    intercept: float = 0.0,
+    notes: tuple[str, ...] = (),
 ) -> Scan:
     """Scale the counts, check what they show and where they lie."""
     geometry, affine, geometry_notes = read_geometry(nifti, counts.shape, path)
     with np.errstate(over="ignore", invalid="ignore"):
         data = np.ascontiguousarray(counts.reshape(counts.shape[:3]), dtype=np.float32)
         data = data * np.float32(slope) + np.float32(intercept) if (slope, intercept) != (1.0, 0.0) else data
-    data, content_notes = check_content(data, path)
+    data, content_notes = _check_content(data, path)
     dtype = counts.dtype.newbyteorder("=")
     notes = (*notes, *geometry_notes, *content_notes)
     return Scan(Volume(data, affine), counts.shape, geometry, dtype, slope, intercept, notes)
+
+
+def _check_content(data: np.ndarray, where: object) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the intensities, finite, and notes for the user; refuse what is plainly not a T1-weighted scan.
+
+    That is a constant volume, one with the negative background of a CT or of standardised values, and a label map.
+    """
+    notes = []
+    is_finite = np.isfinite(data)
+    if not is_finite.all():
+        notes.append(f"{data.size - np.count_nonzero(is_finite)} voxels are NaN or infinite: taken as 0")
+        data = np.where(is_finite, data, np.float32(0))
+    lowest, highest = float(data.min()), float(data.max())
+    if lowest == highest:
+        raise VolumeError(f"{where}: expected a scan; got a volume that is {lowest:g} everywhere")
+    if lowest < 0:
+        low, high = np.percentile(data, (1, 99))
+        if low < -_NEGATIVE_SHARE * high or highest <= 0:
+            raise VolumeError(
+                f"{where}: expected a T1-weighted magnitude image, whose background is near 0; got intensities down to "
+                f"{low:g} (1st percentile; 99th: {high:g}): a CT, or standardised values?"
+            )
+        notes.append(f"intensities go down to {lowest:g}: values below 0 are taken as 0")
+    if _is_label_map(data):
+        raise VolumeError(f"{where}: expected a T1-weighted scan; got what looks like a label map or a mask")
+    return data, tuple(notes)
+
+
+def _is_label_map(data: np.ndarray) -> bool:
+    """Tell a map of regions: few whole numbers, and neighbours mostly share theirs."""
+    background = data.min() + _DARK * (data.max() - data.min())
+    ahead, behind = data[1:], data[:-1]
+    touching = (ahead > background) & (behind > background)
+    if not touching.any() or np.mean(ahead[touching] == behind[touching]) < _PIECEWISE:
+        return False
+    values = np.unique(data)
+    return values.size <= _MAX_LABELS and bool((values == np.rint(values)).all())

@@ -1,21 +1,53 @@
-"""The stored counts of one NIfTI volume, whatever they mean."""
+"""One NIfTI volume as stored: its header, checked before a single voxel is read, and its counts."""
 
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
+from nibabel.nifti1 import data_type_codes
 
-from bmenet.imaging.scan.header import Header, read_header
-from bmenet.imaging.scan.stream import open_stream
+from bmenet.imaging.scan.stream import Stream, open_stream
+from bmenet.runtime.errors import VolumeError
+
+MAX_VOXELS = 512**3
+"""Half-millimetre whole heads have a third of this; more is a mistake, or an attack."""
+
+MIN_EXTENT = 8
+"""Voxels along each axis; fewer is a slice or a slab, not a head."""
+
+_CLASSES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+_MAGICS = (b"n+1", b"n+2")
+_MAX_OFFSET = 16 << 20
+_REAL_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is needed to read the voxels, all of it checked, but for the geometry in `nifti`, which is as stored.
+
+    The shape is (X, Y, Z), followed by ones if the file has more dimensions; the type is in the byte order of the file;
+    slope and intercept are finite, and the slope is not zero.
+    """
+
+    nifti: nib.Nifti1Header
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    slope: float
+    intercept: float
+    notes: tuple[str, ...]
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes that the voxels take."""
+        return prod(self.shape) * self.dtype.itemsize
 
 
 def read_nifti(path: Path) -> tuple[Header, np.ndarray]:
-    """Read the checked header and the counts of a NIfTI-1 or NIfTI-2 file, gzip or plain by content.
+    """Return the checked header of a NIfTI-1 or NIfTI-2 file, gzip or plain by content, and its counts as stored.
 
-    Returns
-    -------
-    header : Header
-    counts : ndarray, shape `header.shape`, read-only
-        As stored, in the byte order of the file.
+    The counts are read-only, of the header's shape, in the byte order of the file.
 
     Raises
     ------
@@ -27,3 +59,84 @@ def read_nifti(path: Path) -> tuple[Header, np.ndarray]:
         buffer = stream.read(header.data_bytes)
         stream.finish()
     return header, np.frombuffer(buffer, dtype=header.dtype).reshape(header.shape, order="F")
+
+
+def read_header(stream: Stream) -> Header:
+    """Read a NIfTI-1 or NIfTI-2 header of either byte order and stop where the voxels begin.
+
+    Header extensions are skipped unread: their sizes are not trusted and their text is not wanted.
+
+    Raises
+    ------
+    VolumeError
+        If the file is no single-file NIfTI, or its header cannot be that of one 3D volume of real numbers.
+    """
+    nifti, where = _parse(stream), stream.path
+    shape, dtype = _shape(nifti, where), _dtype(nifti, where)
+    offset = float(nifti["vox_offset"])
+    least = nifti.single_vox_offset
+    if not least <= offset <= _MAX_OFFSET:
+        raise VolumeError(f"{where}: expected vox_offset from {least} to {_MAX_OFFSET}; got {offset:g}")
+    stream.read(int(offset) - nifti.sizeof_hdr)
+    slope, intercept, notes = _scaling(nifti)
+    return Header(nifti, shape, dtype, slope, intercept, notes)
+
+
+def check_shape(shape: tuple[int, ...], where: object) -> None:
+    """Refuse what is not one 3D volume of a sensible size."""
+    if len(shape) > 3 and prod(shape[3:]) > 1:
+        raise VolumeError(f"{where}: expected one 3D volume; got a series of shape {shape}; choose one volume of it")
+    if len(shape) < 3 or min(shape[:3]) == 1:
+        raise VolumeError(f"{where}: expected a 3D volume; got a 2D image of shape {shape}")
+    if min(shape) < 1 or min(shape[:3]) < MIN_EXTENT:
+        raise VolumeError(f"{where}: expected at least {MIN_EXTENT} voxels along each axis; got shape {shape}")
+    if prod(shape) > MAX_VOXELS:
+        raise VolumeError(f"{where}: expected at most {MAX_VOXELS} voxels; got {prod(shape)}, shape {shape}")
+
+
+def _parse(stream: Stream) -> nib.Nifti1Header:
+    """Return the header by its size field, which also tells the version and the byte order."""
+    start = stream.read(4)
+    for order in ("<", ">"):
+        size = int(np.frombuffer(start, dtype=f"{order}i4")[0])
+        if size in _CLASSES:
+            nifti = _CLASSES[size](bytes(start + stream.read(size - 4)), endianness=order, check=False)
+            magic = bytes(nifti["magic"])[:3]
+            if magic not in _MAGICS:
+                raise VolumeError(
+                    f"{stream.path}: expected a single-file NIfTI (magic 'n+1' or 'n+2'); got magic {magic!r}"
+                    "; convert pairs of .hdr and .img to .nii"
+                )
+            return nifti
+    raise VolumeError(
+        f"{stream.path}: expected a NIfTI volume (.nii or .nii.gz) or a folder with one DICOM series; got neither"
+    )
+
+
+def _shape(nifti: nib.Nifti1Header, where: object) -> tuple[int, ...]:
+    """Return the checked shape."""
+    dimensions = int(nifti["dim"][0])
+    if not 1 <= dimensions <= 7:
+        raise VolumeError(f"{where}: expected 3 dimensions (dim[0]); got {dimensions}")
+    shape = tuple(int(extent) for extent in nifti["dim"][1 : dimensions + 1])
+    check_shape(shape, where)
+    return shape
+
+
+def _dtype(nifti: nib.Nifti1Header, where: object) -> np.dtype:
+    """Return the voxel type, one of the real ones."""
+    code = int(nifti["datatype"])
+    label = data_type_codes.label[code] if code in data_type_codes else "unknown"
+    if label not in _REAL_TYPES:
+        raise VolumeError(f"{where}: expected voxels that are real numbers; got {label} (datatype {code})")
+    return np.dtype(label).newbyteorder(nifti.endianness)
+
+
+def _scaling(nifti: nib.Nifti1Header) -> tuple[float, float, tuple[str, ...]]:
+    """Return slope and intercept; a slope that says nothing counts as 1."""
+    slope, intercept = float(nifti["scl_slope"]), float(nifti["scl_inter"])
+    if slope == 0 or not np.isfinite(slope):
+        return 1.0, 0.0, (f"the intensity slope is {slope:g}: taken as 1",)
+    if not np.isfinite(intercept):
+        return slope, 0.0, (f"the intensity intercept is {intercept:g}: taken as 0",)
+    return slope, intercept, ()

@@ -92,19 +92,15 @@ def save_scan(path: Path | str, scan: Scan) -> None:
     """
     try:
         path = check_output_name(path)
-        _write(path, scan)
+        counts, slope, intercept = _encode(scan)
+        header = scan.geometry.copy()
+        header.set_data_dtype(counts.dtype)
+        image = nib.Nifti1Image(counts.reshape(scan.shape), None, header, dtype=counts.dtype)
+        image.header.set_slope_inter(slope, intercept)
+        with atomic_path(path) as temporary:
+            nib.save(image, temporary)
     except OSError as error:
         raise VolumeError(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def _write(path: Path, scan: Scan) -> None:
-    counts, slope, intercept = _encode(scan)
-    header = scan.geometry.copy()
-    header.set_data_dtype(counts.dtype)
-    image = nib.Nifti1Image(counts.reshape(scan.shape), None, header, dtype=counts.dtype)
-    image.header.set_slope_inter(slope, intercept)
-    with atomic_path(path) as temporary:
-        nib.save(image, temporary)
 
 
 def _encode(scan: Scan) -> tuple[np.ndarray, float, float]:

@@ -21,20 +21,12 @@ _MAX_TRAILING = 1 << 20
 
 @dataclass(frozen=True)
 class Stream:
-    """An open file, read from the front.
-
-    Parameters
-    ----------
-    handle : binary file
-    path : Path
-        For messages.
-    capacity : int
-        Bytes that the file can hold at most once decompressed; known before anything is read.
-    """
+    """An open file, read from the front; the path is for messages."""
 
     handle: BinaryIO
     path: Path
     capacity: int
+    """Bytes that the file can hold at most once decompressed; known before anything is read."""
 
     def read(self, count: int) -> bytearray:
         """Return exactly `count` bytes; memory is taken only for what the file can hold.

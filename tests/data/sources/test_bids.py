@@ -1,7 +1,7 @@
 import pytest
 
 from bmenet.data.participants import Covariates
-from bmenet.data.sources.bids import BidsSource
+from bmenet.data.sources.folder import BidsSource
 from bmenet.runtime.errors import SourceError
 
 

@@ -1,26 +1,23 @@
-"""The command line: one file per command, listed here."""
+"""The command line: its commands, listed here, and what can be asked of the program itself."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+from bmenet import __version__
 from bmenet.cli.client import client
 from bmenet.cli.degrade import degrade
-from bmenet.cli.dice import dice
 from bmenet.cli.enhance import enhance
 from bmenet.cli.errors import EXIT_CODES
-from bmenet.cli.evaluate import evaluate
-from bmenet.cli.export import export
-from bmenet.cli.import_brainldm import import_brainldm
+from bmenet.cli.evaluate import dice, evaluate
+from bmenet.cli.export import export, import_brainldm, release
 from bmenet.cli.models import models
 from bmenet.cli.mr_art import mr_art
 from bmenet.cli.profile import profile
 from bmenet.cli.qc import qc
-from bmenet.cli.registry import registry_app
-from bmenet.cli.release import release
+from bmenet.cli.registry import registry_app, sync_tracking
 from bmenet.cli.serve import serve
-from bmenet.cli.start import start
-from bmenet.cli.tracking import sync_tracking
 from bmenet.cli.tune import tune
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -40,6 +37,24 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import-brainldm": import_brainldm,
     "sync-tracking": sync_tracking,
 }
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"bmenet {__version__}")
+        raise typer.Exit
+
+
+def start(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Restore T1-weighted brain MRI from motion, noise and intensity inhomogeneity. Research use only.
+
+    Results go to stdout, progress and messages to stderr.
+    """
+
 
 app = typer.Typer(
     no_args_is_help=True,

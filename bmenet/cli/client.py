@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bmenet.cli.arguments import OutputArgument, check_output
 from bmenet.cli.errors import exit_on_error
-from bmenet.cli.paths import OutputArgument, check_output
 
 if TYPE_CHECKING:
     import requests

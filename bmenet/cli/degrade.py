@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from bmenet.cli.arguments import OutputArgument, ScanArgument, check_output, show_notes
 from bmenet.cli.errors import exit_on_error
-from bmenet.cli.paths import OutputArgument, ScanArgument, check_output, show_notes
 
 
 def degrade(

@@ -1,15 +1,24 @@
 """`bmenet enhance`: restore one scan."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bmenet.cli.arguments import (
+    ModelOption,
+    OutputArgument,
+    ScanArgument,
+    are_same,
+    check_output,
+    sampling_with,
+    show_notes,
+    std_path,
+)
 from bmenet.cli.enhance_report import loaded_lineage, report_page, report_path
 from bmenet.cli.errors import exit_on_error
-from bmenet.cli.paths import ModelOption, OutputArgument, ScanArgument, check_output, show_notes, std_path
-from bmenet.cli.sampling import sampling_with
 
 if TYPE_CHECKING:
     from bmenet.imaging.scan import Scan
@@ -124,10 +133,12 @@ def enhance(
             is_named = found.is_released or found.name.startswith(REGISTRY_PREFIX)
             named = {"model": found.name} if is_named else {}
             settings: dict[str, str] = {"stage": stage, "space": space}
-            page = report_page(scan, out, degraded, enhanced, enhancer, settings, named | lineage)
-            write_page(report_path(out), page)
-            size_mb = report_path(out).stat().st_size / 1e6
-            typer.echo(f"report: {report_path(out)} ({size_mb:.1f} MB)", err=True)
+            page, path = (
+                report_page(scan, out, degraded, enhanced, enhancer, settings, named | lineage),
+                report_path(out),
+            )
+            write_page(path, page)
+            typer.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)", err=True)
     kind = "skull-stripped brain" if enhanced.is_skull_stripped else "whole head"
     place = "already in standard space, not registered again; " if enhanced.is_in_standard_space else ""
     typer.echo(f"{kind}; {place}similarity to the template {enhanced.registration.similarity:.2f}", err=True)
@@ -164,11 +175,7 @@ def _run(enhancer: "Enhancer", degraded: "Scan", space: Literal["native", "templ
 
 def _refuse_overwriting(path: Path, scan: Path, what: str) -> None:
     """Refuse, as wrong use, a second output that is the input or a folder."""
-    try:
-        is_taken = path.is_dir() or path.samefile(scan)
-    except OSError:
-        return  # one of them is not there
-    if is_taken:
+    if os.path.isdir(path) or are_same(path, scan):
         raise typer.BadParameter(
             f"{path}: {what} there, and it is IN or a folder; choose another OUT", param_hint="OUT"
         )

@@ -1,4 +1,4 @@
-"""`bmenet export`: the workspace's networks as one bundle."""
+"""`bmenet export`, `release` and `import-brainldm`: networks that leave the workspace, and those that come to it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -56,11 +56,76 @@ def export(
             with console.status("export") as status:
                 lineage = bundle_lineage(config, layout)
                 exported = write(layout.weights_folder, folder, config, lineage, status.update)
-            print_exported(exported)
+            _print_exported(exported)
     typer.echo(folder)
 
 
-def print_exported(exported: "Exported") -> None:
+def release(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Gets the release as a folder of its own.",
+            show_default="bmenet/release/weights in the package",
+            file_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Write the trained networks as released weights: a bundle of at most 40 MB with its card and its licence.
+
+    In the package they are the default of `bmenet enhance`. The card's figures are those of the stage `evaluate`. Only
+    networks trained on the public data of the source `openneuro` are released, and only a bundle that agrees with
+    torch. `make release` trains and evaluates first. Prints the release's folder.
+    """
+    with exit_on_error():
+        from bmenet.config import load_config
+        from bmenet.data.layout import Layout
+        from bmenet.release.release import release as write
+        from bmenet.release.released import RELEASED_FOLDER
+        from bmenet.runtime.progress import console
+
+        with console.status("release") as status:
+            exported = write(load_config(), Layout(), out or RELEASED_FOLDER, status.update)
+        _print_exported(exported)
+    typer.echo(exported.bundle.folder)
+
+
+def import_brainldm(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder with BrainLDM's autoencoder.pth and diffusion_model.pth.", file_okay=False
+        ),
+    ],
+    profile: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="Profile, or parameter file, whose sizes the weights must fit.")
+    ] = "paper",
+    scale_factor: Annotated[
+        float, typer.Option(min=0, help="What latents were multiplied by when the denoiser was trained.")
+    ] = 1.0,
+) -> None:
+    """Take BrainLDM's published weights into weights/autoencoder and weights/denoiser.
+
+    Every key and shape is checked before anything is written; what does not fit is named. Prints the two folders.
+
+    To train the rest on top of them, keep DVC from training these two again:
+    `dvc commit --force train_autoencoder train_denoiser; dvc freeze train_autoencoder train_denoiser; dvc repro`.
+    """
+    with exit_on_error():
+        from bmenet.config import load_config
+        from bmenet.config.profiles import Profiles
+        from bmenet.data.layout import Layout
+        from bmenet.networks.brainldm import import_brainldm as convert
+
+        config = load_config(profile) if Path(profile).is_file() else Profiles().load(profile)
+        weights = Layout().weights_folder
+        counts = convert(source, weights, config, scale_factor)
+    typer.echo("; ".join(f"{kind}: {count} tensors" for kind, count in counts.items()), err=True)
+    for kind in counts:
+        typer.echo(weights / kind)
+
+
+def _print_exported(exported: "Exported") -> None:
     """Print on stderr the differences from torch, what rounding the weights changed, size and digest."""
     from rich import box
     from rich.table import Table

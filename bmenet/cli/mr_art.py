@@ -6,9 +6,8 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from bmenet.cli.arguments import ModelOption, sampling_with
 from bmenet.cli.errors import exit_on_error
-from bmenet.cli.paths import ModelOption
-from bmenet.cli.sampling import sampling_with
 from bmenet.config.evaluate import Baseline
 from bmenet.data.layout import Layout
 

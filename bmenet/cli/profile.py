@@ -1,12 +1,15 @@
 """`bmenet profile`: show the profiles, or switch params.yaml to one of them."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from bmenet.cli.changes import print_changes
 from bmenet.cli.errors import exit_on_error
-from bmenet.config.profiles import Profiles
+from bmenet.config.profiles import Change, Profiles
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.progress import console
 
@@ -48,3 +51,11 @@ def _switch(profiles: Profiles, name: str, force: bool) -> None:
     if backup:
         console.print(f"saved the edited parameters as {backup}")
     typer.echo(f"{profiles.params} is now {name}")
+
+
+def print_changes(changes: Iterable[Change], before: str, after: str) -> None:
+    """Print keys with their two values as a table on stdout; `before` and `after` head its columns."""
+    table = Table("key", before, after)
+    for change in changes:
+        table.add_row(change.key, Text(str(change.old)), Text(str(change.new)))
+    Console().print(table)

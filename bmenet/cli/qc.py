@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bmenet.cli.arguments import show_notes
 from bmenet.cli.errors import exit_on_error
-from bmenet.cli.paths import show_notes
 
 if TYPE_CHECKING:
     from bmenet.evaluation.quality.scans import ScanQuality

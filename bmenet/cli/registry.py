@@ -1,4 +1,4 @@
-"""`bmenet registry`: the published models, and which of them is the champion."""
+"""`bmenet registry`, the published models and their champion, and `bmenet sync-tracking`."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,6 +67,15 @@ def rollback(reason: ReasonOption = "") -> None:
 
         before, after = Registry().rollback(reason)
     typer.echo(f"champion: version {after} (before: version {before})")
+
+
+def sync_tracking() -> None:
+    """Send runs that are still in mlflow/pending to the tracking store; runs that were killed are marked so."""
+    from bmenet.tracking import sync
+
+    with exit_on_error():
+        sent = sync()
+    typer.echo(f"{sent} run{'s' * (sent != 1)} sent")
 
 
 def _as_dict(version: "Version") -> dict[str, Any]:

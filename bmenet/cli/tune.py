@@ -95,7 +95,7 @@ def _print(found: "Found", present: dict[str, Any]) -> None:
 
 def _apply(found: "Found", config: "Config", trial: int | None) -> None:
     """Write the best values into params.yaml, and show what changed."""
-    from bmenet.cli.changes import print_changes
+    from bmenet.cli.profile import print_changes
     from bmenet.config.profiles import Profiles
     from bmenet.runtime.errors import ConfigError
 

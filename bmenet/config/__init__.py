@@ -13,7 +13,7 @@ from bmenet.config.degradation import (
     NoiseConfig,
     Severity,
 )
-from bmenet.config.deploy import ExportConfig, PublishConfig
+from bmenet.config.evaluate import ExportConfig, PublishConfig
 from bmenet.config.fine import (
     AutoencoderConfig,
     CovariatesConfig,
@@ -23,20 +23,18 @@ from bmenet.config.fine import (
     FineConfig,
     GuidanceConfig,
     SamplingConfig,
-    StepsConfig,
     TrainingConfig,
 )
 from bmenet.config.load import PARAMS_FILE, flatten, load_config, parse_config, with_values
 from bmenet.config.sections import (
     CoarseConfig,
     Config,
-    DataConfig,
     EvaluateConfig,
     GridConfig,
     RegistrationConfig,
     SplitConfig,
 )
-from bmenet.config.tune import SearchRange, TuneConfig
+from bmenet.config.tune import SearchRange
 
 __all__ = [
     "PARAMS_FILE",
@@ -46,7 +44,6 @@ __all__ = [
     "CoarseConfig",
     "Config",
     "CovariatesConfig",
-    "DataConfig",
     "DegradationConfig",
     "DenoiserConfig",
     "DiffusionConfig",
@@ -66,9 +63,7 @@ __all__ = [
     "Section",
     "Severity",
     "SplitConfig",
-    "StepsConfig",
     "TrainingConfig",
-    "TuneConfig",
     "flatten",
     "load_config",
     "parse_config",

@@ -1,4 +1,4 @@
-"""The sections of params.yaml that make up the degradation model."""
+"""The sections of params.yaml on degradation: the model, and what training sees beyond its presets."""
 
 from typing import Annotated, Literal
 
@@ -6,14 +6,18 @@ from pydantic import Field, model_validator
 
 from bmenet.config.base import (
     Code,
+    Count,
     CountRange,
     FractionRange,
     NonNegative,
     NonNegativeRange,
     Positive,
+    PositiveRange,
     Section,
     SomeDistinct,
 )
+
+Chance = Annotated[float, Field(ge=0, le=1)]
 
 
 class MotionConfig(Section):
@@ -73,3 +77,71 @@ class DegradationConfig(Section):
         if "000" in self.codes:
             raise ValueError(f"codes: expected non-zero codes such as '111'; got {self.codes}")
         return self
+
+
+class Variation(Section):
+    """A change that a fresh case takes by chance."""
+
+    chance: Chance
+
+
+class DeformationConfig(Variation):
+    """Bent brains, with wider or narrower ventricles."""
+
+    rms_mm: NonNegativeRange
+    widening: Chance
+
+
+class ContrastConfig(Variation):
+    """A rising curve from 0 to 1: a power, bent at some knots."""
+
+    gamma: PositiveRange
+    bend: NonNegative
+
+
+class ResolutionConfig(Variation):
+    """Blur, as of larger voxels."""
+
+    fwhm_mm: NonNegativeRange
+
+
+class GhostingConfig(Variation):
+    """k-space weights that change in a period from line to line."""
+
+    amplitude: FractionRange
+    period_lines: PositiveRange
+
+
+class UnevenNoiseConfig(Variation):
+    """Noise with a grain and with a strength that varies over the head."""
+
+    blur_voxels: NonNegativeRange
+    spread: NonNegative
+
+
+class VarietyConfig(Section):
+    """How often, and how far, fresh cases differ from what the degradation model makes of the subjects.
+
+    `scalp`: a skull and a scalp that move and ring with the brain, and of which only the innermost is shown.
+    `stripping`: brain extraction after the acquisition; the background is zero, whatever was there.
+    """
+
+    deformation: DeformationConfig
+    contrast: ContrastConfig
+    resolution: ResolutionConfig
+    scalp: Variation
+    ghosting: GhostingConfig
+    uneven_noise: UnevenNoiseConfig
+    stripping: Variation
+
+
+class OnlineConfig(Section):
+    """Cases degraded anew while training goes on."""
+
+    batches_per_case: Count
+    """Every so many batches the oldest case of the pool makes room for a new one."""
+    template_chance: Chance
+    """How often the MNI152 template takes the place of a subject."""
+    severity: Severity | None
+    """Ranges to draw from, of which each case takes a random part; None: the whole preset of `degradation.severity`."""
+    variety: VarietyConfig | None

@@ -35,13 +35,7 @@ _Representer.add_representer(float, _Representer.represent_exponent)
 
 
 def load_text(text: str) -> CommentedMap:
-    """Return YAML as a mapping that keeps its comments and layout.
-
-    Raises
-    ------
-    ConfigError
-        If the text is not YAML, or no mapping.
-    """
+    """Return YAML as a mapping that keeps its comments and layout; a `ConfigError` says that it is none."""
     with yaml_errors():
         data = _yaml().load(text)
     if not isinstance(data, CommentedMap):

@@ -1,4 +1,4 @@
-"""The section `evaluate` of params.yaml: what is measured, by which methods, under which codes."""
+"""The sections of params.yaml on finished networks: how they are measured, exported and published."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,6 +10,7 @@ CLEAN_CODE = "000"
 """The clean volume itself as input: a restoration should leave it alone."""
 
 Baseline = Literal["n4", "n4_nlm", "n4_bm4d"]
+Storage = Literal["fp32", "fp16"]
 FineVariant = Literal["fine", "fine_decode", "fine_no_edges", "fine_no_constraint"]
 
 
@@ -58,3 +59,22 @@ class EvaluateConfig(Section):
     def fine_under(self, code: str) -> list[str]:
         """Return the rows of the second stage that are run under a code."""
         return [name for name, under in self.fine.items() if under == "all" or code in under]
+
+
+class ExportConfig(Section):
+    """What is written beside the weights: graphs in one or more number formats; and how the weights are stored.
+
+    Stored in float16, kernels and matrices are rounded, and the graphs read them from the weights' own files.
+    """
+
+    precisions: SomeDistinct[Literal["fp32", "fp16"]]
+    storage: Storage
+    opset: Literal[20, 21, 22, 23]
+
+
+class PublishConfig(Section):
+    """How a new model is compared with the champion: on validation volumes, never on test volumes."""
+
+    stage: Literal["coarse", "fine"]
+    codes: SomeDistinct[Code]
+    metric: Literal["psnr", "ssim", "ncc", "hfen", "psnr_brain", "ssim_brain", "ncc_brain", "hfen_brain"]

@@ -88,14 +88,9 @@ def with_values(config: Config, values: Mapping[str, Any], where: str = "params"
 
 
 def find_key(section: Any, key: str, where: str = "") -> tuple[Any, str]:
-    """Return the mapping that a dotted key leads to, and the name in it.
+    """Return the mapping that a dotted key leads to, and the name in it; or raise a `ConfigError`.
 
     A name may have dots itself, as those of ``tune.search_space`` have.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such key.
     """
     if (found := _find(section, key)) is None:
         raise ConfigError(f"{where}: {key}: unknown key; remove it or correct its spelling".removeprefix(": "))
@@ -123,10 +118,9 @@ def _explain(item: Any) -> str:
             return f"{key}: missing key; expected a value"
         case "too_short":
             return f"{key}: expected at least {item['ctx']['min_length']} of them; got {item['input']!r}"
-    message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    got = "" if item["type"] == "value_error" else f"; got {item['input']!r}"
-    expected = message if item["type"] == "value_error" else f"expected {message}"
-    return f"{key}: {expected}{got}"
+        case "value_error":
+            return f"{key}: {item['msg'].removeprefix('Value error, ').removeprefix('Input should be ')}"
+    return f"{key}: expected {item['msg'].removeprefix('Input should be ')}; got {item['input']!r}"
 
 
 def flatten(section: BaseModel, prefix: str = "") -> dict[str, Any]:

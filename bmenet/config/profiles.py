@@ -37,11 +37,6 @@ class Profiles:
 
     A workspace's own profiles lie in its folder ``params``. Each is an overlay, or a complete parameter file, such as
     a params.yaml that was edited and saved there; it goes before a shipped one of the same name.
-
-    Parameters
-    ----------
-    root : Path
-        The workspace, by default the current folder.
     """
 
     root: Path = Path()
@@ -92,40 +87,18 @@ class Profiles:
         return None
 
     def changes(self, name: str) -> list[Change]:
-        """Return what switching from params.yaml to profile `name` changes, key by key.
-
-        Raises
-        ------
-        ConfigError
-            If either file cannot be read as a configuration.
-        """
+        """Return what switching from params.yaml to profile `name` changes, key by key; both must be valid."""
         return _difference(load_config(self.params), self.load(name))
 
     def edits(self) -> list[Change]:
-        """Return what params.yaml changes in the profile that it names, key by key.
-
-        Raises
-        ------
-        ConfigError
-            If either file cannot be read as a configuration.
-        """
+        """Return what params.yaml changes in the profile that it names, key by key; both must be valid."""
         params = load_config(self.params)
         return _difference(self.load(params.profile), params)
 
     def switch(self, name: str, force: bool = False) -> Path | None:
         """Make profile `name` the active parameters, comments included.
 
-        Parameters
-        ----------
-        name : str
-            The profile.
-        force : bool
-            Replace even a params.yaml with edits of its own, after saving it.
-
-        Returns
-        -------
-        Path or None
-            Where the edited params.yaml was saved, if it was.
+        With `force` even a params.yaml with edits of its own is replaced; the answer is where a copy of it was saved.
 
         Raises
         ------
@@ -140,7 +113,8 @@ class Profiles:
                     f"{self.params}: expected an exact copy of a profile; got edits ({self._describe_edits()}), which "
                     f"would be lost: save the file as params/<name>.yaml, or use --force, which keeps a copy"
                 )
-            backup = self._free_backup()
+            candidates = (self.params.with_name(f"{self.params.name}.bak{number or ''}") for number in count())
+            backup = next(path for path in candidates if not path.exists())
             if self.params.is_dir():
                 self.params.rename(backup)
             else:
@@ -150,17 +124,9 @@ class Profiles:
         return backup
 
     def apply(self, values: Mapping[str, Any]) -> list[Change]:
-        """Replace values in params.yaml, key by key; comments and layout stay. Nothing to change writes nothing.
+        """Replace values in params.yaml by dotted keys, and return what is different now; comments and layout stay.
 
-        Parameters
-        ----------
-        values : mapping
-            Dotted key to a number, a text, a truth value, None, or a list of these.
-
-        Returns
-        -------
-        list of Change
-            What is different now.
+        A value is a number, a text, a truth value, None, or a list of these. Nothing to change writes nothing.
 
         Raises
         ------
@@ -188,7 +154,6 @@ class Profiles:
         return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
 
     def _file(self, name: str) -> Path:
-        """Return the file of a profile."""
         if (path := self._files().get(name)) is None:
             raise ConfigError(f"profile: expected one of {', '.join(self.names())}; got {name!r}")
         return path
@@ -200,21 +165,10 @@ class Profiles:
         except ConfigError:
             return "not even a valid configuration"
 
-    def _free_backup(self) -> Path:
-        """Return the first unused name among params.yaml.bak, params.yaml.bak1, ..."""
-        candidates = (self.params.with_name(f"{self.params.name}.bak{number or ''}") for number in count())
-        return next(path for path in candidates if not path.exists())
-
 
 @cache
 def load_profile(name: str = DEFAULT) -> Config:
-    """Return a profile that comes with the package, wherever the current folder is.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such profile.
-    """
+    """Return a profile that comes with the package, wherever the current folder is."""
     return Profiles(_SHIPPED).load(name)
 
 

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bmenet.config.augmentation import OnlineConfig
 from bmenet.config.base import (
     CodeWeights,
     Count,
@@ -17,9 +16,8 @@ from bmenet.config.base import (
     Section,
     SomeDistinct,
 )
-from bmenet.config.degradation import DegradationConfig
-from bmenet.config.deploy import ExportConfig, PublishConfig
-from bmenet.config.evaluate import CLEAN_CODE, EvaluateConfig
+from bmenet.config.degradation import DegradationConfig, OnlineConfig
+from bmenet.config.evaluate import CLEAN_CODE, EvaluateConfig, ExportConfig, PublishConfig
 from bmenet.config.fine import (
     AutoencoderConfig,
     CovariatesConfig,

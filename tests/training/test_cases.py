@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bmenet.config import Config
-from bmenet.config.augmentation import OnlineConfig
+from bmenet.config.degradation import OnlineConfig
 from bmenet.data.layout import Layout
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.intensity import CANONICAL_BRIGHTNESS, blind_scale

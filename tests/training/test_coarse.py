@@ -9,7 +9,7 @@ import torch
 
 import bmenet.training.engine.checkpoint
 from bmenet.config import Config
-from bmenet.config.augmentation import OnlineConfig
+from bmenet.config.degradation import OnlineConfig
 from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
 from bmenet.evaluation.metrics.fidelity import psnr

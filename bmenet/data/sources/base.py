@@ -74,7 +74,7 @@ def select(subjects: Sequence[Subject], wanted: int | Sequence[str] | None) -> l
     if repeated:
         several = ", ".join(repeated)
         raise SourceError(
-            f"expected one T1w scan per subject; got several for {several}: keep one of each in the source"
+            f"expected one T1w scan per subject; got several for {several}: keep one scan of each in the source"
         )
     if wanted is None:
         return list(subjects)

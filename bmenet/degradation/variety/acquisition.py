@@ -8,7 +8,7 @@ import numpy as np
 from scipy import fft, ndimage
 from scipy.interpolate import PchipInterpolator
 
-from bmenet.config.augmentation import ContrastConfig, GhostingConfig, ResolutionConfig
+from bmenet.config.degradation import ContrastConfig, GhostingConfig, ResolutionConfig
 from bmenet.degradation.variety.anatomy import smooth_map
 from bmenet.imaging.volume import Volume
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from bmenet.config.augmentation import DeformationConfig
+from bmenet.config.degradation import DeformationConfig
 from bmenet.imaging.volume import Volume
 
 _LATTICE_MM = 32.0

@@ -5,8 +5,8 @@ from typing import TypeVar
 import numpy as np
 
 from bmenet.config import Severity
-from bmenet.config.augmentation import VarietyConfig
 from bmenet.config.base import Range
+from bmenet.config.degradation import VarietyConfig
 from bmenet.degradation import acquire, apply, draw, magnitude
 from bmenet.degradation.variety.acquisition import ghost, lower_resolution, recontrast, uneven_noise
 from bmenet.degradation.variety.anatomy import add_scalp, bend, distance_to

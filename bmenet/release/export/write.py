@@ -16,7 +16,7 @@ from torch import nn
 
 from bmenet import __version__
 from bmenet.config import CoarseConfig, ExportConfig, SamplingConfig
-from bmenet.config.deploy import Storage
+from bmenet.config.evaluate import Storage
 from bmenet.imaging.grid import standard_grid
 from bmenet.networks.coarse import load_coarse
 from bmenet.networks.fine_weights import KINDS, load_fine

@@ -1,6 +1,6 @@
 import pytest
 
-from bmenet.config.augmentation import OnlineConfig, VarietyConfig
+from bmenet.config.degradation import OnlineConfig, VarietyConfig
 from bmenet.config.profiles import load_profile
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bmenet.config.augmentation import ContrastConfig, GhostingConfig, ResolutionConfig
+from bmenet.config.degradation import ContrastConfig, GhostingConfig, ResolutionConfig
 from bmenet.degradation.variety.acquisition import ghost, lower_resolution, recontrast, uneven_noise
 
 

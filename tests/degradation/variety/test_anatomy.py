@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bmenet.config.augmentation import DeformationConfig
+from bmenet.config.degradation import DeformationConfig
 from bmenet.degradation.variety.anatomy import add_scalp, bend, distance_to, smooth_map
 
 

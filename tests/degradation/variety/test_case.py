@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bmenet.config.augmentation import ResolutionConfig
+from bmenet.config.degradation import ResolutionConfig
 from bmenet.degradation import apply, draw
 from bmenet.degradation.variety.case import fresh_case, part_of
 from bmenet.evaluation.metrics.fidelity import psnr

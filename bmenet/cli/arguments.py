@@ -1,11 +1,12 @@
-"""Paths given on the command line, checked before any work begins."""
+"""What several commands are given: paths, checked before any work begins, the model, and how it samples."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bmenet.cli.errors import exit_on_error
+from bmenet.config import PARAMS_FILE, SamplingConfig, load_config
 
 ScanArgument = Annotated[
     Path, typer.Argument(metavar="IN", help="A T1-weighted scan: .nii, .nii.gz, or a folder with one DICOM series.")
@@ -35,7 +36,7 @@ def check_output(out: Path, scan: Path) -> None:
     except OSError as error:  # no wrong use: another file system might take the name
         with exit_on_error():
             raise VolumeError(f"{out}: cannot be written ({error.strerror})") from error
-    if _are_same(out, scan):
+    if are_same(out, scan):
         raise typer.BadParameter(f"{out}: expected another file than IN; got the same", param_hint="OUT")
 
 
@@ -45,7 +46,7 @@ def std_path(out: Path) -> Path:
     return out.with_name(f"{out.name.removesuffix(suffix)}_std{suffix}")
 
 
-def _are_same(out: Path, scan: Path) -> bool:
+def are_same(out: Path, scan: Path) -> bool:
     """Tell whether both are one existing file."""
     try:
         return out.samefile(scan)
@@ -57,3 +58,21 @@ def show_notes(notes: tuple[str, ...]) -> None:
     """Tell on stderr what had to be assumed about the scan."""
     for note in notes:
         typer.echo(f"bmenet: warning: {note}", err=True)
+
+
+def sampling_with(
+    changes: dict[str, Any], guidance_scale: float | None, base: SamplingConfig | None = None
+) -> SamplingConfig:
+    """Return `base`, of a bundle, or else the section `sampling` of params.yaml or the default, with changes.
+
+    None leaves a key as it is. A `start_timestep` implies ``start: reference``.
+    """
+    from bmenet.restoration.fine_net import DEFAULT_SAMPLING
+
+    sampling = base or (load_config().sampling if PARAMS_FILE.exists() else DEFAULT_SAMPLING)
+    given = {key: value for key, value in changes.items() if value is not None}
+    if "start_timestep" in given:
+        given["start"] = "reference"
+    if guidance_scale is not None:
+        given["guidance"] = sampling.guidance.model_copy(update={"scale": guidance_scale})
+    return sampling.model_copy(update=given)

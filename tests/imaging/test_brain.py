@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from bmenet.imaging.brain import background_mask, foreground_mask
+from bmenet.imaging.brain import background_mask, bounding_box, estimate_ventricles_ml, foreground_mask
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import VolumeError
 
 
@@ -30,3 +33,41 @@ def test_background_mask_spares_every_piece_of_tissue_and_its_rim():
     assert not background[3, 15, 15]
     assert background[2, 15, 15]
     assert background[2, 37, 2]
+
+
+def test_the_box_is_tight_and_a_margin_ends_where_the_grid_does():
+    inside = np.zeros((9, 9, 9), bool)
+    inside[2:5, 3, 4:8] = True
+    assert bounding_box(inside) == (slice(2, 5), slice(3, 4), slice(4, 8))
+    assert bounding_box(inside, 3) == (slice(0, 8), slice(0, 7), slice(1, 9))
+    assert bounding_box(inside, (0, 1, 2)) == (slice(2, 5), slice(2, 5), slice(2, 9))
+    with pytest.raises(ValueError, match="True somewhere"):
+        bounding_box(~inside & inside)
+
+
+def brain_with_holes(*holes: tuple[tuple[float, float, float], float]) -> tuple[Volume, np.ndarray]:
+    """A ball of 65 mm of bright tissue with dark balls in it: centre and radius in mm."""
+    grid = standard_grid(2)
+    places = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1) * 2.0 + grid.affine[:3, 3]
+    data = np.where(np.linalg.norm(places - (0, -15, 10), axis=-1) < 65, 0.8, 0).astype(np.float32)
+    brain_mask = data > 0
+    for centre, radius in holes:
+        data[np.linalg.norm(places - centre, axis=-1) < radius] = 0.1
+    return Volume(data, grid.affine), brain_mask
+
+
+@pytest.mark.parametrize("radius", [8.0, 12.0])
+def test_the_volume_of_a_known_cavity(radius):
+    estimate = estimate_ventricles_ml(*brain_with_holes(((0, -10, 15), radius)))
+    assert estimate == pytest.approx(4 / 3 * np.pi * radius**3 / 1000, rel=0.05)
+
+
+def test_ventricles_are_deep_whatever_the_scale_and_the_template_has_those_of_a_person():
+    # Below the box, and in it, yet near the surface: a sulcus.
+    for elsewhere in (((0, -15, -20), 8.0), ((0, 33, 28), 3.5)):
+        assert estimate_ventricles_ml(*brain_with_holes(elsewhere)) == 0
+    clean, brain_mask = brain_with_holes(((0, -10, 15), 10.0))
+    bright = clean.with_data(700 * clean.data)
+    assert estimate_ventricles_ml(bright, brain_mask) == estimate_ventricles_ml(clean, brain_mask)
+    template = load_template(standard_grid(2))
+    assert 5 < estimate_ventricles_ml(template, foreground_mask(template.data)) < 30

@@ -23,20 +23,15 @@ def test_case_is_held_only_under_its_key_and_while_its_files_are_as_they_were(ca
     assert not index.holds("sub-01", "key", path)
 
 
-def test_damaged_entry_is_none(case):
-    index, path = case
-    index.record("sub-01", "key", path)
-    (entry,) = index.folder.iterdir()
-    entry.write_text("{")
-    assert not index.holds("sub-01", "key", path)
-
-
-def test_only_the_cases_that_are_kept_stay(case):
+def test_only_the_cases_that_are_kept_stay_and_a_damaged_entry_is_none(case):
     index, path = case
     for name in ("sub-01", "sub-02", "sub-03"):
         index.record(name, "key", path)
     index.keep_only(["sub-02"])
     assert [index.holds(name, "key", path) for name in ("sub-01", "sub-02", "sub-03")] == [False, True, False]
+    (entry,) = index.folder.iterdir()
+    entry.write_text("{")
+    assert not index.holds("sub-02", "key", path)
 
 
 def test_key_tells_its_parts_apart():

@@ -1,4 +1,3 @@
-import hashlib
 import os
 import threading
 import time
@@ -88,21 +87,16 @@ def test_name_of_the_greatest_length_is_written_and_swept(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_json_comes_back_as_it_was_written(tmp_path):
+def test_json_comes_back_as_it_was_written_and_what_is_none_is_refused(tmp_path):
     value = {"subject": "sub-01", "matrix": [[1.0, 0.25], [0.1, 1e-17]], "name": "Größe"}
     write_json(tmp_path / "a.json", value)
     assert read_json(tmp_path / "a.json") == value
-
-
-def test_write_json_refuses_what_is_not_json_and_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "a.json", {"psnr": float("nan")})
-    assert list(tmp_path.iterdir()) == []
+        write_json(tmp_path / "b.json", {"psnr": float("nan")})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_sha256_is_the_known_digest(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     # FIPS 180-2, appendix B.1.
     assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    (tmp_path / "b").write_bytes(b"x" * 3_000_000)
-    assert sha256(tmp_path / "b") == hashlib.sha256(b"x" * 3_000_000).hexdigest()

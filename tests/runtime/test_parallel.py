@@ -69,6 +69,7 @@ def test_results_come_back_by_name_in_the_order_of_the_items(place):
     results, failures = run_parallel(_square, ITEMS, description="square", **place)
     assert list(results.items()) == [(name, number**2) for name, (number,) in ITEMS]
     assert failures == []
+    assert run_parallel(_square, [], description="nothing", **place) == ({}, [])
 
 
 def test_one_failure_does_not_stop_the_others(place, capsys):
@@ -102,12 +103,9 @@ def torch_in_two_threads():
     torch.set_num_threads(before)
 
 
-def test_a_worker_that_has_torch_gives_it_one_thread(torch_in_two_threads):
+def test_work_in_this_process_gives_torch_one_thread_and_then_its_threads_back(torch_in_two_threads, monkeypatch):
     results, _ = run_parallel(_torch_threads, ITEMS[:1], description="torch", workers=1)
     assert results == {"sub-00": 1}
-
-
-def test_work_in_this_process_gives_its_threads_back(torch_in_two_threads, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.delenv("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", raising=False)
     run_parallel(_fail_on_odd, ITEMS[1:2], description="fail", workers=1)
@@ -116,40 +114,28 @@ def test_work_in_this_process_gives_its_threads_back(torch_in_two_threads, monke
     assert "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS" not in os.environ
 
 
-def test_no_items_give_no_results():
-    assert run_parallel(_square, [], description="nothing") == ({}, [])
-
-
 def test_a_dead_worker_is_an_error_that_says_what_to_do():
     with pytest.raises(BMENetError, match=r"worker process died.*BMENET_WORKERS=1"):
         run_parallel(_die, ITEMS, description="die", workers=2)
 
 
-def test_the_cluster_is_left_without_clients(scheduler):
+def test_the_scheduler_can_come_from_the_environment_and_is_left_without_clients(scheduler, monkeypatch):
     from distributed import default_client
 
-    run_parallel(_square, ITEMS, description="square", scheduler=scheduler)
+    monkeypatch.setenv("BMENET_SCHEDULER", scheduler)
+    results, _ = run_parallel(_surroundings, ITEMS[:1], description="look")
+    assert results["sub-00"][0] != os.getpid()
     with pytest.raises(ValueError, match="No clients found"):
         default_client()
 
 
-def test_the_scheduler_can_come_from_the_environment(scheduler, monkeypatch):
-    monkeypatch.setenv("BMENET_SCHEDULER", scheduler)
-    results, _ = run_parallel(_surroundings, ITEMS[:1], description="look")
-    assert results["sub-00"][0] != os.getpid()
-
-
-def test_a_worker_of_several_threads_is_refused():
+def test_a_worker_of_several_threads_and_a_wrong_address_are_refused():
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
         pytest.raises(BMENetError, match=r"workers of one thread each .*--nthreads 1"),
     ):
         run_parallel(_square, ITEMS, description="square", scheduler=cluster.scheduler_address)
-
-
-def test_a_wrong_scheduler_address_is_named():
-    pytest.importorskip("distributed")
     with pytest.raises(BMENetError, match=r"address of a running Dask scheduler; got 'nonsense'"):
         run_parallel(_square, ITEMS, description="square", scheduler="nonsense")
 

@@ -8,7 +8,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from bmenet.imaging.scan import load_scan
-from bmenet.imaging.scan.dicom import is_dicom, read_dicom_series
+from bmenet.imaging.scan.dicom import read_dicom_series
 from bmenet.runtime.errors import VolumeError
 
 LPS_FROM_RAS = np.diag([-1.0, -1, 1, 1])
@@ -108,14 +108,7 @@ def test_read_dicom_series_refuses_cut_pixels_without_telling_names(tmp_path):
     assert "CANARY" not in str(caught.value)
 
 
-def test_read_dicom_series_refuses_a_folder_without_images(tmp_path):
+def test_a_file_is_dicom_by_its_content_and_a_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "fake.dcm").write_text("DICM")
     with pytest.raises(VolumeError, match="got no DICOM image in it"):
         read_dicom_series(tmp_path)
-
-
-def test_is_dicom_looks_at_the_content(tmp_path):
-    write_series(tmp_path / "series", slices=4)
-    (tmp_path / "fake.dcm").write_text("DICM")
-    assert is_dicom(tmp_path / "series" / "000")
-    assert not is_dicom(tmp_path / "fake.dcm")
-    assert not is_dicom(tmp_path / "nowhere")

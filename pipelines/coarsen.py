@@ -1,6 +1,6 @@
 """Stage `coarsen`: the Coarse-net's results on the cases that the second stage is trained on."""
 
-from bmenet.cli.stage import run_stage
+from bmenet.cli.errors import run_stage
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
 from bmenet.restoration.coarsen import case_codes, coarsen_case

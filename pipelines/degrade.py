@@ -2,7 +2,7 @@
 
 import csv
 
-from bmenet.cli.stage import run_stage
+from bmenet.cli.errors import run_stage
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
 from bmenet.degradation.calibration import calibration_figure, calibration_warning, summarise

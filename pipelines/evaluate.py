@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bmenet.cli.stage import run_stage
+from bmenet.cli.errors import run_stage
 from bmenet.config import Config, EvaluateConfig, flatten, load_config
 from bmenet.data.layout import Layout
 from bmenet.evaluation.baselines import require_package

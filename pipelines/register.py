@@ -1,6 +1,6 @@
 """Stage `register`: every fetched scan to the standard grid; one failure does not stop the others."""
 
-from bmenet.cli.stage import run_stage
+from bmenet.cli.errors import run_stage
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
 from bmenet.data.participants import read_table

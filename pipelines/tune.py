@@ -1,6 +1,6 @@
 """Stage `tune`: search the values of params.yaml that do best on validation volumes; nothing is changed by it."""
 
-from bmenet.cli.stage import run_stage
+from bmenet.cli.errors import run_stage
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
 from bmenet.runtime.parallel import default_workers

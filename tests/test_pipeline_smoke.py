@@ -42,8 +42,7 @@ def _repro(folder: Path) -> list[str]:
 
 
 def _stale(folder: Path) -> list[str]:
-    """Return the stages that `dvc repro` would run, sorted, once the code has been hashed."""
-    _run("dvc", "repro", "code", folder=folder)
+    """Return the stages that `dvc repro` would run, sorted, by the code as it was hashed last."""
     status = json.loads(_run("dvc", "status", "--json", folder=folder))
     assert status.pop("code") == ["always changed"]
     return sorted(status)
@@ -83,7 +82,6 @@ def test_every_output_is_there_and_the_metrics_are_numbers(clone):
             assert path.is_dir() or path.stat().st_size > 0, path
     split = json.loads((clone / "data" / "split.json").read_text())
     assert [len(split[subset]) for subset in ("train", "validation", "test")] == [2, 1, 1]
-    _run("dvc", "metrics", "show", folder=clone)
 
 
 @pytest.mark.skipif(bool(gpu_names()), reason="has a GPU")
@@ -113,7 +111,6 @@ def test_a_run_leaves_nothing_for_git_but_the_lock_and_the_reports(clone):
 
 def test_a_second_run_changes_nothing(clone):
     assert _repro(clone) == []
-    assert _stale(clone) == []
 
 
 @pytest.mark.parametrize(
@@ -165,6 +162,7 @@ def test_edited_code_makes_just_the_stages_stale_that_run_it(clone, module, old,
     path = clone / "bmenet" / module
     text = path.read_text()
     path.write_text(text.replace(old, new, 1))
+    _run("dvc", "repro", "code", folder=clone)
     try:
         assert _stale(clone) == stages
     finally:

@@ -10,7 +10,7 @@ import yaml
 
 from bmenet.config import Config, flatten, load_config
 from bmenet.config.profiles import Profiles
-from bmenet.runtime.code import reached_files
+from bmenet.runtime.code import module_file, reached_files
 
 REPOSITORY = Path(__file__).parents[1]
 STAGES: dict[str, dict] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
@@ -34,13 +34,6 @@ RINGS = (
 SEE_TRACKING = {"pipelines", "tuning", "release", "tracking", "cli"}
 
 
-def _path(module: str) -> Path | None:
-    """Return the file of a module of this project, if there is one."""
-    base = REPOSITORY.joinpath(*module.split("."))
-    candidates = (base.with_suffix(".py"), base / "__init__.py")
-    return next((path for path in candidates if path in FILES), None)
-
-
 @cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
@@ -56,7 +49,7 @@ def _imported_names(path: Path) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
             members = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules = {member for member in members if _path(member)}
+            modules = {member for member in members if module_file(member)}
             names |= modules if modules == members else modules | {node.module}
     return frozenset(names)
 
@@ -64,7 +57,7 @@ def _imported_names(path: Path) -> frozenset[str]:
 @cache
 def _imported_files(path: Path) -> frozenset[Path]:
     """Return the project's files that a file imports itself."""
-    return frozenset(target for name in _imported_names(path) if (target := _path(name)))
+    return frozenset(target for name in _imported_names(path) if (target := module_file(name)) in FILES)
 
 
 def _is_within(path: Path, places: tuple[str, ...] | list[str]) -> bool:
@@ -89,15 +82,11 @@ def _outputs(stage: str) -> list[str]:
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
-def test_every_stage_is_a_file_of_the_same_name_and_the_reverse():
+def test_every_stage_is_a_file_of_the_same_name_and_has_the_hash_of_its_code():
     files = {path.stem for path in (REPOSITORY / "pipelines").glob("[a-z]*.py")}
     assert set(STAGES) == files
     for name, stage in STAGES.items():
         assert stage["cmd"] == f"python -m pipelines.{name}"
-
-
-def test_the_hash_of_its_code_is_a_parameter_of_every_stage():
-    for name, stage in STAGES.items():
         assert name == "code" or {"code.json": [name]} in stage["params"]
 
 
@@ -109,15 +98,11 @@ def test_deps_of_a_stage_are_outputs_of_others_or_what_mlflow_is_given(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_params_of_a_stage_are_keys_of_the_configuration(stage):
+def test_params_of_a_stage_are_keys_of_the_configuration_and_cover_every_section_that_it_reads(stage):
     keys = set(flatten(load_config(REPOSITORY / "params.yaml")))
     for param in _params(stage):
         assert param in keys or any(key.startswith(f"{param}.") for key in keys), param
         assert param.split(".")[0] not in RECORDING
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_params_of_a_stage_cover_every_section_that_it_reads(stage):
     listed = {param.split(".")[0] for param in _params(stage)}
     read = set().union(*map(_config_sections, reached_files(f"pipelines.{stage}")))
     assert read - RECORDING <= listed

@@ -7,6 +7,7 @@ import typer
 
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import PARAMS_FILE, SamplingConfig, load_config
+from bmenet.runtime.errors import VolumeError
 
 ScanArgument = Annotated[
     Path, typer.Argument(metavar="IN", help="A T1-weighted scan: .nii, .nii.gz, or a folder with one DICOM series.")
@@ -27,7 +28,6 @@ ModelOption = Annotated[
 def check_output(out: Path, scan: Path) -> None:
     """Refuse, as wrong use, an output that cannot be written or that is the input itself."""
     from bmenet.imaging.scan import check_output_name
-    from bmenet.runtime.errors import VolumeError
 
     try:
         check_output_name(out)

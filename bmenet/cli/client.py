@@ -1,13 +1,20 @@
 """`bmenet client`: have a scan restored by a server."""
 
+import base64
 import re
+import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 import typer
 
 from bmenet.cli.arguments import OutputArgument, check_output
 from bmenet.cli.errors import exit_on_error
+from bmenet.runtime.errors import BMENetError, VolumeError
+from bmenet.runtime.files import atomic_path
+from bmenet.runtime.progress import console
 
 if TYPE_CHECKING:
     import requests
@@ -52,10 +59,6 @@ def client(
             "expected http://HOST:PORT or https://HOST:PORT and nothing after it; got another text", param_hint="--url"
         )
     with exit_on_error():
-        import time
-
-        from bmenet.runtime.progress import console
-
         record = {"nifti": _read(scan), "stage": stage, "seed": seed} | ({} if steps is None else {"steps": steps})
         with console.status(f"{url}: waiting for the restored scan"):
             start = time.perf_counter()
@@ -68,10 +71,6 @@ def client(
 
 def _read(scan: Path) -> str:
     """Return a file as base64."""
-    import base64
-
-    from bmenet.runtime.errors import VolumeError
-
     try:
         if scan.is_dir():
             raise VolumeError(
@@ -85,13 +84,9 @@ def _read(scan: Path) -> str:
 
 def _post(url: str, record: dict[str, object], token: str | None, timeout: int) -> "requests.Response":
     """Send one volume and return an answer that is a success; come back later to a server that is full."""
-    from urllib.parse import urlsplit
-
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3 import Retry
-
-    from bmenet.runtime.errors import BMENetError
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
         if token:
@@ -147,10 +142,6 @@ def _reason(response: "requests.Response") -> str:
 
 def _volume(response: "requests.Response", url: str) -> bytes:
     """Return the file in an answer."""
-    import base64
-
-    from bmenet.runtime.errors import BMENetError
-
     try:
         return base64.b64decode(response.json()["predictions"][0]["nifti"], validate=True)
     except (ValueError, KeyError, IndexError, TypeError) as error:
@@ -161,11 +152,7 @@ def _volume(response: "requests.Response", url: str) -> bytes:
 
 def _write(out: Path, packed: bytes) -> None:
     """Write what the server sent, which is .nii.gz, whole or not at all; unpacked if OUT is to be .nii."""
-    import zlib
-
     from bmenet.imaging.scan.nifti import read_nifti
-    from bmenet.runtime.errors import VolumeError
-    from bmenet.runtime.files import atomic_path
 
     try:
         with atomic_path(out) as temporary:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.progress import TaskID
 
 from bmenet.cli.arguments import (
     ModelOption,
@@ -19,6 +20,7 @@ from bmenet.cli.arguments import (
 )
 from bmenet.cli.enhance_report import loaded_lineage, report_page, report_path
 from bmenet.cli.errors import exit_on_error
+from bmenet.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
     from bmenet.imaging.scan import Scan
@@ -158,10 +160,6 @@ def _applied(strength: float) -> str:
 
 def _run(enhancer: "Enhancer", degraded: "Scan", space: Literal["native", "template"]) -> "Enhanced":
     """Enhance a scan; show how far it is."""
-    from rich.progress import TaskID
-
-    from bmenet.runtime.progress import progress_bar
-
     with progress_bar() as bar:
         tasks: dict[str, TaskID] = {}
 

@@ -1,9 +1,12 @@
-"""Turn expected errors and signals into one line on stderr, an exit code, and nothing half-written."""
+"""Turn expected errors and signals into one line on stderr, an exit code, and nothing half-written; run a stage so."""
 
+import argparse
+import inspect
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +37,25 @@ def exit_on_error() -> Iterator[None]:
         except KeyboardInterrupt:
             print("bmenet: interrupted; what was finished is kept", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run ``python -m pipelines.<stage> [--scheduler ADDRESS] [--workers N]``, where that or the environment says.
+
+    The place of the work is no parameter of the result: under ``dvc repro`` set ``BMENET_SCHEDULER`` or
+    ``BMENET_WORKERS`` instead.
+    """
+    from bmenet.runtime.parallel import SCHEDULER_VARIABLE, WORKERS_VARIABLE
+
+    parser = argparse.ArgumentParser(description=inspect.getdoc(main))
+    parser.add_argument("--scheduler", help=f"a Dask cluster, tcp://host:port (default: {SCHEDULER_VARIABLE})")
+    parser.add_argument("--workers", help=f"processes on this machine (default: {WORKERS_VARIABLE}, or one a core)")
+    arguments = parser.parse_args()
+    for variable, value in ((SCHEDULER_VARIABLE, arguments.scheduler), (WORKERS_VARIABLE, arguments.workers)):
+        if value:
+            os.environ[variable] = value
+    with exit_on_error():
+        main()
 
 
 @contextmanager

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from bmenet.cli.arguments import show_notes
 from bmenet.cli.errors import exit_on_error
@@ -73,9 +76,6 @@ def dice(
         }
         typer.echo(json.dumps(record, indent=2))
         return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
 
     console = Console()
     if overlap.regions:

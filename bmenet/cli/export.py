@@ -4,8 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich import box
+from rich.table import Table
 
 from bmenet.cli.errors import exit_on_error
+from bmenet.config import load_config
+from bmenet.config.profiles import Profiles
+from bmenet.data.layout import Layout
+from bmenet.runtime.progress import console
 
 if TYPE_CHECKING:
     from bmenet.release.export.run import Exported
@@ -34,12 +40,9 @@ def export(
     differences goes to stderr, the bundle's folder to stdout. `dvc repro export` does the same as a stage.
     """
     with exit_on_error():
-        from bmenet.config import load_config
-        from bmenet.data.layout import Layout
         from bmenet.release.export.run import build_engines, bundle_lineage, skipped
         from bmenet.release.export.run import export as write
         from bmenet.restoration.bundle import open_bundle
-        from bmenet.runtime.progress import console
 
         layout = Layout()
         folder = out or layout.bundle
@@ -78,11 +81,8 @@ def release(
     torch. `make release` trains and evaluates first. Prints the release's folder.
     """
     with exit_on_error():
-        from bmenet.config import load_config
-        from bmenet.data.layout import Layout
         from bmenet.release.release import release as write
         from bmenet.release.released import RELEASED_FOLDER
-        from bmenet.runtime.progress import console
 
         with console.status("release") as status:
             exported = write(load_config(), Layout(), out or RELEASED_FOLDER, status.update)
@@ -112,9 +112,6 @@ def import_brainldm(
     `dvc commit --force train_autoencoder train_denoiser; dvc freeze train_autoencoder train_denoiser; dvc repro`.
     """
     with exit_on_error():
-        from bmenet.config import load_config
-        from bmenet.config.profiles import Profiles
-        from bmenet.data.layout import Layout
         from bmenet.networks.brainldm import import_brainldm as convert
 
         config = load_config(profile) if Path(profile).is_file() else Profiles().load(profile)
@@ -127,11 +124,6 @@ def import_brainldm(
 
 def _print_exported(exported: "Exported") -> None:
     """Print on stderr the differences from torch, what rounding the weights changed, size and digest."""
-    from rich import box
-    from rich.table import Table
-
-    from bmenet.runtime.progress import console
-
     table = Table("graph", "format", box=box.SIMPLE_HEAD)
     for heading in ("largest difference", "allowed", "torch s", "ONNX Runtime s"):
         table.add_column(heading, justify="right")

@@ -5,8 +5,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from bmenet.cli.errors import exit_on_error
+from bmenet.runtime.errors import BMENetError, WeightsError
 
 if TYPE_CHECKING:
     from bmenet.release.registry import Version
@@ -41,8 +46,6 @@ def models(
     this workspace has one or MLFLOW_TRACKING_URI names one. A card goes to a pipe as it is.
     """
     with exit_on_error():
-        from bmenet.runtime.errors import WeightsError
-
         entries = _released()
         if name not in [entry.name for entry in entries]:
             entries += _registered()
@@ -82,7 +85,6 @@ def _registered() -> list[_Entry]:
     if (place := Place.of_workspace()).is_missing:
         return []
     from bmenet.release.registry import Registry
-    from bmenet.runtime.errors import BMENetError
 
     try:
         versions = Registry(place).versions()
@@ -116,7 +118,6 @@ def _of_version(version: "Version") -> _Entry:
 
 def _print_card(entry: _Entry, as_json: bool) -> None:
     """Print a card: rendered on a terminal, as it is into a pipe."""
-    from rich.console import Console
     from rich.markdown import Markdown
 
     if as_json:
@@ -129,11 +130,6 @@ def _print_card(entry: _Entry, as_json: bool) -> None:
 
 def _print_list(entries: list[_Entry], as_json: bool) -> None:
     """Print one row a model, or all but the cards as JSON."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     if as_json:
         shown = [asdict(entry) for entry in entries]
         typer.echo(json.dumps([{key: row[key] for key in row if key != "card"} for row in shown], indent=2))

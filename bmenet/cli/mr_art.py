@@ -10,6 +10,7 @@ from bmenet.cli.arguments import ModelOption, sampling_with
 from bmenet.cli.errors import exit_on_error
 from bmenet.config.evaluate import Baseline
 from bmenet.data.layout import Layout
+from bmenet.runtime.errors import BMENetError
 
 _BASELINES = get_args(Baseline)
 _REPORT = Layout().report("mr_art")
@@ -61,7 +62,6 @@ def mr_art(
         from bmenet.evaluation.matched.report import evaluate_people
         from bmenet.evaluation.methods import method_names
         from bmenet.release.models import find_model
-        from bmenet.runtime.errors import BMENetError
 
         if "n4_bm4d" in compared:
             require_package()

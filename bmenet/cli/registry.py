@@ -4,8 +4,13 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from bmenet.cli.errors import EXIT_CODES, exit_on_error
+from bmenet.runtime.errors import WeightsError
 
 if TYPE_CHECKING:
     from bmenet.release.registry import Version
@@ -32,7 +37,6 @@ def list_versions(
     """
     with exit_on_error():
         from bmenet.release.registry import Registry
-        from bmenet.runtime.errors import WeightsError
 
         versions = Registry().versions()
         if not versions:
@@ -99,11 +103,6 @@ def _as_dict(version: "Version") -> dict[str, Any]:
 
 def _print_table(versions: list["Version"]) -> None:
     """Print one row a version, the newest first."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from bmenet.release.registry import SPACING_TAG
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

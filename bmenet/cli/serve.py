@@ -1,10 +1,13 @@
 """`bmenet serve`: answer over HTTP with a model, within limits."""
 
+import logging
+import socket
 from typing import Annotated
 
 import typer
 
 from bmenet.cli.errors import exit_on_error
+from bmenet.runtime.errors import BMENetError, ConfigError
 
 _GRACE_S = 5
 """For answers on their way when the server stops, and for bodies that are still sent."""
@@ -26,13 +29,9 @@ def serve(
     limits, and what runs the networks: see docs/deployment.md.
     """
     with exit_on_error():
-        import logging
-        import socket
-
         import uvicorn
 
         from bmenet.release.models import find_model
-        from bmenet.runtime.errors import BMENetError, ConfigError
         from bmenet.serving import Guard, Service, Settings
         from bmenet.serving.settings import is_loopback
 

@@ -8,9 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from bmenet.cli.errors import exit_on_error
+from bmenet.config import Config, flatten, load_config, with_values
+from bmenet.config.profiles import Profiles
+from bmenet.data.layout import Layout
+from bmenet.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
-    from bmenet.config import Config
     from bmenet.tuning.report import Found
 
 
@@ -56,8 +59,6 @@ def tune(
     `bmenet tune --apply`, then `dvc repro`.
     """
     with exit_on_error():
-        from bmenet.config import flatten, load_config, with_values
-        from bmenet.data.layout import Layout
         from bmenet.runtime.parallel import default_workers
         from bmenet.tuning.run import tune as run
 
@@ -96,8 +97,6 @@ def _print(found: "Found", present: dict[str, Any]) -> None:
 def _apply(found: "Found", config: "Config", trial: int | None) -> None:
     """Write the best values into params.yaml, and show what changed."""
     from bmenet.cli.profile import print_changes
-    from bmenet.config.profiles import Profiles
-    from bmenet.runtime.errors import ConfigError
 
     if len(config.tune.objectives) > 1 and trial is None:
         raise ConfigError(

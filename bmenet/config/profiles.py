@@ -8,8 +8,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bmenet.config.edit import dump_text, load_text, merge
-from bmenet.config.load import PARAMS_FILE, find_key, flatten, load_config, parse_text, read_text
+from bmenet.config.load import (
+    PARAMS_FILE,
+    dump_text,
+    find_key,
+    flatten,
+    load_config,
+    load_text,
+    merge,
+    parse_text,
+    read_text,
+)
 from bmenet.config.sections import Config
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.files import atomic_path, write_text

@@ -12,8 +12,7 @@ from typing import Any
 
 from bmenet import __version__
 from bmenet.imaging.scan import load_scan, save_scan
-from bmenet.imaging.scan.nifti import read_header
-from bmenet.imaging.scan.stream import open_stream
+from bmenet.imaging.scan.nifti import open_stream, read_header
 from bmenet.restoration import Enhancer
 from bmenet.restoration.bundle import Bundle
 from bmenet.runtime.errors import BMENetError, ConfigError, GridMismatchError, RegistrationError, VolumeError

@@ -92,20 +92,23 @@ def _keep_figures_of_motion(trained: Path) -> None:
         (_train_again, "got older ones than weights/coarse"),
         (_keep_figures_of_motion, "expected code 111; got none"),
         (lambda trained: shutil.rmtree(trained / "weights"), "dvc repro train_coarse"),
+        (lambda trained: None, "expected at most 0 MB; got 0.1 MB"),
     ],
-    ids=["private data", "figures of others", "not evaluated", "older figures", "no figures of 111", "no networks"],
+    ids=[
+        "private data",
+        "figures of others",
+        "not evaluated",
+        "older",
+        "no figures of 111",
+        "no networks",
+        "too large",
+    ],
 )
-def test_only_evaluated_networks_of_public_data_are_released(trained, bmenet, change, reason):
-    change(trained)
-    _refused(bmenet, trained, reason)
-
-
-def test_a_release_that_is_too_large_is_refused(trained, bmenet, monkeypatch):
+def test_only_evaluated_networks_of_public_data_that_are_small_are_released(
+    trained, bmenet, monkeypatch, change, reason
+):
     monkeypatch.setattr("bmenet.release.release.MAX_BYTES", 20_000)
-    _refused(bmenet, trained, "expected at most 0 MB; got 0.1 MB")
-
-
-def _refused(bmenet, trained: Path, reason: str) -> None:
+    change(trained)
     result = bmenet("release", "--out", "there")
     assert result.exit_code == 1
     assert reason in result.stderr

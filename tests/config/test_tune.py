@@ -21,22 +21,16 @@ def config():
         ({"tune.objectives": ["beauty"]}, "objectives.*beauty"),
         ({"tune.objectives": ["seconds"], "tune.pruner": "none"}, "objectives.*composite"),
         ({"tune.objectives": ["quality", "quality"]}, "objectives"),
-        ({"tune.objectives": []}, "objectives"),
         ({"tune.objectives": ["quality", "seconds"]}, "pruner.*'median'"),
         ({"tune.objectives": ["quality", "seconds"], "tune.pruner": "none", "tune.sampler": "cmaes"}, "sampler.*cmaes"),
-        ({"tune.composites": {"quality": {}}}, "composites.*quality"),
         ({"tune.composites": {"quality": {"dice": 0.0}}}, "composites.*quality"),
         ({"tune.composites": {"quality": {"beauty": 1.0}}}, "composites.quality"),
         ({"tune.composites": {"quality": {"dice": -1.0}}}, "composites.quality.dice"),
         ({"tune.composites": {"quality": {"dice": 1.0}, "seconds": {"dice": 1.0}}}, "composites.*seconds"),
         ({"tune.sampler": "luck"}, "tune.sampler"),
-        ({"tune.pruner": "luck"}, "tune.pruner"),
-        ({"tune.scope": "everything"}, "tune.scope"),
         ({"tune.trials": -1}, "tune.trials"),
-        ({"tune.timeout_s": 0}, "tune.timeout_s"),
         ({"tune.codes": ["112"]}, "tune.codes"),
         ({"tune.search_space.sampling": {"coarse.edge_weight": RANGE}}, "search_space.sampling.*coarse.edge_weight"),
-        ({"tune.search_space.sampling": {}}, "search_space.sampling"),
         ({"tune.search_space.training": {"sampling.strength": RANGE}}, "search_space.training.*sampling.strength"),
         (
             {"tune.scope": "training", "tune.search_space.training": {"fine.edge_weight": RANGE}},
@@ -53,7 +47,6 @@ def test_a_study_that_makes_no_sense_is_refused_by_its_key(config, values, named
     "wrong",
     [
         {"kind": "float", "low": 1.0, "high": 1.0},
-        {"kind": "float", "low": 0.0},
         {"kind": "float", "low": 0.0, "high": 1.0, "log": True},
         {"kind": "float", "low": 0.1, "high": 1.0, "log": True, "step": 0.1},
         {"kind": "float", "low": 0.0, "high": 1.0, "step": 0.0},
@@ -62,7 +55,6 @@ def test_a_study_that_makes_no_sense_is_refused_by_its_key(config, values, named
         {"kind": "choice", "choices": [0.0, 1.0], "low": 0.0},
         {"kind": "choice", "choices": [0.5]},
         {"kind": "float", "low": 0.0, "high": 1.0, "median": 0.5},
-        {"kind": "complex", "low": 0.0, "high": 1.0},
     ],
 )
 def test_a_range_that_is_none_is_refused_by_its_key(config, wrong):
@@ -97,15 +89,10 @@ def test_a_key_that_is_not_there_is_refused(config, key):
         with_values(config, {key: 1}, "here")
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("sampling.guidance.window", 4), ("sampling.strength", "strong"), ("coarse.learning_rate", None)]
-)
-def test_a_value_that_is_invalid_is_refused_with_its_key(config, key, value):
-    with pytest.raises(ConfigError, match=f"here: {key}"):
-        with_values(config, {key: value}, "here")
-
-
-def test_values_that_are_valid_but_not_together_are_refused(config):
+def test_values_that_are_invalid_alone_or_together_are_refused(config):
+    for key, value in (("sampling.guidance.window", 4), ("coarse.learning_rate", None)):
+        with pytest.raises(ConfigError, match=f"here: {key}"):
+            with_values(config, {key: value}, "here")
     assert with_values(config, {"sampling.start_timestep": 400}).sampling.start_timestep == 400
     with pytest.raises(ConfigError, match="max_timestep"):
         with_values(config, {"sampling.start_timestep": 400, "fine.max_timestep": 300})

@@ -50,7 +50,7 @@ def layout(tmp_path):
     return Layout(tmp_path / "workspace")
 
 
-def test_fetch_subjects_writes_scans_and_a_table(source, layout):
+def test_fetch_subjects_writes_scans_without_header_text_and_a_table(source, layout):
     assert fetch_subjects(source, "counting", SUBJECTS, layout) == {}
     table = read_table(layout)
     assert [(row.id, row.file, row.age, row.sex) for row in table] == [
@@ -61,10 +61,6 @@ def test_fetch_subjects_writes_scans_and_a_table(source, layout):
     for row in table:
         assert row.sha256 == sha256(layout.raw / row.file)
         assert row.source == "counting@" + "1" * 16
-
-
-def test_fetch_subjects_leaves_no_header_text_behind(source, layout):
-    fetch_subjects(source, "counting", SUBJECTS, layout)
     image = nib.load(layout.raw / "a_T1w.nii.gz")
     assert np.array_equal(image.get_fdata().ravel(), np.arange(9600))
     assert image.get_data_dtype() == np.int16
@@ -99,30 +95,24 @@ def test_fetch_subjects_reads_only_what_is_new_changed_or_lost(source, layout):
     assert len(fetch("another")) == 3
 
 
-def test_fetch_subjects_takes_over_new_covariates_without_reading(source, layout):
+def test_fetch_subjects_takes_over_new_covariates_without_reading_and_removes_who_is_no_longer_wanted(source, layout):
     fetch_subjects(source, "counting", SUBJECTS, layout)
     older = [replace(subject, covariates=Covariates(70.0, "M")) for subject in SUBJECTS]
     fetch_subjects(source, "counting", older, layout)
     assert {row.age for row in read_table(layout)} == {70.0}
     assert len(source.reads) == 3
-
-
-def test_fetch_subjects_removes_who_is_no_longer_wanted(source, layout):
-    fetch_subjects(source, "counting", SUBJECTS, layout)
     fetch_subjects(source, "counting", SUBJECTS[:1], layout)
     assert sorted(path.name for path in layout.raw.iterdir()) == ["b_T1w.nii.gz", "subjects.json"]
 
 
-def test_fetch_subjects_goes_on_past_bad_scans(source, layout):
+def test_fetch_subjects_goes_on_past_bad_scans_and_stops_at_once_without_a_network(source, layout):
     source.failures |= {"a": SourceError("no [/such] file"), "c": VolumeError("not a scan")}
     assert fetch_subjects(source, "counting", SUBJECTS, layout) == {"a": "no [/such] file", "c": "not a scan"}
     assert [row.id for row in read_table(layout)] == ["b"]
     assert not (layout.raw / "a_T1w.nii.gz").exists()
-
-
-def test_fetch_subjects_stops_at_once_without_a_network(source, layout):
     source.failures["a"] = UnreachableError("no network")
+    source.reads.clear()
     with pytest.raises(UnreachableError, match="no network"):
         fetch_subjects(source, "counting", SUBJECTS, layout)
-    assert source.reads == ["b", "a"]
+    assert source.reads == ["a"]
     assert [row.id for row in read_table(layout)] == ["b"]

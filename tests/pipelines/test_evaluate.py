@@ -14,15 +14,11 @@ from bmenet.runtime.files import read_json, write_json, write_text
 from pipelines import evaluate
 
 
-def test_no_test_subject_is_refused_at_once(workspace):
-    write_json(Layout().split, {"train": ["sub-01"], "validation": ["sub-02"], "test": []})
+def test_no_test_subject_and_a_code_that_was_not_degraded_are_refused_at_once(workspace):
+    layout = Layout()
+    write_json(layout.split, {"train": ["sub-01"], "validation": ["sub-02"], "test": []})
     with pytest.raises(ConfigError, match=r"split\.test: expected at least one subject; got none"):
         evaluate.main()
-    assert not (workspace / "mlflow").exists()
-
-
-def test_a_code_that_was_not_degraded_is_refused_at_once(workspace):
-    layout = Layout()
     write_json(layout.split, {"train": ["sub-01"], "validation": ["sub-02"], "test": ["sub-03"]})
     layout.registered.mkdir(parents=True)
     layout.clean("sub-03").write_bytes(b"")

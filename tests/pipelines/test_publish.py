@@ -56,7 +56,7 @@ def test_a_better_model_takes_the_place_and_a_worse_one_does_not(stage):
     assert [version.tags["gate.decision"] for version in Registry().versions()] == ["promoted", "promoted", "kept"]
 
 
-def test_the_same_bundle_again_is_not_registered_a_second_time(stage):
+def test_the_same_bundle_again_is_not_registered_a_second_time_but_for_newer_code_to_serve_it(stage):
     stage(1.1)
     decision = stage(1.1)
     assert decision["reasons"] == ["nothing new: the champion is this very bundle"]
@@ -64,15 +64,11 @@ def test_the_same_bundle_again_is_not_registered_a_second_time(stage):
     stage(1.0)
     assert stage(1.1)["candidate"]["version"] == 1
     assert _aliases() == {CHALLENGER: 1, CHAMPION: 1}
-
-
-def test_the_same_bundle_with_newer_code_to_serve_it_takes_the_place(stage):
-    stage(1.1)
     code = LAYOUT.root / "mlflow" / "enhance_model.py"
     code.write_text(code.read_text() + "# newer\n")
     decision = stage(1.1)
     assert decision["reasons"] == ["the champion's bundle, with newer code to serve it"]
-    assert _aliases() == {CHALLENGER: 2, CHAMPION: 2}
+    assert _aliases() == {CHALLENGER: 3, CHAMPION: 3}
 
 
 def test_test_figures_stand_beside_and_never_choose(stage):
@@ -138,15 +134,11 @@ def test_what_is_measured_is_what_is_served():
     assert enhancer.coarse.network.sessions.precision == "fp32"
 
 
-def test_a_registry_that_cannot_be_reached_stops_the_stage_before_any_work(stage, monkeypatch):
+def test_a_registry_that_cannot_be_reached_or_no_test_figures_stop_the_stage_before_any_work(stage, monkeypatch):
+    with pytest.raises(BMENetError, match="expected the test figures, to stand beside"):
+        publish.main()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setattr(publish, "_load", lambda *_: pytest.fail("measured for nothing"))
     with pytest.raises(TrackingError, match="expected a model registry that answers"):
         stage(1.1)
     assert not LAYOUT.report("publish").exists()
-
-
-def test_without_test_figures_nothing_begins(workspace):
-    with pytest.raises(BMENetError, match="expected the test figures, to stand beside"):
-        publish.main()
-    assert not (workspace / "mlflow").exists()

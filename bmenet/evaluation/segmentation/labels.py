@@ -23,8 +23,7 @@ import pandas as pd
 
 from bmenet.imaging.grid import Grid
 from bmenet.imaging.scan.geometry import read_geometry
-from bmenet.imaging.scan.nifti import check_shape, read_nifti
-from bmenet.imaging.scan.stream import open_stream
+from bmenet.imaging.scan.nifti import check_shape, open_stream, read_nifti
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import BMENetError, VolumeError
 

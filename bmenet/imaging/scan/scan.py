@@ -18,31 +18,20 @@ MNI_CODE = 4
 
 @dataclass(frozen=True)
 class Scan:
-    """A 3D scan, kept with all that writing a result on the same grid needs, and nothing that tells whose it is.
-
-    Parameters
-    ----------
-    volume : Volume
-        Finite intensities in the stored voxel order; the affine leads to RAS+ mm.
-    shape : tuple of int
-        As stored: (X, Y, Z), or (X, Y, Z, 1) for a series of one volume.
-    geometry : nibabel.Nifti1Header
-        Voxel sizes, qform, sform, their codes and the units; every other field has its default.
-    dtype : numpy.dtype
-        Of the stored counts, native byte order.
-    slope, intercept : float
-        Intensity = slope * count + intercept.
-    notes : tuple of str
-        What the reader had to assume, one sentence each, to be shown to the user.
-    """
+    """A 3D scan, kept with all that writing a result on the same grid needs, and nothing that tells whose it is."""
 
     volume: Volume
+    """Finite intensities (slope * count + intercept) in the stored voxel order; the affine leads to RAS+ mm."""
     shape: tuple[int, ...]
+    """As stored: (X, Y, Z), or (X, Y, Z, 1) for a series of one volume."""
     geometry: nib.Nifti1Header
+    """Voxel sizes, qform, sform, their codes and the units; every other field has its default."""
     dtype: np.dtype
+    """Of the stored counts, native byte order."""
     slope: float = 1.0
     intercept: float = 0.0
     notes: tuple[str, ...] = ()
+    """What the reader had to assume, one sentence each, to be shown to the user."""
 
     def with_data(self, data: np.ndarray) -> "Scan":
         """Return a scan of other intensities on the same grid."""

@@ -7,7 +7,10 @@ import pytest
 
 from bmenet.config import load_config
 from bmenet.data.sources import SOURCES, select
+from bmenet.data.sources.base import Subject, subject_id
 from bmenet.runtime.errors import SourceError
+
+SUBJECTS = [Subject(f"sub-{number:02d}", "") for number in range(1, 6)]
 
 
 def make_ready(name, folder, write_scan):
@@ -39,18 +42,14 @@ def test_source_lists_distinct_safe_subjects_the_same_way_each_time(source):
     assert source.subjects() == subjects
 
 
-def test_source_reads_the_same_scan_each_time(source):
+def test_source_reads_the_same_scan_each_time_and_tells_scans_apart(source):
     first, second = source.subjects()[:2]
+    assert source.fingerprint(first) == source.fingerprint(first) != source.fingerprint(second)
     scan = source.read(first, print)
     assert scan.volume.data.ndim == 3
     assert scan.volume.data.max() > scan.volume.data.min()
     assert np.array_equal(scan.volume.data, source.read(first, print).volume.data)
     assert not np.array_equal(scan.volume.data, source.read(second, print).volume.data)
-
-
-def test_source_fingerprint_tells_scans_apart(source):
-    first, second = source.subjects()[:2]
-    assert source.fingerprint(first) == source.fingerprint(first) != source.fingerprint(second)
 
 
 @pytest.mark.parametrize("name", ["bids", "folder"])
@@ -60,3 +59,30 @@ def test_source_needs_its_root(name, workspace):
         data = config.data.model_copy(update={"source": name, "root": root})
         with pytest.raises(SourceError, match=f"data.root: expected the folder with the scans of source {name}; got"):
             SOURCES[name](config.model_copy(update={"data": data}), workspace)
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"), [("002_S_0295", "002-S-0295"), ("../a b", "a-b"), ("sub-01", "sub-01"), ("Zoë^K", "Zo-K")]
+)
+def test_subject_id_is_safe_in_file_names(label, expected):
+    assert subject_id(label) == expected
+
+
+def test_select_takes_all_the_first_or_the_named():
+    assert select(SUBJECTS, None) == SUBJECTS
+    assert select(SUBJECTS, 2) == SUBJECTS[:2]
+    assert select(SUBJECTS, ["sub-04", "sub_01", "sub-04"]) == [SUBJECTS[3], SUBJECTS[0]]
+
+
+@pytest.mark.parametrize(
+    ("subjects", "wanted", "message"),
+    [
+        ([], None, "expected a source with T1w scans"),
+        (SUBJECTS, 6, "at most all 5; got 6"),
+        (SUBJECTS, ["sub-02", "sub-77", "sub-78"], "such as 'sub-01'; got sub-77, sub-78"),
+        ([*SUBJECTS, SUBJECTS[2]], None, "got several for sub-03"),
+    ],
+)
+def test_select_refuses_what_the_source_cannot_give(subjects, wanted, message):
+    with pytest.raises(SourceError, match=message):
+        select(subjects, wanted)

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from bmenet.data.participants import Covariates
-from bmenet.data.sources.folder import FolderSource
+from bmenet.data.sources.folder import BidsSource, FolderSource
 from bmenet.runtime.errors import SourceError
 
 
@@ -61,11 +61,6 @@ def test_folder_refuses_a_table_of_other_people(tmp_path, write_scan):
         FolderSource(tmp_path, table).subjects()
 
 
-def test_folder_refuses_an_empty_folder(tmp_path):
-    with pytest.raises(SourceError, match="got none"):
-        FolderSource(tmp_path).subjects()
-
-
 def test_folder_fingerprint_follows_the_slices_of_a_series(tmp_path, write_series):
     series = write_series(tmp_path / "002_S_0295" / "I1")
     source = FolderSource(tmp_path)
@@ -75,3 +70,33 @@ def test_folder_fingerprint_follows_the_slices_of_a_series(tmp_path, write_serie
     assert source.fingerprint(subject) == before
     (series / "2.dcm").write_bytes(bytes(128) + b"DICM" + b"other")
     assert source.fingerprint(subject) != before
+
+
+def test_bids_takes_the_first_session_and_run_of_each_subject(tmp_path, write_scan):
+    for source in (BidsSource(tmp_path), FolderSource(tmp_path)):
+        with pytest.raises(SourceError, match="got none"):
+            source.subjects()
+    for location in (
+        "sub-02/ses-2/anat/sub-02_ses-2_T1w.nii.gz",
+        "sub-02/ses-1/anat/sub-02_ses-1_run-2_T1w.nii.gz",
+        "sub-02/ses-1/anat/sub-02_ses-1_run-1_T1w.nii",
+        "sub-02/ses-1/anat/sub-02_ses-1_T2w.nii.gz",
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-03/anat/sub-03_T2w.nii.gz",
+        "derivatives/sub-04/anat/sub-04_T1w.nii.gz",
+    ):
+        write_scan(tmp_path / location)
+    (tmp_path / "sub-01" / "anat" / "sub-01_T1w.json").write_text("{}")
+    assert [subject.location for subject in BidsSource(tmp_path).subjects()] == [
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-02/ses-1/anat/sub-02_ses-1_run-1_T1w.nii",
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["sub-", ""])
+def test_bids_finds_covariates_with_and_without_the_prefix(tmp_path, write_scan, prefix):
+    for name in ("sub-01", "sub-02"):
+        write_scan(tmp_path / name / "anat" / f"{name}_T1w.nii.gz")
+    (tmp_path / "participants.tsv").write_text(f"participant_id\tage\tsex\n{prefix}02\t71\tF\n")
+    known = [subject.covariates for subject in BidsSource(tmp_path).subjects()]
+    assert known == [Covariates(), Covariates(71.0, "F")]

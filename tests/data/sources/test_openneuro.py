@@ -1,11 +1,13 @@
 import pytest
 
 from bmenet.config import load_config
+from bmenet.data.download import RETRY, UnreachableError
 from bmenet.data.participants import Covariates
 from bmenet.data.sources import SOURCES
-from bmenet.data.sources.openneuro import BUCKET, OpenNeuroSource
+from bmenet.data.sources.openneuro import BUCKET, Bucket, OpenNeuroSource
 from bmenet.runtime.errors import SourceError, VolumeError
 
+QUICK = RETRY.new(backoff_factor=0)
 TABLE = "participant_id\tage\tgender\tgroup\nsub-02\t39\tm\tdepr\nsub-01\tn/a\tf\tcontrol\n"
 
 
@@ -77,3 +79,35 @@ def test_openneuro_does_not_follow_a_table_out_of_the_data_set(mirror):
 
 def test_openneuro_takes_the_public_bucket_by_default(workspace):
     assert SOURCES["openneuro"](load_config(), workspace).bucket.base == BUCKET
+
+
+@pytest.fixture
+def bucket(server, tmp_path):
+    server.files["ds/there.txt"] = b"content"
+    return Bucket(f"{server.url}/ds", tmp_path / "downloads", QUICK)
+
+
+def test_has_tells_what_a_server_offers_and_a_folder_holds(bucket, tmp_path):
+    assert [bucket.has(name) for name in ("there.txt", "gone.txt")] == [True, False]
+    (tmp_path / "there.txt").write_text("content")
+    (tmp_path / "folder").mkdir()
+    folder = Bucket(str(tmp_path), tmp_path / "downloads")
+    assert [folder.has(name) for name in ("there.txt", "gone.txt", "folder")] == [True, False, False]
+
+
+def test_has_asks_a_busy_server_again_and_does_not_take_a_refusal_for_a_missing_file(bucket, server, tmp_path):
+    server.faults["ds/there.txt"] = ["503", "503"]
+    assert bucket.has("there.txt")
+    assert len(server.requests) == 3
+    for status in ("403", "503"):
+        server.faults["ds/there.txt"] = [status] * 5
+        with pytest.raises(SourceError, match=rf"/ds/there\.txt: expected .*{status}"):
+            bucket.has("there.txt")
+        server.faults["ds/there.txt"].clear()
+    with pytest.raises(UnreachableError, match=r"cannot be reached, tried 5 times\. Check the network"):
+        Bucket("http://127.0.0.1:1/ds", tmp_path, QUICK).has("there.txt")
+
+
+def test_local_keeps_a_small_file_under_its_own_name(bucket):
+    assert bucket.local("there.txt").read_bytes() == b"content"
+    assert [path.name for path in bucket.downloads.iterdir()] == ["there.txt"]

@@ -29,9 +29,7 @@ def test_sample_depends_on_the_seed_alone(source, scans):
     assert np.array_equal(fewer.volume.data, scans[0].volume.data)
     other = SampleSource(1, 6.0, 4, 2027)
     assert other.fingerprint(first) != source.fingerprint(first)
-    assert canonical(other.read(first, print)).shape != canonical(fewer).shape or not np.array_equal(
-        canonical(other.read(first, print)), canonical(fewer)
-    )
+    assert not np.array_equal(other.read(first, print).volume.data, fewer.volume.data)
 
 
 def test_sample_lies_in_a_scanner_space_of_its_own(scans):
@@ -57,10 +55,8 @@ def test_sample_holds_the_whole_head_on_an_empty_background(scans):
 
 def test_sample_subjects_differ_in_shape_size_and_contrast(scans):
     brains = [canonical(scan) for scan in scans]
-    profiles = [np.median(brain[brain > 0.2]) for brain in brains]
-    assert np.std(profiles) > 0.02
-    shapes = [np.ptp(np.argwhere(brain > 0.2), axis=0) for brain in brains]
-    assert len({tuple(shape) for shape in shapes}) == len(shapes)
+    assert np.std([np.median(brain[brain > 0.2]) for brain in brains]) > 0.02
+    assert len({tuple(np.ptp(np.argwhere(brain > 0.2), axis=0)) for brain in brains}) == len(brains)
 
 
 def test_sample_is_the_same_head_at_every_spacing():

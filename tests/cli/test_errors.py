@@ -4,8 +4,7 @@ import threading
 
 import pytest
 
-from bmenet.cli.errors import exit_on_error
-from bmenet.cli.stage import run_stage
+from bmenet.cli.errors import exit_on_error, run_stage
 from bmenet.runtime.errors import BMENetError
 from bmenet.runtime.files import atomic_path
 
@@ -30,6 +29,8 @@ def test_options_reach_the_parallel_work(call):
     assert "BMENET_SCHEDULER" not in seen
     call(lambda: seen.update(os.environ), "--scheduler", "tcp://127.0.0.1:8786", "--workers", "3")
     assert (seen["BMENET_SCHEDULER"], seen["BMENET_WORKERS"]) == ("tcp://127.0.0.1:8786", "3")
+    with pytest.raises(SystemExit, match="2"):
+        call(lambda: None, "--sheduler", "tcp://127.0.0.1:8786")
 
 
 @pytest.mark.parametrize(
@@ -80,8 +81,3 @@ def test_outside_the_main_thread_errors_are_caught_all_the_same():
     thread.start()
     thread.join()
     assert codes == [1]
-
-
-def test_an_unknown_option_is_wrong_use(call):
-    with pytest.raises(SystemExit, match="2"):
-        call(lambda: None, "--sheduler", "tcp://127.0.0.1:8786")

@@ -21,9 +21,9 @@ class Grid:
         """Voxel edge lengths in mm, along the voxel axes."""
         return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
 
-    def same_as(self, other: "Grid", tolerance_mm: float = 1e-3) -> bool:
-        """Tell whether both grids have the same shape and, within `tolerance_mm`, the same affine."""
-        return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=tolerance_mm))
+    def same_as(self, other: "Grid") -> bool:
+        """Tell whether both grids have the same shape and, within 0.001 mm, the same affine."""
+        return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=1e-3))
 
 
 def standard_grid(spacing_mm: int) -> Grid:

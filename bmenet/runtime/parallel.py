@@ -29,14 +29,13 @@ class Failure:
 
 
 def run_parallel(
-    function: Callable[..., Any],
-    items: Iterable[tuple[str, tuple]],
-    *,
-    description: str,
-    workers: int | None = None,
-    scheduler: str | None = None,
+    function: Callable[..., Any], items: Iterable[tuple[str, tuple]], *, description: str
 ) -> tuple[dict[str, Any], list[Failure]]:
     """Call ``function(*arguments)`` for every (name, arguments); one failure does not stop the others.
+
+    ``BMENET_SCHEDULER`` is the ``tcp://host:port`` of a Dask scheduler, whose workers need one thread each
+    (``dask worker --nthreads 1``), this project installed, and this folder under the same path. Without it
+    ``BMENET_WORKERS`` processes of this machine do the work, by default one a core, of one thread each.
 
     Parameters
     ----------
@@ -44,12 +43,6 @@ def run_parallel(
         A top-level function: it must travel to another process.
     items : iterable of (str, tuple)
         A unique name and the positional arguments of each call.
-    workers : int, optional
-        Processes; by default ``BMENET_WORKERS``, else the cores this process may use. Each runs one thread.
-    scheduler : str, optional
-        ``tcp://host:port`` of a Dask scheduler; by default ``BMENET_SCHEDULER``, else processes on this machine.
-        Its workers need one thread each (``dask worker --nthreads 1``), this project installed, and this folder
-        under the same path.
 
     Returns
     -------
@@ -64,10 +57,10 @@ def run_parallel(
         If a worker process dies, or the cluster cannot be used.
     """
     todo = list(items)
-    scheduler = scheduler or os.environ.get(SCHEDULER_VARIABLE)
+    scheduler = os.environ.get(SCHEDULER_VARIABLE)
     jobs = [joblib.delayed(_guarded)(function, name, arguments, Path.cwd()) for name, arguments in todo]
     # On a cluster the scheduler decides how many run at once.
-    n_jobs = -1 if scheduler else min(workers or default_workers(), max(len(jobs), 1))
+    n_jobs = -1 if scheduler else min(default_workers(), max(len(jobs), 1))
     outcomes: dict[str, Any] = {}
     with _cluster(scheduler) if scheduler else _processes(), progress_bar() as bar:
         task = bar.add_task(description, total=len(jobs), note="")

@@ -47,11 +47,12 @@ def scheduler():
 
 
 @pytest.fixture(params=["sequential", "processes", "cluster"])
-def place(request):
-    """Keyword arguments of `run_parallel` for each of the places it can run in."""
+def place(request, monkeypatch):
+    """Each of the places that `run_parallel` can run in."""
     if request.param == "cluster":
-        return {"scheduler": request.getfixturevalue("scheduler")}
-    return {"workers": 1 if request.param == "sequential" else 2}
+        monkeypatch.setenv("BMENET_SCHEDULER", request.getfixturevalue("scheduler"))
+    monkeypatch.setenv("BMENET_WORKERS", "1" if request.param == "sequential" else "2")
+    return request.param
 
 
 @pytest.fixture(autouse=True)
@@ -66,14 +67,14 @@ def importable_here(monkeypatch):
 
 
 def test_results_come_back_by_name_in_the_order_of_the_items(place):
-    results, failures = run_parallel(_square, ITEMS, description="square", **place)
+    results, failures = run_parallel(_square, ITEMS, description="square")
     assert list(results.items()) == [(name, number**2) for name, (number,) in ITEMS]
     assert failures == []
-    assert run_parallel(_square, [], description="nothing", **place) == ({}, [])
+    assert run_parallel(_square, [], description="nothing") == ({}, [])
 
 
 def test_one_failure_does_not_stop_the_others(place, capsys):
-    results, failures = run_parallel(_fail_on_odd, ITEMS, description="fail", **place)
+    results, failures = run_parallel(_fail_on_odd, ITEMS, description="fail")
     assert list(results) == ["sub-00", "sub-02", "sub-04"]
     assert [(failure.name, failure.reason) for failure in failures] == [
         ("sub-01", "ValueError: 1 is odd"),
@@ -86,11 +87,11 @@ def test_one_failure_does_not_stop_the_others(place, capsys):
 def test_every_worker_runs_one_thread_in_the_callers_folder(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    results, failures = run_parallel(_surroundings, ITEMS, description="look", **place)
+    results, failures = run_parallel(_surroundings, ITEMS, description="look")
     assert failures == []
     assert {surroundings[1:] for surroundings in results.values()} == {(str(tmp_path), "1", "1")}
     processes = {process for process, *_ in results.values()}
-    assert (os.getpid() in processes) == (place == {"workers": 1})
+    assert (os.getpid() in processes) == (place == "sequential")
 
 
 @pytest.fixture
@@ -104,19 +105,21 @@ def torch_in_two_threads():
 
 
 def test_work_in_this_process_gives_torch_one_thread_and_then_its_threads_back(torch_in_two_threads, monkeypatch):
-    results, _ = run_parallel(_torch_threads, ITEMS[:1], description="torch", workers=1)
+    monkeypatch.setenv("BMENET_WORKERS", "1")
+    results, _ = run_parallel(_torch_threads, ITEMS[:1], description="torch")
     assert results == {"sub-00": 1}
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.delenv("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", raising=False)
-    run_parallel(_fail_on_odd, ITEMS[1:2], description="fail", workers=1)
+    run_parallel(_fail_on_odd, ITEMS[1:2], description="fail")
     assert torch_in_two_threads.get_num_threads() == 2
     assert os.environ["OMP_NUM_THREADS"] == "2"
     assert "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS" not in os.environ
 
 
-def test_a_dead_worker_is_an_error_that_says_what_to_do():
+def test_a_dead_worker_is_an_error_that_says_what_to_do(monkeypatch):
+    monkeypatch.setenv("BMENET_WORKERS", "2")
     with pytest.raises(BMENetError, match=r"worker process died.*BMENET_WORKERS=1"):
-        run_parallel(_die, ITEMS, description="die", workers=2)
+        run_parallel(_die, ITEMS, description="die")
 
 
 def test_the_scheduler_can_come_from_the_environment_and_is_left_without_clients(scheduler, monkeypatch):
@@ -129,15 +132,16 @@ def test_the_scheduler_can_come_from_the_environment_and_is_left_without_clients
         default_client()
 
 
-def test_a_worker_of_several_threads_and_a_wrong_address_are_refused():
+def test_a_worker_of_several_threads_and_a_wrong_address_are_refused(monkeypatch):
     distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
-        pytest.raises(BMENetError, match=r"workers of one thread each .*--nthreads 1"),
-    ):
-        run_parallel(_square, ITEMS, description="square", scheduler=cluster.scheduler_address)
+    place = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**place) as cluster:
+        monkeypatch.setenv("BMENET_SCHEDULER", cluster.scheduler_address)
+        with pytest.raises(BMENetError, match=r"workers of one thread each .*--nthreads 1"):
+            run_parallel(_square, ITEMS, description="square")
+    monkeypatch.setenv("BMENET_SCHEDULER", "nonsense")
     with pytest.raises(BMENetError, match=r"address of a running Dask scheduler; got 'nonsense'"):
-        run_parallel(_square, ITEMS, description="square", scheduler="nonsense")
+        run_parallel(_square, ITEMS, description="square")
 
 
 def test_the_number_of_workers_can_come_from_the_environment(monkeypatch):

@@ -66,7 +66,7 @@ def test_overlay_is_short_and_holds_only_what_differs(profiles, name):
     assert text.count("\n") < 80
 
 
-def test_full_goes_on_from_base():
+def test_full_goes_on_from_base_and_released_evaluates_installed_networks_and_is_full_otherwise():
     """What is released is trained in two parts, on one grid, one split and one network."""
     base, full = load_profile("base"), load_profile("full")
     assert full.coarse.start_from == "weights/base/coarse"
@@ -74,9 +74,6 @@ def test_full_goes_on_from_base():
     for section in ("seed", "grid", "data", "registration", "intensity", "split", "degradation"):
         assert getattr(base, section) == getattr(full, section)
     assert (base.coarse.unet, base.coarse.context_slices) == (full.coarse.unet, full.coarse.context_slices)
-
-
-def test_released_evaluates_installed_networks_and_is_full_otherwise():
     full, released = flatten(load_profile("full")), flatten(load_profile("released"))
     changed = {key for key in full if full[key] != released[key]} - {"profile"}
     assert {key.split(".")[0] for key in changed} == {"evaluate"}
@@ -119,7 +116,7 @@ def test_switch_with_force_saves_the_edits_under_a_free_name(profiles):
     assert profiles.active() == "demo"
 
 
-def test_edits_saved_as_a_profile_can_be_left_and_found_again(profiles, own):
+def test_edits_saved_as_a_profile_and_an_overlay_of_the_workspace_are_profiles(profiles, own):
     _edit(profiles, "edge_weight: 1.0", "edge_weight: 2.0  # tried 2")
     (own / "edgy.yaml").write_bytes(profiles.params.read_bytes())
     assert profiles.active() == "edgy"
@@ -127,9 +124,6 @@ def test_edits_saved_as_a_profile_can_be_left_and_found_again(profiles, own):
     assert Change("coarse.edge_weight", 1.0, 2.0) in profiles.changes("edgy")
     assert profiles.switch("edgy") is None
     assert "# tried 2" in profiles.params.read_text()
-
-
-def test_an_overlay_of_the_workspace_is_a_profile(profiles, own):
     (own / "mine.yaml").write_text("# mine: at 1 mm\nextends: smoke\ngrid: {spacing_mm: 1}\n")
     profiles.switch("mine")
     assert profiles.params.read_text().startswith("# mine: at 1 mm\nprofile: mine\n")

@@ -41,7 +41,7 @@ def source(request, mirror, remote, tmp_path):
     return remote if request.param == "url" else MrArt.at(str(mirror), tmp_path / "downloads")
 
 
-def test_find_pairs_matches_every_moved_scan_with_the_still_one(source):
+def test_find_pairs_matches_every_moved_scan_with_the_still_one_and_tells_what_is_missing(source):
     assert source.subjects() == ["sub-000103", "sub-000148", "sub-000149"]
     found = source.find_pairs("sub-000103")
     assert found.missing == ()
@@ -50,9 +50,6 @@ def test_find_pairs_matches_every_moved_scan_with_the_still_one(source):
         MatchedPair("sub-000103", still, location("sub-000103", label), label, score)
         for score, label in ((2, "headmotion1"), (3, "headmotion2"))
     )
-
-
-def test_find_pairs_tells_what_is_missing_and_that_there_are_no_scores(source):
     one_moved, no_still = source.find_pairs("sub-000148"), source.find_pairs("sub-000149")
     assert [(pair.acquisition, pair.score) for pair in one_moved.pairs] == [("headmotion2", None)]
     assert one_moved.missing == ("headmotion1",)

@@ -135,11 +135,8 @@ def enhance(
             is_named = found.is_released or found.name.startswith(REGISTRY_PREFIX)
             named = {"model": found.name} if is_named else {}
             settings: dict[str, str] = {"stage": stage, "space": space}
-            page, path = (
-                report_page(scan, out, degraded, enhanced, enhancer, settings, named | lineage),
-                report_path(out),
-            )
-            write_page(path, page)
+            path = report_path(out)
+            write_page(path, report_page(scan, out, degraded, enhanced, enhancer, settings, named | lineage))
             typer.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)", err=True)
     kind = "skull-stripped brain" if enhanced.is_skull_stripped else "whole head"
     place = "already in standard space, not registered again; " if enhanced.is_in_standard_space else ""

@@ -7,31 +7,47 @@ from bmenet.imaging.grid import SPACE_NAME
 from bmenet.runtime.errors import BMENetError
 
 
+class _Below:
+    """A path below the root of a workspace."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __get__(self, layout: "Layout", _class: type) -> Path:
+        return layout.root / self.path
+
+
 @dataclass(frozen=True)
 class Layout:
     """Every path of a workspace, by default the current folder."""
 
     root: Path = Path()
 
-    @property
-    def downloads(self) -> Path:
-        """Unfinished downloads, kept so that they go on; not a pipeline output."""
-        return self.root / "data" / "downloads"
-
-    @property
-    def raw(self) -> Path:
-        """Fetched scans in native space."""
-        return self.root / "data" / "raw"
+    downloads = _Below("data/downloads")
+    """Unfinished downloads, kept so that they go on; not a pipeline output."""
+    raw = _Below("data/raw")
+    """Fetched scans in native space."""
+    registered = _Below("data/registered")
+    """Clean volumes on the standard grid."""
+    split = _Below("data/split.json")
+    """Which subject belongs to train, validation and test."""
+    degraded_folder = _Below("data/degraded")
+    """Degraded volumes and their sidecars."""
+    coarse_folder = _Below("data/coarse")
+    """Results of the Coarse-net, what the second stage starts from."""
+    latents = _Below("data/latents")
+    """Encoded volumes; not a pipeline output, so that they outlive a repeated stage."""
+    segmentations = _Below("data/segmented")
+    """Label volumes of clean volumes, and what segmenters keep for themselves; not a pipeline output."""
+    studies = _Below("data/tune/studies.db")
+    """The trials of all studies, in SQLite; no pipeline output, so that a repeated stage goes on with its study."""
+    reports = _Below("reports")
+    """All reports, a folder a stage."""
 
     @property
     def subjects_table(self) -> Path:
         """What `fetch` brought: id, T1w path relative to `raw`, covariates, SHA-256."""
         return self.raw / "subjects.json"
-
-    @property
-    def registered(self) -> Path:
-        """Clean volumes on the standard grid."""
-        return self.root / "data" / "registered"
 
     def clean(self, subject: str) -> Path:
         """Return the clean volume of `subject` on the standard grid, [0, 1]."""
@@ -54,16 +70,6 @@ class Layout:
             return subjects
         raise BMENetError(f"{self.registered}: expected registered subjects; got none; run `dvc repro register`")
 
-    @property
-    def split(self) -> Path:
-        """Which subject belongs to train, validation and test."""
-        return self.root / "data" / "split.json"
-
-    @property
-    def degraded_folder(self) -> Path:
-        """Degraded volumes and their sidecars."""
-        return self.root / "data" / "degraded"
-
     def degraded(self, subject: str, code: str) -> Path:
         """Return the degraded volume of a case; its sidecar has the suffix ``.json``."""
         return self.degraded_folder / f"{subject}_code-{code}_T1w.nii"
@@ -75,16 +81,6 @@ class Layout:
     def coarse(self, subject: str, code: str) -> Path:
         """Return the Coarse-net's result on a case, in unit intensities."""
         return self.coarse_folder / f"{subject}_code-{code}_desc-coarse_T1w.nii"
-
-    @property
-    def coarse_folder(self) -> Path:
-        """Results of the Coarse-net, what the second stage starts from."""
-        return self.root / "data" / "coarse"
-
-    @property
-    def latents(self) -> Path:
-        """Encoded volumes; not a pipeline output, so that they outlive a repeated stage."""
-        return self.root / "data" / "latents"
 
     @property
     def weights_folder(self) -> Path:
@@ -103,11 +99,6 @@ class Layout:
     def checkpoints(self, name: str) -> Path:
         """Return the resumable training state of a network; not a pipeline output."""
         return self.weights_folder / "checkpoints" / name
-
-    @property
-    def studies(self) -> Path:
-        """The trials of all studies, in SQLite; no pipeline output, so that a repeated stage goes on with its study."""
-        return self.root / "data" / "tune" / "studies.db"
 
     def study(self, name: str) -> Path:
         """Return what a study keeps beside its trials: pictures, and the state of trainings; no pipeline output."""
@@ -129,11 +120,6 @@ class Layout:
         """Return the kept comparison of a restored volume's tissues with the clean one's."""
         return self.evaluated(subject, code, f"{method}_segmenter-{segmenter}").with_suffix(".json")
 
-    @property
-    def segmentations(self) -> Path:
-        """Label volumes of clean volumes, and what segmenters keep for themselves; not a pipeline output."""
-        return self.root / "data" / "segmented"
-
     def matched(self, subject: str, acquisition: str) -> Path:
         """Return a scan of a matched pair as a volume on the standard grid; not a pipeline output."""
         return self.root / "data" / "matched" / f"{subject}_acq-{acquisition}_T1w.nii"
@@ -141,8 +127,3 @@ class Layout:
     def report(self, stage: str) -> Path:
         """Metrics, tables and figures of a stage."""
         return self.reports / stage
-
-    @property
-    def reports(self) -> Path:
-        """All reports, a folder a stage."""
-        return self.root / "reports"

@@ -20,14 +20,8 @@ TABLE = "participants.tsv"
 class Bucket:
     """The files of one data set by their place in it, such as ``sub-01/anat/sub-01_T1w.nii.gz``.
 
-    Parameters
-    ----------
-    base : str
-        URL or folder that holds participants.tsv and the subjects' folders.
-    downloads : Path
-        Where unfinished downloads wait for the next run.
-    retry : urllib3.Retry
-        Of requests: see `download`.
+    The base, a URL or a folder, holds participants.tsv and the subjects' folders; unfinished downloads wait in
+    `downloads` for the next run.
     """
 
     def __init__(self, base: str, downloads: Path, retry: Retry = RETRY) -> None:

@@ -39,7 +39,7 @@ def test_enhance_writes_the_grid_of_its_input_and_nothing_that_tells_whose_scan_
         assert CANARY.encode() not in told
 
 
-@pytest.mark.usefixtures("lone_brain", "weights")
+@pytest.mark.usefixtures("lone_brain", "weights", "quality")
 @pytest.mark.parametrize(
     ("strength", "told", "listed"),
     [(1.0, None, "100%"), (0.0, "it comes back as it came", "0%"), (0.25, "25% of the change", "25%")],

@@ -132,7 +132,6 @@ def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
 
     Parameters
     ----------
-    head : Head
     pose : dict
         ``rotation_deg`` about x, y, z in this order, then ``translation_mm``.
     box : tuple of slice, (3,), optional

@@ -28,14 +28,12 @@ def degrade_scan(
 
     Parameters
     ----------
-    clean : Scan
     clean_sha256 : str
         From `scan_sha256`; by it `remake_scan` knows the clean scan.
     preset : Severity
         The ranges to draw from.
     code : str
         Three digits 0 or 1: motion, noise, bias.
-    seed : int
     percentile : float
         Of the foreground; the intensity that the ranges call 1.
 

@@ -50,7 +50,6 @@ class ProgressiveConstraint:
 
     Parameters
     ----------
-    config : GuidanceConfig
     gradient : callable
         Latent to ``d/dz_0 NCC(x(z_0), r)``, of the shape of the latent: see `ncc_gradient`.
     """

@@ -13,10 +13,6 @@ class NoiseSchedule:
     ``z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) epsilon`` with ``abar_t = prod_{s <= t} (1 - beta_s)``; the betas are
     evenly spaced in their square root ("scaled linear"). Timestep -1 is the clean latent: ``abar_{-1} = 1``.
 
-    Parameters
-    ----------
-    config : DiffusionConfig
-
     References
     ----------
     Ho, Jain, Abbeel (2020). Denoising diffusion probabilistic models, eq. 4. arXiv:2006.11239

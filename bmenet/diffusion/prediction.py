@@ -30,7 +30,6 @@ class CleanPrediction:
 
     Parameters
     ----------
-    schedule : NoiseSchedule
     reference_variance : sequence of float, (C,), or None
         v of every latent channel; None: nothing is known of the reference.
     """

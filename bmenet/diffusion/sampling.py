@@ -29,7 +29,6 @@ def sample_latent(
 
     Parameters
     ----------
-    predict_clean, constrain : callable
     solver : Solver
         A fresh one.
     noisy_latent : Tensor, shape (B, C, X, Y, Z)
@@ -60,7 +59,6 @@ def start_latent(
 
     Parameters
     ----------
-    schedule : NoiseSchedule
     reference_latent : Tensor, shape (B, C, X, Y, Z)
         ``E(r)``.
     timestep : int or None

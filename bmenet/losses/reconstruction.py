@@ -13,10 +13,6 @@ class ReconstructionLoss:
     """``w_l1 |x^ - x| + w_grad |G(x^) - G(x)| + w_ssim (1 - SSIM) + w_kl KL(q(z | x) || N(0, 1))``.
 
     The KL term is the sum over a volume's latent divided by its voxels, so that its weight does not depend on the crop.
-
-    Parameters
-    ----------
-    config : AutoencoderConfig
     """
 
     def __init__(self, config: AutoencoderConfig) -> None:

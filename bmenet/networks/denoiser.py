@@ -19,11 +19,6 @@ Residuals = tuple[list[Tensor], Tensor]
 class Denoiser(nn.Module):
     """Predict the noise in ``z_t``: a U-Net that gets the covariates twice, as channels and through cross-attention.
 
-    Parameters
-    ----------
-    config : DenoiserConfig
-    latent_channels : int
-
     References
     ----------
     Pinaya et al. (2022). Brain imaging generation with latent diffusion models. doi:10.1007/978-3-031-18576-2_12

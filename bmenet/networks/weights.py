@@ -26,10 +26,8 @@ def save_weights(folder: Path | str, kind: str, network: nn.Module, spec: Spec) 
 
     Parameters
     ----------
-    folder : Path
     kind : str
         What the network is for: ``coarse``, ``autoencoder``, ...
-    network : Module
     spec : dict
         All that `load_weights` needs to build the network again, and ``lineage`` (where the weights come from).
     """

@@ -61,7 +61,6 @@ def register(moving: Volume, config: RegistrationConfig) -> Registration:
     moving : Volume
         A T1-weighted scan in its native space, any orientation and intensity scale, skull-stripped. Of a whole head
         hand in the brain alone, all else zero: scalp and neck lead the search astray.
-    config : RegistrationConfig
 
     Raises
     ------
@@ -87,7 +86,6 @@ def check_aligned(brain: Volume, config: RegistrationConfig) -> Registration:
     ----------
     brain : Volume
         As `register` takes it.
-    config : RegistrationConfig
 
     Returns
     -------

@@ -29,7 +29,6 @@ def agree(planes: Sequence[np.ndarray], normals: Sequence[int], spacing_mm: floa
         The volume as restored in each plane, unit intensities.
     normals : sequence of int
         The axis that is normal to each.
-    spacing_mm : float
 
     Returns
     -------

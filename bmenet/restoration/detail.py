@@ -36,7 +36,6 @@ def bring_back_detail(restored: np.ndarray, degraded: np.ndarray, spacing_mm: fl
     ----------
     restored, degraded : ndarray, shape (X, Y, Z), float32
         Unit intensities; `restored` is zero in the background of the brain.
-    spacing_mm : float
 
     Returns
     -------
@@ -70,7 +69,6 @@ def smooth_ratio(bright: np.ndarray, data: np.ndarray, brain_mask: np.ndarray, s
     bright, data : ndarray, shape (X, Y, Z), float32
     brain_mask : ndarray of bool, shape (X, Y, Z)
         Where both count.
-    spacing_mm : float
 
     Returns
     -------

@@ -51,7 +51,6 @@ class Enhancer:
         The first stage.
     fine : FineNet, optional
         The second stage; without it the coarse result is the result.
-    registration : RegistrationConfig
     sampling : SamplingConfig
         How the second stage is run.
     seed : int
@@ -90,7 +89,6 @@ class Enhancer:
 
         Parameters
         ----------
-        bundle : Bundle
         stage : {"coarse", "fine"}
         runtime : {"torch", "onnx"}
         device, providers, precision
@@ -165,7 +163,6 @@ class Enhancer:
             In native space, of any intensity scale.
         space : {"native", "template"}
             Where the result lies: on the scan's own grid, or on the standard grid.
-        progress : callable, optional
 
         Raises
         ------

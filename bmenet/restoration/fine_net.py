@@ -91,8 +91,6 @@ class FineNet:
 
     Parameters
     ----------
-    networks : FineNetworks
-    schedule : NoiseSchedule
     reference_variance : sequence of float, (C,), or None
         Of E(r) about E(x), a latent channel: see `CleanPrediction`.
     max_timestep : int
@@ -166,7 +164,6 @@ class FineNet:
         ----------
         coarse : ndarray, shape (X, Y, Z)
             r, on the standard grid, of any intensity scale, skull-stripped.
-        sampling : SamplingConfig
         seed : int
             Of the noise; the same seed gives the same volume.
         progress : callable, optional

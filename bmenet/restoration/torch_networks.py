@@ -57,10 +57,6 @@ class TorchNetworks:
 
     Parameters
     ----------
-    autoencoder, edge_autoencoder : LatentAutoencoder
-    covariate_encoder : CovariateEncoder
-    denoiser : Denoiser
-    control : HintControl
     dtype : torch.dtype, optional
         By default the fastest of the device.
     """

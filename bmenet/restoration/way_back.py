@@ -58,7 +58,6 @@ def own_field(restored: np.ndarray, scan: np.ndarray, spacing_mm: float) -> np.n
     ----------
     restored, scan : ndarray, shape (X, Y, Z), float32
         Of one intensity scale; `restored` is zero in the background of the brain.
-    spacing_mm : float
 
     Returns
     -------
@@ -121,7 +120,6 @@ def shown_part(
         The scan on the standard grid.
     brain_mask : Volume
         In native space.
-    is_skull_stripped : bool
     moving2fixed : ndarray, shape (4, 4)
         From native to standard space.
     """

@@ -91,7 +91,6 @@ def uneven_noise(
         Standard deviation of the grain along each axis, in voxels: resampling leaves neighbours alike.
     spread : float
         The local sigma lies within a factor ``1 + spread`` of `sigma`.
-    rng : Generator
 
     Returns
     -------

@@ -32,7 +32,6 @@ def bend(clean: Volume, config: DeformationConfig, rng: np.random.Generator) -> 
         Unit intensities on the standard grid; its background is zero and stays so.
     config : DeformationConfig
         `rms_mm`, and `widening`: how much wider the tissue about the ventricles may become, of its own width.
-    rng : Generator
     """
     shape, spacing = clean.data.shape, clean.grid.spacing_mm[0]
     nodes = [int(np.ceil(extent * spacing / _LATTICE_MM)) + 3 for extent in shape]

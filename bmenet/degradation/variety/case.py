@@ -34,8 +34,6 @@ def fresh_case(
         as common as severe ones; without, it is the degradation model and nothing else.
     code : str
         Of the effects, such as ``111``; under ``000`` both volumes are equal.
-    variety : VarietyConfig, or None
-    rng : Generator
 
     Returns
     -------

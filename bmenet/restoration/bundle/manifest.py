@@ -37,10 +37,8 @@ class Tensor(_Part):
 
     Parameters
     ----------
-    name : str
     shape : list
         Extents; a name stands for one that is free.
-    dtype : str
     """
 
     name: str
@@ -55,7 +53,6 @@ class Graph(_Part):
     ----------
     path : str
         Relative to the bundle.
-    inputs, outputs : list of Tensor
     """
 
     path: str
@@ -100,15 +97,12 @@ class Manifest(_Part):
 
     Parameters
     ----------
-    format_version : int
     bmenet : str
         The version that wrote it.
     spacing_mm : int
         Of the standard grid.
     grid_shape : tuple of int, (3,)
         Of the standard grid, voxels: graphs of volumes have this shape.
-    opset : int
-    coarse : CoarseConfig
     fine : FineSettings, or None
         None: the bundle has the first stage alone.
     graphs : dict

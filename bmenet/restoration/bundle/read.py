@@ -29,8 +29,6 @@ class Bundle:
 
     Parameters
     ----------
-    folder : Path
-    manifest : Manifest
     digest : str
         SHA-256 of ``bundle.json``, which holds the checksums of all other files: it names the whole bundle.
     """

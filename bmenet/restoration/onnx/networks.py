@@ -15,12 +15,7 @@ from bmenet.runtime.errors import ConfigError, WeightsError
 
 
 class OnnxCoarse(nn.Module):
-    """The Coarse-net: slabs (B, C, H, W) to restored slices (B, 1, H, W), as of the network it was made from.
-
-    Parameters
-    ----------
-    sessions : Sessions
-    """
+    """The Coarse-net: slabs (B, C, H, W) to restored slices (B, 1, H, W), as of the network it was made from."""
 
     def __init__(self, sessions: Sessions) -> None:
         super().__init__()
@@ -50,7 +45,6 @@ class OnnxNetworks:
 
     Parameters
     ----------
-    sessions : Sessions
     window : int
         Of the local NCC that the graph of the constraint was written for.
     """

@@ -85,7 +85,6 @@ def engine_folder(digest: str, precision: str) -> Path:
     ----------
     digest : str
         Of the bundle.
-    precision : str
     """
     import onnxruntime
 

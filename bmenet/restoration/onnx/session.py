@@ -23,7 +23,6 @@ class Sessions:
 
     Parameters
     ----------
-    bundle : Bundle
     precision : {"fp32", "fp16"}
         The constraint's gradient is float32 in both.
     providers : sequence of str
@@ -134,7 +133,6 @@ def open_sessions(
 
     Parameters
     ----------
-    bundle : Bundle
     precision : {"fp32", "fp16"}
     providers : sequence of str, optional
         In the order of preference; by default those of `device`: cuda and cpu, cpu, or cuda.

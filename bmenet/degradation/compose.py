@@ -33,14 +33,7 @@ def draw(preset: Severity, code: str, clean: Volume, generator: np.random.Genera
 
 
 def apply(clean: Volume, parameters: dict) -> Volume:
-    """Degrade a clean volume with drawn parameters.
-
-    Parameters
-    ----------
-    clean : Volume
-        Unit intensities, [0, 1].
-    parameters : dict
-        What `draw` returned; an effect that is not in it does not happen.
+    """Degrade a clean volume, [0, 1], with what `draw` returned; an effect that is not in it does not happen.
 
     Returns
     -------

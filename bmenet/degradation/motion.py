@@ -79,7 +79,7 @@ def apply(clean: Volume, coil: np.ndarray | float, parameters: dict) -> np.ndarr
     Returns
     -------
     ndarray, shape (X, Y, Z), complex64
-        The complex image; its magnitude is what a scanner shows.
+        Its magnitude is what a scanner shows.
     """
     axis = parameters["phase_encode_axis"]
     head = Head.of(clean)
@@ -130,16 +130,8 @@ class Head:
 def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
     """Return the head in another pose, turned about the centre of the grid; cubic interpolation, zero outside.
 
-    Parameters
-    ----------
-    pose : dict
-        ``rotation_deg`` about x, y, z in this order, then ``translation_mm``.
-    box : tuple of slice, (3,), optional
-        The part of the grid to return; by default all of it.
-
-    Returns
-    -------
-    ndarray, the shape of `box`, float32
+    A pose is ``rotation_deg`` about x, y, z in this order, then ``translation_mm``. `box` is the part of the grid to
+    return, float32; by default all of it.
     """
     spans = box or [slice(0, extent) for extent in head.spline.shape]
     shape = tuple(span.stop - span.start for span in spans)

@@ -36,13 +36,6 @@ def degrade_scan(
         Three digits 0 or 1: motion, noise, bias.
     percentile : float
         Of the foreground; the intensity that the ranges call 1.
-
-    Returns
-    -------
-    degraded : Scan
-        On the same grid.
-    sidecar : dict
-        All drawn values, and what they belong to: see `Sidecar` and `remake_scan`.
     """
     intensities = np.maximum(clean.volume.data, 0)
     _, scale = normalise(intensities, percentile)

@@ -28,21 +28,12 @@ class NoiseSchedule:
         return float(self._signal_power[timestep]) if timestep >= 0 else 1.0
 
     def add_noise(self, latent: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
-        """Return ``z_t`` of a batch.
-
-        Parameters
-        ----------
-        latent, noise : Tensor, shape (B, C, X, Y, Z)
-        timestep : Tensor of int, shape (B,)
-        """
+        """Return ``z_t`` of latents and noise of the shape (B, C, X, Y, Z), timesteps (B,)."""
         power = self._power(timestep, latent)
         return power.sqrt() * latent + (1 - power).sqrt() * noise
 
     def predict_clean(self, noisy_latent: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
-        """Return ``z_0`` as a predicted noise implies it: ``(z_t - sqrt(1 - abar_t) epsilon) / sqrt(abar_t)``.
-
-        Arguments as of `add_noise`.
-        """
+        """Return ``z_0`` as a predicted noise implies it: ``(z_t - sqrt(1 - abar_t) epsilon) / sqrt(abar_t)``."""
         power = self._power(timestep, noisy_latent)
         return (noisy_latent - (1 - power).sqrt() * noise) / power.sqrt()
 

@@ -60,13 +60,7 @@ def from_itk(parameters: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Turn an ITK affine transform into `moving2fixed`, RAS+ mm.
 
     ITK maps a point of the fixed image to the moving one, ``A (p - c) + c + t`` in LPS+ mm: the inverse, in other axes.
-
-    Parameters
-    ----------
-    parameters : ndarray, shape (12,)
-        The rows of A, then t.
-    centre : ndarray, shape (3,)
-        c, which ITK calls the fixed parameters.
+    The 12 `parameters` are the rows of A, then t; the `centre` is c, (3,), which ITK calls the fixed parameters.
     """
     rotation = np.reshape(parameters[:9], (3, 3))
     fixed2moving = np.eye(4)

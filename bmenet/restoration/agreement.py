@@ -29,10 +29,6 @@ def agree(planes: Sequence[np.ndarray], normals: Sequence[int], spacing_mm: floa
         The volume as restored in each plane, unit intensities.
     normals : sequence of int
         The axis that is normal to each.
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z), float32
     """
     tissue = np.minimum.reduce(planes) > _TISSUE
     if len(planes) == 1 or not tissue.any():

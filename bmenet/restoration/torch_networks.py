@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bmenet.diffusion.guidance import ncc_gradient
-from bmenet.losses.edge import gradient_magnitude
+from bmenet.losses.structure import gradient_magnitude
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.compute import autocast, fastest_dtype, lay_channels_last
 from bmenet.networks.control import HintControl
@@ -53,13 +53,7 @@ def decode_with_gradient(autoencoder: LatentAutoencoder, latent: Tensor, autocas
 
 @dataclass(frozen=True)
 class TorchNetworks:
-    """The networks, and the number format that they compute in.
-
-    Parameters
-    ----------
-    dtype : torch.dtype, optional
-        By default the fastest of the device.
-    """
+    """The networks, and the number format that they compute in: by default the fastest of the device."""
 
     autoencoder: LatentAutoencoder
     edge_autoencoder: LatentAutoencoder

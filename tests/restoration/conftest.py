@@ -81,6 +81,8 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         monkeypatch.setattr(module, "find_brain", lambda volume, device: Brain(brain(volume), is_stripped, "deepbet"))
         monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
         monkeypatch.setattr(module, "check_aligned", lambda volume, config: Registration(np.eye(4), 0.8, "none"))
-        return Enhancer(StandInNet(restore), is_adaptive=is_adaptive)  # type: ignore[arg-type]
+        if not is_adaptive:
+            monkeypatch.setattr(module, "adaptive_strength", lambda *_: 1.0)
+        return Enhancer(StandInNet(restore))  # type: ignore[arg-type]
 
     return make

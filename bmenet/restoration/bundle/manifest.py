@@ -33,13 +33,7 @@ class _Part(BaseModel):
 
 
 class Tensor(_Part):
-    """An input or an output of a graph.
-
-    Parameters
-    ----------
-    shape : list
-        Extents; a name stands for one that is free.
-    """
+    """An input or an output of a graph; in its shape a name stands for an extent that is free."""
 
     name: str
     shape: list[int | str]
@@ -47,13 +41,7 @@ class Tensor(_Part):
 
 
 class Graph(_Part):
-    """One ONNX graph.
-
-    Parameters
-    ----------
-    path : str
-        Relative to the bundle.
-    """
+    """One ONNX graph; its path is relative to the bundle."""
 
     path: str
     inputs: list[Tensor]

@@ -8,8 +8,8 @@ from bmenet.config import Severity
 from bmenet.config.augmentation import VarietyConfig
 from bmenet.config.base import Range
 from bmenet.degradation import acquire, apply, draw, magnitude
-from bmenet.degradation.variety.acquisition import ghost, lower_resolution, recontrast, uneven_noise
-from bmenet.degradation.variety.anatomy import add_scalp, bend, distance_to
+from bmenet.degradation.acquisition import ghost, lower_resolution, recontrast, uneven_noise
+from bmenet.degradation.anatomy import add_scalp, bend, distance_to
 from bmenet.imaging.brain import SHOWN_MARGIN_MM
 from bmenet.imaging.volume import Volume
 

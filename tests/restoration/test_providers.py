@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from bmenet.restoration import Enhancer
+from bmenet.restoration import providers as module
 from bmenet.restoration.bundle import open_bundle
-from bmenet.restoration.onnx import providers as module
-from bmenet.restoration.onnx.providers import choose_providers
+from bmenet.restoration.providers import choose_providers
 from bmenet.runtime.errors import BMENetError
 from tests.bundled import smoke_bundle
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bmenet.config.augmentation import DeformationConfig
-from bmenet.degradation.variety.anatomy import add_scalp, bend, distance_to, smooth_map
+from bmenet.degradation.anatomy import add_scalp, bend, distance_to, smooth_map
 
 
 def bent(phantom, rms_mm: float, widening: float = 0.0, seed: int = 0):

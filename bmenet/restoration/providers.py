@@ -79,12 +79,7 @@ def gpu_names() -> tuple[str, ...]:
 def engine_folder(digest: str, precision: str) -> Path:
     """Return the folder of a bundle's TensorRT engines, in ``BMENET_CACHE`` or the user's cache.
 
-    An engine can be loaded by the GPU, the versions and the bundle it was built for, and by no others.
-
-    Parameters
-    ----------
-    digest : str
-        Of the bundle.
+    An engine can be loaded by the GPU, the versions and the bundle (its digest) that it was built for, by no others.
     """
     import onnxruntime
 

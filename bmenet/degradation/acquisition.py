@@ -69,14 +69,9 @@ def uneven_noise(
 ) -> np.ndarray:
     """Return complex noise, complex64, that is stronger in some places, as parallel imaging makes it, and has a grain.
 
-    Parameters
-    ----------
-    sigma : float
-        Of either channel, over the volume, of the unit scale.
-    blur : ndarray, shape (3,)
-        Standard deviation of the grain along each axis, in voxels: resampling leaves neighbours alike.
-    spread : float
-        The local sigma lies within a factor ``1 + spread`` of `sigma`.
+    `sigma`, of the unit scale, is that of either channel over the volume; the local one lies within a factor
+    ``1 + spread`` of it. `blur` is the standard deviation of the grain along each axis, (3,), in voxels: resampling
+    leaves neighbours alike.
     """
     noise = np.empty(shape, np.complex64)
     for channel in (noise.real, noise.imag):

@@ -35,11 +35,8 @@ def draw(preset: Severity, code: str, clean: Volume, generator: np.random.Genera
 def apply(clean: Volume, parameters: dict) -> Volume:
     """Degrade a clean volume, [0, 1], with what `draw` returned; an effect that is not in it does not happen.
 
-    Returns
-    -------
-    Volume
-        Magnitude image on the same grid, float32, in whole steps of the storage format, so that the volume in memory
-        and its file are equal. Bright tissue under a bright coil may exceed 1.
+    The magnitude image lies on the same grid, float32, in whole steps of the storage format, so that the volume in
+    memory and its file are equal. Bright tissue under a bright coil may exceed 1.
     """
     return clean if parameters == {} else magnitude(clean, acquire(clean, parameters))
 

@@ -55,12 +55,8 @@ class ProgressiveConstraint:
     ``z_0 <- z_0 + s(t) g / max(1, rms(g))`` with ``s(t) = scale (1 - t / start)^power`` for ``t < start``, and g the
     gradient times the number of latent voxels, so that it does not depend on the size of the grid. NCC is raised: the
     latent goes up the gradient. No step is longer than s(t), in standard deviations of the latent, and where the image
-    correlates with ``r`` as well as it can there is none.
-
-    Parameters
-    ----------
-    gradient : callable
-        Latent to ``d/dz_0 NCC(x(z_0), r)``, of the shape of the latent: see `ncc_gradient`.
+    correlates with ``r`` as well as it can there is none. `gradient` makes ``d/dz_0 NCC(x(z_0), r)``, of the shape of
+    the latent, of a latent: see `ncc_gradient`.
     """
 
     def __init__(self, config: GuidanceConfig, gradient: Callable[[Tensor], Tensor]) -> None:

@@ -53,10 +53,7 @@ class NoiseSchedule:
     def descend(self, start: int, steps: int) -> list[int]:
         """Return the timesteps of a reverse process: `steps` of them from `start` down, evenly spaced, then -1.
 
-        Raises
-        ------
-        ValueError
-            If `start` is no timestep of the schedule, or there are more steps than timesteps.
+        ValueError if `start` is no timestep of the schedule, or there are more steps than timesteps.
         """
         if not 0 <= start < self.timesteps:
             raise ValueError(

@@ -39,14 +39,8 @@ def sample_latent(
 ) -> Tensor:
     """Go from ``z_T`` to ``z_0``, both (B, C, X, Y, Z); memory does not depend on the number of steps.
 
-    Parameters
-    ----------
-    solver : Solver
-        A fresh one.
-    timesteps : list of int
-        Falling, the last one -1: see `NoiseSchedule.descend`; `noisy_latent` belongs to the first.
-    progress : callable, optional
-        Told the fraction done after every step.
+    The solver is a fresh one. The timesteps fall, the last one is -1, see `NoiseSchedule.descend`, and ``z_T`` belongs
+    to the first. `progress` is told the fraction done after every step.
     """
     z = noisy_latent
     for done, (t, s) in enumerate(pairwise(timesteps), start=1):
@@ -61,16 +55,9 @@ def sample_latent(
 def start_latent(
     schedule: NoiseSchedule, reference_latent: Tensor, timestep: int | None, generator: torch.Generator
 ) -> tuple[Tensor, int]:
-    """Return ``z_T`` and T: pure noise at the last timestep, or ``E(r)`` noised to an intermediate one.
+    """Return ``z_T`` and T: pure noise at the last timestep, or ``E(r)``, (B, C, X, Y, Z), noised to the given one.
 
-    Parameters
-    ----------
-    reference_latent : Tensor, shape (B, C, X, Y, Z)
-        ``E(r)``.
-    timestep : int or None
-        Where to start from the reference; None starts from noise.
-    generator : torch.Generator
-        On the CPU, so that every device draws the same noise.
+    The generator is on the CPU, so that every device draws the same noise.
     """
     noise = torch.randn(reference_latent.shape, generator=generator).to(reference_latent)
     if timestep is None:

@@ -14,13 +14,8 @@ def gradient_magnitude(tensor: Tensor, spatial_dims: int) -> Tensor:
     """Return G(x), the magnitude of the spatial gradient, by central differences in voxel units.
 
     ``sqrt(sum of squares + 1e-6) - 1e-3``: zero where the image is flat, and smooth there, so that its own gradient
-    stays finite. Borders are extended by their last value.
-
-    Parameters
-    ----------
-    tensor : Tensor, shape (B, C, *spatial)
-    spatial_dims : int
-        How many trailing axes are spatial, 2 or 3.
+    stays finite. Borders are extended by their last value. Of the axes (B, C, *spatial) `spatial_dims` are spatial, 2
+    or 3.
     """
     if spatial_dims not in (2, 3) or tensor.ndim != spatial_dims + 2:
         raise ValueError(

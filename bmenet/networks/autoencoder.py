@@ -20,12 +20,8 @@ class LatentAutoencoder(nn.Module):
     ``E(x) = (mean of q(z | x) - shift) * scale``, channel by channel; ``D(z)`` decodes ``z / scale + shift``. Both are
     measured on training latents and are part of the weights, since a denoiser is of use with them alone. With an
     `unshuffle` of n, the network works on blocks of n x n x n voxels as channels: on a CPU three times faster at 2 than
-    a full-resolution level with fewer channels, at the same number of parameters.
-
-    Parameters
-    ----------
-    shift, scale : sequence of float, (latent_channels,), optional
-        By default 0 and 1.
+    a full-resolution level with fewer channels, at the same number of parameters. Shift and scale, a channel, are 0 and
+    1 by default.
 
     References
     ----------

@@ -71,8 +71,8 @@ def import_brainldm(source: Path, weights: Path, config: Config, scale_factor: f
     for kind, (file, module, spec) in parts.items():
         state = _load_state(source / file)
         module.network.load_state_dict(_fitted(state, module.network.state_dict(), source / file))
-        spec["spacing_mm"] = 1
-        spec["lineage"] = {"source": f"BrainLDM, {file}", "sha256": sha256(source / file)}
+        lineage = {"source": f"BrainLDM, {file}", "sha256": sha256(source / file)}
+        spec |= {"spacing_mm": 1, "lineage": lineage}
         counts[kind] = len(state)
     for kind, (_, module, spec) in parts.items():
         save_weights(weights / kind, kind, module, spec)

@@ -25,14 +25,7 @@ _NORM_GROUPS = 8
 
 
 class ScaledCovariates(NamedTuple):
-    """Covariates of one subject.
-
-    Attributes
-    ----------
-    values : ndarray, shape (4,), float32
-        Each in [0, 1], in the order of `COVARIATES`; `UNKNOWN` where not known.
-    is_known : ndarray of bool, shape (4,)
-    """
+    """Covariates of one subject, (4,), float32, in [0, 1], in the order of `COVARIATES`; `UNKNOWN` if not known."""
 
     values: np.ndarray
     is_known: np.ndarray

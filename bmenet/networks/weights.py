@@ -41,10 +41,7 @@ def save_weights(folder: Path | str, kind: str, network: nn.Module, spec: Spec) 
 def weights_digest(folder: Path | str) -> str:
     """Return the SHA-256 of a network's ``model.json``, which holds that of its weights: it names both.
 
-    Raises
-    ------
-    FileNotFoundError
-        If nothing was trained there.
+    FileNotFoundError if nothing was trained there.
     """
     return sha256(_present(Path(folder)) / SPEC_FILE)
 

@@ -20,12 +20,7 @@ _RANDOM_SEED = 1
 def estimate(moving: Volume, fixed: Volume, start: np.ndarray) -> np.ndarray:
     """Refine `start`, the (4, 4) RAS+ mm `moving2fixed`, by Mattes mutual information inside the brain of `fixed`.
 
-    One ITK thread and a fixed seed: the same input gives the same matrix.
-
-    Raises
-    ------
-    RegistrationError
-        If ANTs fails.
+    One ITK thread and a fixed seed: the same input gives the same matrix. RegistrationError if ANTs fails.
     """
     # ITK reads this once, before its first filter runs.
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"

@@ -21,10 +21,7 @@ _FILES = {"moving": "moving.nii", "fixed": "fixed.nii", "start": "start.mat", "r
 def estimate(moving: Volume, fixed: Volume, start: np.ndarray) -> np.ndarray:
     """Refine `start`, the (4, 4) RAS+ mm `moving2fixed`, by FLIRT's correlation ratio with 6 degrees of freedom.
 
-    Raises
-    ------
-    RegistrationError
-        If FLIRT is not installed, or fails: the message holds its command and the last lines of its stderr.
+    RegistrationError if FLIRT is not installed, or fails: the message holds its command and its last lines of stderr.
     """
     flirt = find_flirt()
     with tempfile.TemporaryDirectory(prefix="bmenet-flirt-") as folder:

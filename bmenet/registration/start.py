@@ -64,15 +64,7 @@ class LocalNCC:
 
 @dataclass(frozen=True)
 class Start:
-    """A rough alignment.
-
-    Parameters
-    ----------
-    moving2fixed : ndarray, shape (4, 4)
-        Rigid, RAS+ mm.
-    size : float
-        Edge length of the scanned brain relative to the template's.
-    """
+    """A rough alignment, rigid, (4, 4), RAS+ mm, and the scanned brain's edge length relative to the template's."""
 
     moving2fixed: np.ndarray
     size: float
@@ -109,7 +101,7 @@ class _Search:
     """
 
     def __init__(self, moving: Volume, spacing_mm: int) -> None:
-        self.fixed = _template(spacing_mm)
+        self.fixed = load_template(coarsened(standard_grid(4), spacing_mm))  # the standard grid itself stops at 4
         self.moving = resample(moving, coarsened(moving.grid, spacing_mm), order=1)
         self.centre_mm = centre_of_mass_mm(self.fixed)
         self.centring = np.eye(4)
@@ -163,9 +155,3 @@ def _about(centre_mm: np.ndarray, linear: np.ndarray, translation_mm: np.ndarray
     affine[:3, :3] = linear
     affine[:3, 3] = centre_mm - linear @ centre_mm + translation_mm
     return affine
-
-
-def _template(spacing_mm: int) -> Volume:
-    """Return the template at 4 or 8 mm; the standard grid itself stops at 4."""
-    grid = standard_grid(4)
-    return load_template(grid if spacing_mm == 4 else coarsened(grid, spacing_mm))

@@ -25,14 +25,9 @@ _QUIET = 3
 
 @dataclass(frozen=True)
 class Sessions:
-    """The graphs of a bundle, each opened on its first run.
+    """The graphs of a bundle, each opened on its first run; the constraint's gradient is float32 in either precision.
 
-    Parameters
-    ----------
-    precision : {"fp32", "fp16"}
-        The constraint's gradient is float32 in both.
-    providers : sequence of str
-        The first one that knows an operation runs it.
+    The first of the providers that knows an operation runs it.
     """
 
     bundle: Bundle

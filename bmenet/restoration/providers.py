@@ -27,10 +27,7 @@ _TENSORRT_LIBRARY = "libnvinfer.so.10"
 def choose_providers(wanted: Sequence[str]) -> list[Provider]:
     """Return those of the wanted providers that work here, in the order given.
 
-    Raises
-    ------
-    BMENetError
-        If a name is unknown, or none of them works here.
+    BMENetError if a name is unknown, or none of them works here.
     """
     if unknown := [name for name in wanted if name not in PROVIDERS]:
         raise BMENetError(f"providers: expected some of {', '.join(get_args(Provider))}; got {', '.join(unknown)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bmenet.diffusion.guidance import ncc_gradient
 from bmenet.losses.structure import gradient_magnitude
@@ -123,19 +123,12 @@ def load_networks(
     Raises
     ------
     WeightsError
-        If a network is missing or damaged, or two of them do not belong together.
+        If a network is missing or damaged, or two of them do not belong together: every one was trained with the
+        others that are here, on one grid.
     """
-    networks: dict[str, nn.Module] = {}
-    specs: dict[str, Spec] = {}
-    for kind in KINDS:
-        network, specs[kind] = load_fine(Path(weights) / kind, kind)
-        networks[kind] = lay_channels_last(network.to(device)).requires_grad_(False)
-    _require_family(Path(weights), specs)
-    return TorchNetworks.of(networks, dtype), specs
-
-
-def _require_family(weights: Path, specs: dict[str, Spec]) -> None:
-    """Check that every network was trained with the others that are here, on one grid."""
+    weights = Path(weights)
+    loaded = {kind: load_fine(weights / kind, kind) for kind in KINDS}
+    specs = {kind: spec for kind, (_, spec) in loaded.items()}
     for kind, spec in specs.items():
         for parent, expected in spec.get("parents", {}).items():
             if (got := weights_digest(weights / parent)) != expected:
@@ -146,3 +139,7 @@ def _require_family(weights: Path, specs: dict[str, Spec]) -> None:
     spacings = {kind: spec["spacing_mm"] for kind, spec in specs.items()}
     if len(set(spacings.values())) > 1:
         raise WeightsError(f"{weights}: expected networks of one grid; got spacings in mm {spacings}; train them again")
+    networks = {
+        kind: lay_channels_last(network.to(device)).requires_grad_(False) for kind, (network, _) in loaded.items()
+    }
+    return TorchNetworks.of(networks, dtype), specs

@@ -102,17 +102,9 @@ def return_to_native(
 ) -> Scan:
     """Return a scan with its restored brain in the place of the one that it had; empty where it was, beyond the brain.
 
-    Parameters
-    ----------
-    restored, weight : Volume
-        On the standard grid: the result, and how much of it enters, in [0, `strength`].
-    scan : Scan
-        As it was loaded. Where it is skull-stripped, what lies around `brain` is noise, and goes as far as the brain is
-        restored.
-    fixed2moving : ndarray, shape (4, 4)
-        From the standard space to the scan's.
-    strength : float
-        How much of the restoration is applied, in [0, 1].
+    `restored` and `weight` lie on the standard grid, from which `fixed2moving`, (4, 4), leads to the scan's space: the
+    result, and how much of it enters, in [0, `strength`]. Where the scan, as it was loaded, is skull-stripped, what
+    lies around its brain is noise, and goes as far as the brain is restored: by `strength`, in [0, 1].
     """
     grid = scan.volume.grid
     returned = non_negative(resample(restored, grid, fixed2moving, antialias=False))

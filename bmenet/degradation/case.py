@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from bmenet.config import Severity
-from bmenet.degradation.compose import apply, draw
-from bmenet.degradation.scan import SIDECAR_FORMAT
+from bmenet.degradation.compose import SIDECAR_FORMAT, apply, draw
 from bmenet.imaging.volume import load_unit_volume, save_unit_volume
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash

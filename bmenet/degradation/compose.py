@@ -13,6 +13,8 @@ from bmenet.imaging.volume import UNIT_STEP, Volume
 DEGRADATIONS = {"motion": motion, "noise": rician_noise, "bias": bias_field}
 """Name in a severity preset to module; the order is that of the digits of a code."""
 
+SIDECAR_FORMAT = 1
+
 
 def effects(code: str) -> list[str]:
     """Return the names of the effects that a three-digit code switches on.

@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 
 from bmenet.config import Severity
-from bmenet.degradation import apply, draw
+from bmenet.degradation.compose import SIDECAR_FORMAT, apply, draw
 from bmenet.imaging.intensity import normalise
 from bmenet.imaging.scan import Scan, save_scan
 from bmenet.runtime.errors import VolumeError
 from bmenet.runtime.files import read_json, write_json
 from bmenet.runtime.seeding import generator
-
-SIDECAR_FORMAT = 1
 
 Sidecar = dict[str, Any]
 """``format``, ``code``, ``seed``, ``preset``, ``clean_sha256``, ``intensity_scale`` and ``parameters``."""

@@ -7,13 +7,11 @@ import pytest
 
 from bmenet.evaluation.metrics.fidelity import psnr
 from bmenet.imaging.resample import resample
-from bmenet.imaging.volume import Volume
 from bmenet.restoration import enhancer as module
 from bmenet.restoration.way_back import (
     DECIDED,
     NEGLIGIBLE,
     adaptive_strength,
-    blend,
     brain_ramp,
     face_ramp,
     left_around,
@@ -81,15 +79,6 @@ def test_ramps_are_one_inside_and_fall_to_zero_at_the_faces_and_around_the_brain
     assert (weight[:, :, [0, -1]] == 0).all()
     np.testing.assert_array_equal(weight, weight[::-1, ::-1, ::-1])
     np.testing.assert_allclose(brain_ramp(np.array([0, 1, 2, 3, 50])), [1, 1, 0.5, 0, 0])
-
-
-def test_blend_keeps_every_bit_where_the_weight_is_zero(generator):
-    kept = Volume(generator.normal(size=(4, 4, 4)).astype(np.float32), np.eye(4))
-    restored = kept.with_data(kept.data * 1e6)
-    weight = kept.with_data((generator.random((4, 4, 4)) > 0.5).astype(np.float32))
-    blended = blend(restored, kept, weight)
-    np.testing.assert_array_equal(blended.data[weight.data == 0], kept.data[weight.data == 0])
-    np.testing.assert_allclose(blended.data[weight.data == 1], restored.data[weight.data == 1], rtol=1e-6)
 
 
 def test_what_a_network_took_out_comes_back_and_noise_does_not(clean, noisy):

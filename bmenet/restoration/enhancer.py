@@ -142,9 +142,9 @@ class Enhancer:
     def enhance(self, scan: Scan, space: Space = "native", progress: Progress | None = None) -> Enhanced:
         """Bring a scan to the standard grid, restore it, and bring the result back; cubic both ways.
 
-        What the networks hardly change is given back as it came: see `adaptive_strength`.
-        A skull-stripped scan is restored as a whole; of a whole head only the brain is, and the rest stays exactly as
-        it was, with a ramp of 2 mm around the brain. Beyond the standard field of view the scan stays as it was.
+        What the networks hardly change is given back as it came: see `adaptive_strength`. A skull-stripped scan is
+        restored as a whole; of a whole head only the brain is, and the rest stays exactly as it was, with a ramp of 2
+        mm around the brain. Beyond the standard field of view the scan stays as it was.
 
         Parameters
         ----------
@@ -173,9 +173,9 @@ class Enhancer:
             moving2fixed = alignment.moving2fixed
             standard = non_negative(resample(native, self.grid, moving2fixed))
         with steps("restore"):
-            shown, weight = shown_part(standard, brain_volume, brain.is_skull_stripped, moving2fixed)
-            restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
             inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
+            shown, weight = shown_part(standard, inside, brain.is_skull_stripped)
+            restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
             strength = adaptive_strength(shown.data, restored.data, inside, self.spacing_mm)
             weight = weight.with_data(strength * weight.data)
             std = None if std is None else std.with_data(std.data * weight.data)

@@ -65,20 +65,16 @@ def brain_ramp(distance_mm: np.ndarray) -> np.ndarray:
     return np.clip((end - distance_mm) / (end - start), 0, 1).astype(np.float32)
 
 
-def shown_part(
-    standard: Volume, brain_mask: Volume, is_skull_stripped: bool, moving2fixed: np.ndarray
-) -> tuple[Volume, Volume]:
-    """Return what the networks see of a scan, and how much of their result may enter it, in [0, 1].
+def shown_part(standard: Volume, brain_mask: np.ndarray, is_skull_stripped: bool) -> tuple[Volume, Volume]:
+    """Return what the networks see of a scan on the standard grid, and how much of their result enters it, in [0, 1].
 
     Of a skull-stripped scan they see all; of a whole head the brain with a margin, and only the brain is replaced.
-    `standard` is the scan on the standard grid, `brain_mask` in native space, from which `moving2fixed`, (4, 4), leads.
     """
     grid = standard.grid
     weight = face_ramp(grid.shape, grid.spacing_mm)
     if is_skull_stripped:
         return standard, standard.with_data(weight)
-    inside = resample(brain_mask, grid, moving2fixed, order=1).data > 0.5
-    distance_mm = ndimage.distance_transform_edt(~inside, sampling=grid.spacing_mm)
+    distance_mm = ndimage.distance_transform_edt(~brain_mask, sampling=grid.spacing_mm)
     shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
     return shown, standard.with_data(np.minimum(weight, brain_ramp(distance_mm)))
 

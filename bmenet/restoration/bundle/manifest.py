@@ -56,20 +56,16 @@ class File(_Part):
 
 
 class FineSettings(_Part):
-    """Settings that the second stage was trained with.
+    """Settings that the second stage was trained with, and its default sampling.
 
     Parameters
     ----------
-    diffusion : DiffusionConfig
-        The noise schedule.
     max_timestep : int
         The highest one that the control was trained for.
     reference_variance : list of float, or None
         Variance of E(r) about E(x), by latent channel: see `CleanPrediction`.
     latent_scale, latent_shift : list of float
         For the reader: the graphs of the autoencoder apply them already.
-    sampling : SamplingConfig
-        The default sampling.
     """
 
     diffusion: DiffusionConfig
@@ -87,10 +83,8 @@ class Manifest(_Part):
     ----------
     bmenet : str
         The version that wrote it.
-    spacing_mm : int
-        Of the standard grid.
-    grid_shape : tuple of int, (3,)
-        Of the standard grid, voxels: graphs of volumes have this shape.
+    spacing_mm, grid_shape : int, and tuple of int, (3,)
+        Of the standard grid; the shape in voxels: graphs of volumes have it.
     fine : FineSettings, or None
         None: the bundle has the first stage alone.
     graphs : dict

@@ -1,5 +1,6 @@
 """BrainLDM's state dicts, in the key layout they were published with, at small sizes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from bmenet.runtime.errors import WeightsError
 from bmenet.runtime.files import sha256
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sizes() -> Config:
     config = load_profile("paper")
     autoencoder = config.autoencoder.model_copy(update={"channels": [8, 8, 16], "norm_groups": 8})
@@ -25,19 +26,24 @@ def sizes() -> Config:
     return config.model_copy(update={"autoencoder": autoencoder, "denoiser": denoiser})
 
 
-@pytest.fixture
-def published(tmp_path, sizes) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, sizes) -> Path:
     """Two files in the older layout, as torch.save wrote them."""
     torch.manual_seed(0)
     networks = {
         "autoencoder.pth": LatentAutoencoder(sizes.autoencoder).network,
         "diffusion_model.pth": Denoiser(sizes.denoiser, 3).network,
     }
-    folder = tmp_path / "published"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("published")
     for name, network in networks.items():
         torch.save({old_key(key): tensor for key, tensor in network.state_dict().items()}, folder / name)
     return folder
+
+
+@pytest.fixture
+def published(folder, tmp_path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(folder, tmp_path / "published"))
 
 
 def _resave(path: Path, change) -> None:

@@ -9,8 +9,6 @@ from scipy.spatial.transform import Rotation
 from bmenet.imaging.grid import Grid
 from bmenet.imaging.resample import resample
 from bmenet.imaging.volume import Volume
-from bmenet.registration import AlignmentError, check_aligned
-from bmenet.restoration import enhancer as module
 from bmenet.runtime.errors import GridMismatchError
 
 ORIENTATIONS = ["RAS", "LAS", "LPS", "RPI", "AIL", "SPL", "PIR", "ILP"]
@@ -143,13 +141,6 @@ def test_enhance_does_not_register_a_scan_on_the_standard_grid(make_enhancer, ma
     np.testing.assert_allclose(enhanced.scan.volume.data, smooth.data, atol=1e-6)
     assert enhanced.is_in_standard_space
     assert (enhanced.registration.backend, enhanced.registration.similarity) == ("none", 0.8)
-
-
-def test_enhance_refuses_a_scan_on_the_standard_grid_that_is_not_aligned(make_enhancer, make_scan, smooth, monkeypatch):
-    enhancer = make_enhancer()
-    monkeypatch.setattr(module, "check_aligned", check_aligned)
-    with pytest.raises(AlignmentError, match="a scan on the standard grid is not registered again"):
-        enhancer.enhance(make_scan(smooth.with_data(smooth.data[:, ::-1, ::-1])))
 
 
 def test_restore_refuses_another_grid(make_enhancer, smooth):

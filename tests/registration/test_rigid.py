@@ -8,17 +8,13 @@ from bmenet.registration.start import Start
 from bmenet.runtime.errors import RegistrationError
 
 
-def test_register_recovers_a_known_motion_with_the_same_matrix_each_time(moved_head, config, assert_close):
-    registration = register(moved_head.volume, config)
-    assert_close(registration.moving2fixed, moved_head.moving2fixed)
+def test_register_recovers_a_far_motion_with_the_same_matrix_each_time(far_head, config, assert_close):
+    registration = register(far_head.volume, config)
+    assert_close(registration.moving2fixed, far_head.moving2fixed)
     assert (registration.similarity > 0.9, registration.backend) == (True, "ants")
-    again = register(moved_head.volume, config)
+    again = register(far_head.volume, config)
     np.testing.assert_array_equal(again.moving2fixed, registration.moving2fixed)
     assert again.similarity == registration.similarity
-
-
-def test_register_recovers_a_far_motion(far_head, config, assert_close):
-    assert_close(register(far_head.volume, config).moving2fixed, far_head.moving2fixed)
 
 
 @pytest.fixture

@@ -9,20 +9,12 @@ from bmenet.registration.start import LocalNCC, Start, centre_of_mass_mm, coarse
 from bmenet.runtime.errors import RegistrationError
 
 
-def test_find_start_finds_a_far_pose_and_the_size(far_head):
-    unit = far_head.volume.with_data(far_head.volume.data / far_head.volume.data.max())
-    start = find_start(unit)
-    centre = np.linalg.inv(far_head.moving2fixed) @ [0, -20, 8, 1]
-    assert np.linalg.norm((start.moving2fixed @ centre - [0, -20, 8, 1])[:3]) < 2
-    assert start.size == pytest.approx(1, abs=0.02)
-    np.testing.assert_allclose(np.linalg.det(start.moving2fixed), 1)
-
-
 def test_find_start_measures_a_small_brain(grid):
     template = load_template(grid)
     small = Volume(template.data, np.diag([0.85, 0.85, 0.85, 1]) @ template.affine)
     start = find_start(small)
     assert start.size == pytest.approx(0.85, abs=0.02)
+    np.testing.assert_allclose(np.linalg.det(start.moving2fixed), 1)
     np.testing.assert_allclose(start.moving2fixed[:3, :3], np.eye(3), atol=0.02)
 
 

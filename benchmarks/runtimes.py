@@ -22,7 +22,7 @@ from bmenet.release.export.parity import noisy_head
 from bmenet.restoration import Enhancer
 from bmenet.restoration.bundle import Bundle, open_bundle
 from bmenet.restoration.bundle.manifest import Precision
-from bmenet.restoration.onnx.providers import Provider, why_not
+from bmenet.restoration.providers import Provider, why_not
 from bmenet.restoration.torch_networks import TorchNetworks
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bmenet.restoration.onnx.providers import gpu_names
+from bmenet.restoration.providers import gpu_names
 
 REPOSITORY = Path(__file__).parents[1]
 # A minute or two on two free cores.

@@ -15,12 +15,8 @@ def draw(config: BiasConfig, clean: Volume, generator: np.random.Generator) -> d
 
     The shape is random; its amplitude follows in closed form from the drawn ratio. For a field ``exp(a p)`` the ratio
     ``(max - min) / (max + min)`` over the foreground is ``tanh(a (max p - min p) / 2)``. The constant term makes the
-    mean over the foreground 1: a global gain is no inhomogeneity.
-
-    Returns
-    -------
-    dict
-        ``ratio``, and ``coefficients``: rows [i, j, k, value] of Legendre degrees along x, y, z.
+    mean over the foreground 1: a global gain is no inhomogeneity. Returns ``ratio``, and ``coefficients``: rows
+    [i, j, k, value] of Legendre degrees along x, y, z.
     """
     degrees = [d for d in product(range(config.order + 1), repeat=3) if 0 < sum(d) <= config.order]
     # Falling amplitudes: a coil's sensitivity is smoother than a uniform draw over all degrees.

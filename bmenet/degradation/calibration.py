@@ -12,26 +12,13 @@ CALIBRATED_CODE = "111"
 CALIBRATED_SEVERITY = "moderate"
 
 
-def summarise(rows: list[dict], config: DegradationConfig) -> dict:
+def summarise(rows: Sequence[Mapping], config: DegradationConfig) -> dict:
     """Return the mean PSNR over the whole grid per code, and whether code 111 meets the published level.
 
-    Parameters
-    ----------
-    rows : list of dict
-        ``code`` and ``psnr_db`` of every degraded volume.
-    config : DegradationConfig
-        Codes, and the level with its tolerance.
-
-    Returns
-    -------
-    dict
-        ``psnr_db`` per code; ``calibration`` with ``is_calibrated``, which only the preset `moderate` is meant to be.
+    `rows` have ``code`` and ``psnr_db`` of every degraded volume. The summary has ``psnr_db`` per code, and
+    ``calibration`` with ``is_calibrated``, which only the preset `moderate` is meant to be.
     """
-    means = {
-        code: float(np.mean([row["psnr_db"] for row in rows if row["code"] == code and row["psnr_db"] is not None]))
-        for code in config.codes
-        if any(row["code"] == code and row["psnr_db"] is not None for row in rows)
-    }
+    means = {code: float(np.mean(levels)) for code in config.codes if (levels := _levels(rows, code))}
     summary: dict = {"severity": config.severity, "volumes": len(rows), "psnr_db": means}
     if CALIBRATED_CODE in means:
         level = config.calibration
@@ -45,13 +32,7 @@ def summarise(rows: list[dict], config: DegradationConfig) -> dict:
 
 
 def calibration_warning(summary: dict) -> str | None:
-    """Return a line that tells how far the preset `moderate` is off the published level; None where it is not.
-
-    Parameters
-    ----------
-    summary : dict
-        What `summarise` returned.
-    """
+    """Return a line that tells how far the preset `moderate` is off the published level; None where it is not."""
     level = summary.get("calibration")
     if level is None or summary["severity"] != CALIBRATED_SEVERITY or level["is_calibrated"]:
         return None
@@ -65,19 +46,14 @@ def calibration_warning(summary: dict) -> str | None:
 def calibration_figure(rows: Sequence[Mapping], calibration: CalibrationConfig) -> Figure:
     """Plot the PSNR of every degraded volume by code; a band at code 111 shows the published level.
 
-    Parameters
-    ----------
-    rows : sequence of mapping
-        ``code`` and ``psnr_db`` (None where nothing changed) of each degraded volume.
-    calibration : CalibrationConfig
-        The published level and its tolerance.
+    `rows` have the ``code`` and the ``psnr_db`` (None where nothing changed) of each degraded volume.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     codes = sorted({row["code"] for row in rows}, key=lambda code: (code.count("1"), -int(code, 2)))
     for place, code in enumerate(codes):
-        values = [row["psnr_db"] for row in rows if row["code"] == code and row["psnr_db"] is not None]
+        values = _levels(rows, code)
         if code == CALIBRATED_CODE:
             low, high = (calibration.psnr_db + side * calibration.tolerance_db for side in (-1, 1))
             label = f"published: {low:.1f} to {high:.1f} dB"
@@ -94,3 +70,7 @@ def calibration_figure(rows: Sequence[Mapping], calibration: CalibrationConfig) 
     axes.set_title("A point a subject, a bar the mean")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _levels(rows: Sequence[Mapping], code: str) -> list[float]:
+    return [row["psnr_db"] for row in rows if row["code"] == code and row["psnr_db"] is not None]

@@ -5,14 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from bmenet.config import Severity
-from bmenet.degradation.compose import apply, draw
+from bmenet.degradation.compose import SIDECAR_FORMAT, apply, draw
 from bmenet.imaging.volume import load_unit_volume, save_unit_volume
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.files import read_json, sha256, write_json
 from bmenet.runtime.seeding import generator
-
-SIDECAR_FORMAT = 1
 
 
 def write_case(
@@ -27,12 +25,8 @@ def write_case(
     """Degrade the clean volume at `clean_path`; return the sidecar.
 
     A case of which `index` knows that it was made from the same clean volume, preset, seed and code is not made again.
-
-    Returns
-    -------
-    dict
-        ``format``, ``subject``, ``code``, ``seed``, ``preset`` (the ranges), ``clean_sha256``, ``parameters`` (all
-        drawn values), ``sha256`` of the degraded file, ``psnr_db`` over the whole grid.
+    The sidecar has ``format``, ``subject``, ``code``, ``seed``, ``preset`` (the ranges), ``clean_sha256``,
+    ``parameters`` (all drawn values), ``sha256`` of the degraded file, and ``psnr_db`` over the whole grid.
     """
     origin = {
         "format": SIDECAR_FORMAT,

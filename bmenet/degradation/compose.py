@@ -13,6 +13,8 @@ from bmenet.imaging.volume import UNIT_STEP, Volume
 DEGRADATIONS = {"motion": motion, "noise": rician_noise, "bias": bias_field}
 """Name in a severity preset to module; the order is that of the digits of a code."""
 
+SIDECAR_FORMAT = 1
+
 
 def effects(code: str) -> list[str]:
     """Return the names of the effects that a three-digit code switches on.
@@ -33,20 +35,10 @@ def draw(preset: Severity, code: str, clean: Volume, generator: np.random.Genera
 
 
 def apply(clean: Volume, parameters: dict) -> Volume:
-    """Degrade a clean volume with drawn parameters.
+    """Degrade a clean volume, [0, 1], with what `draw` returned; an effect that is not in it does not happen.
 
-    Parameters
-    ----------
-    clean : Volume
-        Unit intensities, [0, 1].
-    parameters : dict
-        What `draw` returned; an effect that is not in it does not happen.
-
-    Returns
-    -------
-    Volume
-        Magnitude image on the same grid, float32, in whole steps of the storage format, so that the volume in memory
-        and its file are equal. Bright tissue under a bright coil may exceed 1.
+    The magnitude image lies on the same grid, float32, in whole steps of the storage format, so that the volume in
+    memory and its file are equal. Bright tissue under a bright coil may exceed 1.
     """
     return clean if parameters == {} else magnitude(clean, acquire(clean, parameters))
 

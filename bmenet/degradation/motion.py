@@ -39,11 +39,8 @@ def draw(config: MotionConfig, clean: Volume, generator: np.random.Generator) ->
     No move happens within ``protected_centre_fraction`` of the lines on either side of the centre of k-space, so the
     segment that holds the centre has the target pose.
 
-    Returns
-    -------
-    dict
-        ``phase_encode_axis`` (0, 1 or 2), and ``poses``: each with ``lines`` [first, last + 1) in acquisition order
-        (lowest frequency index first), ``rotation_deg`` about x, y, z and ``translation_mm`` along x, y, z (RAS+).
+    Returns ``phase_encode_axis`` (0, 1 or 2), and ``poses``: each with ``lines`` [first, last + 1) in acquisition order
+    (lowest frequency index first), ``rotation_deg`` about x, y, z and ``translation_mm`` along x, y, z (RAS+).
     """
     axis = int(generator.integers(3))
     lines = clean.data.shape[axis]
@@ -65,21 +62,10 @@ def draw(config: MotionConfig, clean: Volume, generator: np.random.Generator) ->
 
 
 def apply(clean: Volume, coil: np.ndarray | float, parameters: dict) -> np.ndarray:
-    """Acquire the moving head through the coil.
+    """Acquire the moving head, `clean` in the target pose, through the coil; `draw` returned the parameters.
 
-    Parameters
-    ----------
-    clean : Volume
-        The head in the target pose.
-    coil : ndarray, shape (X, Y, Z), or 1.0
-        The multiplicative field; it stays in the scanner's frame while the head moves.
-    parameters : dict
-        What `draw` returned.
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z), complex64
-        The complex image; its magnitude is what a scanner shows.
+    The coil's multiplicative field, (X, Y, Z) or 1.0, stays in the scanner's frame while the head moves. The image is
+    complex64; its magnitude is what a scanner shows.
     """
     axis = parameters["phase_encode_axis"]
     head = Head.of(clean)
@@ -103,16 +89,9 @@ def apply(clean: Volume, coil: np.ndarray | float, parameters: dict) -> np.ndarr
 
 @dataclass(frozen=True)
 class Head:
-    """A head that can be moved.
+    """A head that can be moved: cubic B-spline coefficients in the target pose, and where they are not background.
 
-    Parameters
-    ----------
-    spline : ndarray, shape (X, Y, Z)
-        Cubic B-spline coefficients of the head in the target pose (`scipy.ndimage.spline_filter`).
-    head_mask : ndarray of bool, shape (X, Y, Z)
-        The voxels whose value is not 0, background.
-    affine : ndarray, shape (4, 4)
-        Voxel index to RAS+ mm.
+    The affine leads from voxel index to RAS+ mm.
     """
 
     spline: np.ndarray
@@ -130,17 +109,8 @@ class Head:
 def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
     """Return the head in another pose, turned about the centre of the grid; cubic interpolation, zero outside.
 
-    Parameters
-    ----------
-    head : Head
-    pose : dict
-        ``rotation_deg`` about x, y, z in this order, then ``translation_mm``.
-    box : tuple of slice, (3,), optional
-        The part of the grid to return; by default all of it.
-
-    Returns
-    -------
-    ndarray, the shape of `box`, float32
+    A pose is ``rotation_deg`` about x, y, z in this order, then ``translation_mm``. `box` is the part of the grid to
+    return, float32; by default all of it.
     """
     spans = box or [slice(0, extent) for extent in head.spline.shape]
     shape = tuple(span.stop - span.start for span in spans)

@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 
 from bmenet.config import Severity
-from bmenet.degradation import apply, draw
+from bmenet.degradation.compose import SIDECAR_FORMAT, apply, draw
 from bmenet.imaging.intensity import normalise
 from bmenet.imaging.scan import Scan, save_scan
 from bmenet.runtime.errors import VolumeError
 from bmenet.runtime.files import read_json, write_json
 from bmenet.runtime.seeding import generator
-
-SIDECAR_FORMAT = 1
 
 Sidecar = dict[str, Any]
 """``format``, ``code``, ``seed``, ``preset``, ``clean_sha256``, ``intensity_scale`` and ``parameters``."""
@@ -24,27 +22,9 @@ def degrade_scan(
 ) -> tuple[Scan, Sidecar]:
     """Add motion, noise and bias to a scan in native space, in its own intensity scale.
 
-    Unlike a volume of the data set the scan is not clipped at 1: a scalp brighter than the brain stays so.
-
-    Parameters
-    ----------
-    clean : Scan
-    clean_sha256 : str
-        From `scan_sha256`; by it `remake_scan` knows the clean scan.
-    preset : Severity
-        The ranges to draw from.
-    code : str
-        Three digits 0 or 1: motion, noise, bias.
-    seed : int
-    percentile : float
-        Of the foreground; the intensity that the ranges call 1.
-
-    Returns
-    -------
-    degraded : Scan
-        On the same grid.
-    sidecar : dict
-        All drawn values, and what they belong to: see `Sidecar` and `remake_scan`.
+    Unlike a volume of the data set the scan is not clipped at 1: a scalp brighter than the brain stays so. Of `preset`
+    come the ranges, and 1 in them is the `percentile` of the foreground. By `clean_sha256`, from `scan_sha256`,
+    `remake_scan` knows the clean scan.
     """
     intensities = np.maximum(clean.volume.data, 0)
     _, scale = normalise(intensities, percentile)
@@ -65,11 +45,7 @@ def remake_scan(clean: Scan, clean_sha256: str, sidecar: Sidecar) -> Scan:
     """Make a degraded scan from its clean one and its sidecar: divide by the scale, apply the parameters, multiply.
 
     A degraded volume of the data set is made so too; its sidecar has no scale, for its intensities are unit ones.
-
-    Raises
-    ------
-    VolumeError
-        If `clean` is another scan, or the parameters are damaged.
+    VolumeError if `clean` is another scan, or the parameters are damaged.
     """
     if sidecar["clean_sha256"] != clean_sha256:
         raise VolumeError(
@@ -92,11 +68,8 @@ def sidecar_path(out: Path) -> Path:
 def check_sidecar(out: Path) -> Sidecar | None:
     """Return the sidecar of an earlier degraded scan that stands beside `out`, None if there is nothing.
 
-    Raises
-    ------
-    VolumeError
-        If the JSON there is somebody else's (BIDS keeps a scan's acquisition in a file of this name), or no file can
-        have its name.
+    VolumeError if the JSON there is somebody else's (BIDS keeps a scan's acquisition in a file of this name), or no
+    file can have its name.
     """
     path = sidecar_path(out)
     try:
@@ -118,10 +91,7 @@ def check_sidecar(out: Path) -> Sidecar | None:
 def read_sidecar(path: Path) -> Sidecar:
     """Read a sidecar to make its degraded scan again.
 
-    Raises
-    ------
-    VolumeError
-        If it is no sidecar of a degraded scan, or of a format that this version does not know.
+    VolumeError if it is no sidecar of a degraded scan, or of a format that this version does not know.
     """
     try:
         sidecar = read_json(path)
@@ -142,10 +112,7 @@ def read_sidecar(path: Path) -> Sidecar:
 def save_degraded(out: Path, degraded: Scan, sidecar: Sidecar) -> None:
     """Save a degraded scan, then its sidecar: at no moment does a sidecar stand beside a scan that it does not make.
 
-    Raises
-    ------
-    VolumeError
-        If one of them cannot be written, or the place of the sidecar is taken: see `check_sidecar`.
+    VolumeError if one of them cannot be written, or the place of the sidecar is taken: see `check_sidecar`.
     """
     path = sidecar_path(out)
     try:

@@ -13,10 +13,6 @@ class NoiseSchedule:
     ``z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) epsilon`` with ``abar_t = prod_{s <= t} (1 - beta_s)``; the betas are
     evenly spaced in their square root ("scaled linear"). Timestep -1 is the clean latent: ``abar_{-1} = 1``.
 
-    Parameters
-    ----------
-    config : DiffusionConfig
-
     References
     ----------
     Ho, Jain, Abbeel (2020). Denoising diffusion probabilistic models, eq. 4. arXiv:2006.11239
@@ -32,21 +28,12 @@ class NoiseSchedule:
         return float(self._signal_power[timestep]) if timestep >= 0 else 1.0
 
     def add_noise(self, latent: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
-        """Return ``z_t`` of a batch.
-
-        Parameters
-        ----------
-        latent, noise : Tensor, shape (B, C, X, Y, Z)
-        timestep : Tensor of int, shape (B,)
-        """
+        """Return ``z_t`` of latents and noise of the shape (B, C, X, Y, Z), timesteps (B,)."""
         power = self._power(timestep, latent)
         return power.sqrt() * latent + (1 - power).sqrt() * noise
 
     def predict_clean(self, noisy_latent: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
-        """Return ``z_0`` as a predicted noise implies it: ``(z_t - sqrt(1 - abar_t) epsilon) / sqrt(abar_t)``.
-
-        Arguments as of `add_noise`.
-        """
+        """Return ``z_0`` as a predicted noise implies it: ``(z_t - sqrt(1 - abar_t) epsilon) / sqrt(abar_t)``."""
         power = self._power(timestep, noisy_latent)
         return (noisy_latent - (1 - power).sqrt() * noise) / power.sqrt()
 
@@ -66,10 +53,7 @@ class NoiseSchedule:
     def descend(self, start: int, steps: int) -> list[int]:
         """Return the timesteps of a reverse process: `steps` of them from `start` down, evenly spaced, then -1.
 
-        Raises
-        ------
-        ValueError
-            If `start` is no timestep of the schedule, or there are more steps than timesteps.
+        ValueError if `start` is no timestep of the schedule, or there are more steps than timesteps.
         """
         if not 0 <= start < self.timesteps:
             raise ValueError(

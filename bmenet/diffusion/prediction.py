@@ -27,12 +27,7 @@ class CleanPrediction:
     models", section 5, arXiv:2206.00364, who weigh the noisy image so.
 
     A reverse process that starts from the reference, noised, counts it twice: start where w is small.
-
-    Parameters
-    ----------
-    schedule : NoiseSchedule
-    reference_variance : sequence of float, (C,), or None
-        v of every latent channel; None: nothing is known of the reference.
+    `reference_variance` is v of every latent channel, (C,); None: nothing is known of the reference.
     """
 
     schedule: NoiseSchedule
@@ -41,17 +36,9 @@ class CleanPrediction:
     def __call__(
         self, steered: Tensor, noise: Tensor | None, noisy_latent: Tensor, timestep: Tensor, reference_latent: Tensor
     ) -> Tensor:
-        """Return ``z_0^``.
+        """Return ``z_0^`` from ``epsilon_h``, ``epsilon``, ``z_t``, t (B,) and ``E(r)``, all else (B, C, X, Y, Z).
 
-        Parameters
-        ----------
-        steered : Tensor, shape (B, C, X, Y, Z)
-            ``epsilon_h``.
-        noise : Tensor or None
-            ``epsilon``; not asked for where nothing is known of the reference.
-        noisy_latent, reference_latent : Tensor, shape (B, C, X, Y, Z)
-            ``z_t`` and ``E(r)``.
-        timestep : Tensor of int, shape (B,)
+        ``epsilon`` is not asked for where nothing is known of the reference.
         """
         if self.reference_variance is None:
             return self.schedule.predict_clean(noisy_latent, steered, timestep)

@@ -1,8 +1,6 @@
 """The KL autoencoder of volumes, and the scaling of its latents to zero mean and unit variance."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from monai.networks.nets import AutoencoderKL
@@ -20,15 +18,10 @@ class LatentAutoencoder(nn.Module):
     """E and D between volumes and latents of zero mean and unit variance.
 
     ``E(x) = (mean of q(z | x) - shift) * scale``, channel by channel; ``D(z)`` decodes ``z / scale + shift``. Both are
-    measured on training latents and are part of the weights, since a denoiser is of use with them alone.
-
-    Parameters
-    ----------
-    config : AutoencoderConfig
-        With an `unshuffle` of n, the network works on blocks of n x n x n voxels as channels: on a CPU three times
-        faster at 2 than a full-resolution level with fewer channels, at the same number of parameters.
-    shift, scale : sequence of float, (latent_channels,), optional
-        By default 0 and 1.
+    measured on training latents and are part of the weights, since a denoiser is of use with them alone. With an
+    `unshuffle` of n, the network works on blocks of n x n x n voxels as channels: on a CPU three times faster at 2 than
+    a full-resolution level with fewer channels, at the same number of parameters. Shift and scale, a channel, are 0 and
+    1 by default.
 
     References
     ----------
@@ -91,9 +84,3 @@ class LatentAutoencoder(nn.Module):
     def _unfolded(self, folded: Tensor) -> Tensor:
         """Return the channels of every voxel as a block of voxels."""
         return folded if self.unshuffle == 1 else pixelshuffle(folded, spatial_dims=3, scale_factor=self.unshuffle)
-
-
-def autoencoder_from_spec(spec: dict[str, Any]) -> LatentAutoencoder:
-    """Build the network that a weights folder's ``model.json`` describes."""
-    config = AutoencoderConfig.model_validate_json(json.dumps(spec["config"]))
-    return LatentAutoencoder(config, spec["shift"], spec["scale"])

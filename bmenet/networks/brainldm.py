@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bmenet.config import Config
 from bmenet.networks.autoencoder import LatentAutoencoder
-from bmenet.networks.covariates import COVARIATES
+from bmenet.networks.covariate_encoder import COVARIATES
 from bmenet.networks.denoiser import Denoiser
 from bmenet.networks.fine_weights import AUTOENCODER, DENOISER
 from bmenet.networks.weights import save_weights
@@ -30,23 +30,9 @@ _SHOWN = 5
 def import_brainldm(source: Path, weights: Path, config: Config, scale_factor: float = 1.0) -> dict[str, int]:
     """Convert ``autoencoder.pth`` and ``diffusion_model.pth`` to the weights folders ``autoencoder`` and ``denoiser``.
 
-    Both are checked, key by key and shape by shape, before anything is written.
-
-    Parameters
-    ----------
-    source : Path
-        The folder with the two files.
-    weights : Path
-        Gets the two folders.
-    config : Config
-        With the sizes of the published weights: those of the profile `paper`.
-    scale_factor : float
-        Factor of the latents in the training of the denoiser, above 0.
-
-    Returns
-    -------
-    dict
-        Name of each folder to its number of tensors.
+    Both are checked, key by key and shape by shape, before anything is written. `config` has the sizes of the published
+    weights: those of the profile `paper`. `scale_factor` is the factor of the latents in the training of the denoiser,
+    above 0. Returns the number of tensors of each folder, by its name.
 
     Raises
     ------
@@ -85,8 +71,8 @@ def import_brainldm(source: Path, weights: Path, config: Config, scale_factor: f
     for kind, (file, module, spec) in parts.items():
         state = _load_state(source / file)
         module.network.load_state_dict(_fitted(state, module.network.state_dict(), source / file))
-        spec["spacing_mm"] = 1
-        spec["lineage"] = {"source": f"BrainLDM, {file}", "sha256": sha256(source / file)}
+        lineage = {"source": f"BrainLDM, {file}", "sha256": sha256(source / file)}
+        spec |= {"spacing_mm": 1, "lineage": lineage}
         counts[kind] = len(state)
     for kind, (_, module, spec) in parts.items():
         save_weights(weights / kind, kind, module, spec)

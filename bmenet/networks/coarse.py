@@ -1,6 +1,5 @@
 """Slice networks for the first stage, built and loaded. `COARSE_ARCHS` lists those that `coarse.arch` can name."""
 
-import json
 from pathlib import Path
 
 from torch import nn
@@ -8,23 +7,18 @@ from torch import nn
 from bmenet.config import CoarseConfig
 from bmenet.networks.swinir import SwinIR
 from bmenet.networks.unet import ResidualUnet
-from bmenet.networks.weights import Spec, load_weights
+from bmenet.networks.weights import Spec, config_of, load_weights
 
 COARSE = "coarse"
 """The Coarse-net on disk: its spec has ``config`` (the section `coarse`), ``spacing_mm`` and ``lineage``."""
 
 COARSE_ARCHS: dict[str, type[nn.Module]] = {"unet": ResidualUnet, "swinir": SwinIR}
-"""Name to network; the configuration section of the same name gives its keywords."""
+"""Name to network; it gets the configuration section of the same name."""
 
 
 def build_coarse(config: CoarseConfig) -> nn.Module:
     """Return an untrained Coarse-net: slabs (B, context_slices + 3, H, W) to restored slices (B, 1, H, W)."""
-    return COARSE_ARCHS[config.arch](config.context_slices, **getattr(config, config.arch).model_dump())
-
-
-def coarse_config(spec: Spec) -> CoarseConfig:
-    """Return what a Coarse-net was trained with."""
-    return CoarseConfig.model_validate_json(json.dumps(spec["config"]))
+    return COARSE_ARCHS[config.arch](config.context_slices, getattr(config, config.arch))
 
 
 def load_coarse(folder: Path | str) -> tuple[nn.Module, Spec]:
@@ -36,4 +30,4 @@ def _build(spec: Spec) -> nn.Module:
     """Build the network that a weights folder's ``model.json`` describes."""
     if (spacing_mm := spec["spacing_mm"]) not in (1, 2, 4) or type(spacing_mm) is not int:
         raise ValueError(f"spacing_mm: expected 1, 2 or 4; got {spacing_mm!r}")
-    return build_coarse(coarse_config(spec))
+    return build_coarse(config_of(spec, CoarseConfig))

@@ -10,13 +10,7 @@ _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device that ``cpu``, ``cuda`` or ``auto`` stands for.
-
-    Raises
-    ------
-    BMENetError
-        If it is ``cuda`` and torch finds none.
-    """
+    """Return the device that ``cpu``, ``cuda`` or ``auto`` stands for; BMENetError if torch finds no ``cuda``."""
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:
         raise BMENetError("expected a GPU that torch can use (device cuda); got none; choose cpu or auto")

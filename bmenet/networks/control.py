@@ -1,14 +1,12 @@
 """The ControlNet: a copy of the denoiser's encoder that sees the hint and steers the frozen denoiser."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from monai.networks.nets import ControlNet
 from torch import Tensor, nn
 
 from bmenet.config import DenoiserConfig
-from bmenet.networks.covariates import COVARIATES
+from bmenet.networks.covariate_encoder import COVARIATES
 from bmenet.networks.denoiser import Denoiser, Residuals, join_covariates, latent_multiple, unet_keywords
 from bmenet.networks.norm import use_channel_norms
 
@@ -18,16 +16,8 @@ class HintControl(nn.Module):
 
     The encoder starts as the denoiser's own; the convolution of the hint is summed with the one of the latent, as if
     both were joined before the first layer. Every residual passes a convolution that starts at zero: an untrained
-    control changes nothing.
-
-    Parameters
-    ----------
-    config : DenoiserConfig
-        The denoiser's.
-    latent_channels : int
-        Of the image latent and of the edge latent, each.
-    reference_variance : sequence of float, (latent_channels,), or None
-        Of E(r) about E(x), as it was trained with: see `CleanPrediction`.
+    control changes nothing. Image latent and edge latent have `latent_channels` each; `reference_variance`, of each
+    channel, is that of E(r) about E(x), as it was trained with: see `CleanPrediction`.
 
     References
     ----------
@@ -68,9 +58,3 @@ class HintControl(nn.Module):
             join_covariates(hint, no_covariates, self.multiple),
             context=covariates.unsqueeze(1),
         )
-
-
-def control_from_spec(spec: dict[str, Any]) -> HintControl:
-    """Build the network that a weights folder's ``model.json`` describes."""
-    config = DenoiserConfig.model_validate_json(json.dumps(spec["config"]))
-    return HintControl(config, spec["latent_channels"], spec["reference_variance"])

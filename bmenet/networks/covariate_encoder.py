@@ -1,17 +1,59 @@
-"""The covariate encoder: sex, age and volumes from a restored volume."""
+"""Covariates as numbers in [0, 1]: sex, age, ventricular and brain volume; and the network that estimates them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from monai.networks.nets import resnet18
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bmenet.networks.covariates import COVARIATES, UNKNOWN
+from bmenet.config import CovariatesConfig, Range
 from bmenet.networks.norm import replace_layers
 
+COVARIATES = ("sex", "age", "ventricles", "brain")
+"""Their order in every vector; that of BrainLDM."""
+
+RANGES = ("age_years", "ventricles_ml", "brain_ml")
+"""Keys of the section `covariates` that say what goes to [0, 1]."""
+
+UNKNOWN = 0.5
+"""Value of a covariate that is not known: the middle of its range."""
+
 _NORM_GROUPS = 8
+
+
+class ScaledCovariates(NamedTuple):
+    """Covariates of one subject, (4,), float32, in [0, 1], in the order of `COVARIATES`; `UNKNOWN` if not known."""
+
+    values: np.ndarray
+    is_known: np.ndarray
+
+
+def scale_covariates(
+    config: CovariatesConfig,
+    *,
+    sex: str | None = None,
+    age: float | None = None,
+    ventricles_ml: float | None = None,
+    brain_ml: float | None = None,
+) -> ScaledCovariates:
+    """Scale the known covariates of a subject by the ranges of `config`; values beyond a range are clipped to its end.
+
+    Sex is 0 for F and 1 for M, as in BrainLDM; age is in years, volumes are in millilitres.
+    """
+    spans = (getattr(config, key) for key in RANGES)
+    scaled = (_scale(value, span) for value, span in zip((age, ventricles_ml, brain_ml), spans, strict=True))
+    values = [None if sex is None else float(sex == "M"), *scaled]
+    known = np.array([value is not None for value in values])
+    filled = np.array([UNKNOWN if value is None else value for value in values], dtype=np.float32)
+    return ScaledCovariates(filled, known)
+
+
+def _scale(value: float | None, span: Range) -> float | None:
+    """Map a range to [0, 1]."""
+    return None if value is None else float(np.clip((value - span.low) / (span.high - span.low), 0, 1))
 
 
 class CovariateEncoder(nn.Module):
@@ -61,8 +103,3 @@ class CovariateEncoder(nn.Module):
     def encode(self, coarse: Tensor) -> Tensor:
         """Return covariates, shape (B, 4), of volumes of shape (B, 1, X, Y, Z), unit intensities."""
         return self(self.reduce(coarse))
-
-
-def covariate_encoder_from_spec(spec: dict[str, Any]) -> CovariateEncoder:
-    """Build the network that a weights folder's ``model.json`` describes."""
-    return CovariateEncoder(spec["reduction"], spec["width"], spec["informed"])

@@ -1,6 +1,5 @@
 """The denoiser of latents: predicts the noise from a noisy latent, its timestep and the covariates."""
 
-import json
 from typing import Any
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bmenet.config import DenoiserConfig
-from bmenet.networks.covariates import COVARIATES
+from bmenet.networks.covariate_encoder import COVARIATES
 from bmenet.networks.norm import use_channel_norms
 
 Residuals = tuple[list[Tensor], Tensor]
@@ -18,11 +17,6 @@ Residuals = tuple[list[Tensor], Tensor]
 
 class Denoiser(nn.Module):
     """Predict the noise in ``z_t``: a U-Net that gets the covariates twice, as channels and through cross-attention.
-
-    Parameters
-    ----------
-    config : DenoiserConfig
-    latent_channels : int
 
     References
     ----------
@@ -41,25 +35,14 @@ class Denoiser(nn.Module):
     def forward(
         self, noisy_latent: Tensor, timestep: Tensor, covariates: Tensor, control: Residuals | None = None
     ) -> Tensor:
-        """Return the predicted noise.
+        """Return the noise in a latent, (B, C, X, Y, Z), at a timestep, (B,).
 
-        Parameters
-        ----------
-        noisy_latent : Tensor, shape (B, C, X, Y, Z)
-        timestep : Tensor of int, shape (B,)
-        covariates : Tensor, shape (B, 4)
-            Each in [0, 1], in the order of `COVARIATES`.
-        control : tuple, optional
-            Residuals of a ControlNet that was given the same latent.
-
-        Returns
-        -------
-        Tensor, shape (B, C, X, Y, Z)
+        Covariates, (B, 4), are in [0, 1] and in the order of `COVARIATES`. `control` are the residuals of a ControlNet
+        that was given the same latent.
         """
-        joined = join_covariates(noisy_latent, covariates, self.multiple)
-        down, middle = control if control is not None else (None, None)
+        down, middle = control or (None, None)
         noise = self.network(
-            joined,
+            join_covariates(noisy_latent, covariates, self.multiple),
             timesteps=timestep,
             context=covariates.unsqueeze(1),
             down_block_additional_residuals=down,
@@ -67,11 +50,6 @@ class Denoiser(nn.Module):
         )
         x, y, z = noisy_latent.shape[2:]
         return noise[..., :x, :y, :z]
-
-
-def denoiser_from_spec(spec: dict[str, Any]) -> Denoiser:
-    """Build the network that a weights folder's ``model.json`` describes."""
-    return Denoiser(DenoiserConfig.model_validate_json(json.dumps(spec["config"])), spec["latent_channels"])
 
 
 def unet_keywords(config: DenoiserConfig) -> dict[str, Any]:

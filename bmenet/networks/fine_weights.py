@@ -5,22 +5,30 @@ from pathlib import Path
 
 from torch import nn
 
-from bmenet.networks.autoencoder import autoencoder_from_spec
-from bmenet.networks.control import control_from_spec
-from bmenet.networks.covariate_encoder import covariate_encoder_from_spec
-from bmenet.networks.denoiser import denoiser_from_spec
-from bmenet.networks.weights import Spec, load_weights, weights_digest
+from bmenet.config import AutoencoderConfig, DenoiserConfig
+from bmenet.networks.autoencoder import LatentAutoencoder
+from bmenet.networks.control import HintControl
+from bmenet.networks.covariate_encoder import CovariateEncoder
+from bmenet.networks.denoiser import Denoiser
+from bmenet.networks.weights import Spec, config_of, load_weights, weights_digest
 
 AUTOENCODER, EDGE_AUTOENCODER, COVARIATES = "autoencoder", "edge_autoencoder", "covariates"
 DENOISER = "denoiser"
 CONTROL = "fine"
 
+
+def _autoencoder(spec: Spec) -> LatentAutoencoder:
+    return LatentAutoencoder(config_of(spec, AutoencoderConfig), spec["shift"], spec["scale"])
+
+
 KINDS: dict[str, Callable[[Spec], nn.Module]] = {
-    AUTOENCODER: autoencoder_from_spec,
-    EDGE_AUTOENCODER: autoencoder_from_spec,
-    DENOISER: denoiser_from_spec,
-    COVARIATES: covariate_encoder_from_spec,
-    CONTROL: control_from_spec,
+    AUTOENCODER: _autoencoder,
+    EDGE_AUTOENCODER: _autoencoder,
+    DENOISER: lambda spec: Denoiser(config_of(spec, DenoiserConfig), spec["latent_channels"]),
+    COVARIATES: lambda spec: CovariateEncoder(spec["reduction"], spec["width"], spec["informed"]),
+    CONTROL: lambda spec: HintControl(
+        config_of(spec, DenoiserConfig), spec["latent_channels"], spec["reference_variance"]
+    ),
 }
 """Name to builder; the name is also that of the stage (``train_<name>``) and of the weights folder."""
 

@@ -12,10 +12,6 @@ class ChannelNorm(nn.Module):
     A group norm takes its statistics over the whole volume: a network trained on crops then sees others, ruled by the
     empty background, when it is given a whole head. Parameters have the group norm's names and shapes.
 
-    Parameters
-    ----------
-    channels : int
-
     References
     ----------
     Ba, Kiros, Hinton (2016). Layer normalization. arXiv:1607.06450

@@ -27,7 +27,7 @@ def central_slice(slab: Tensor, context_slices: int) -> Tensor:
 
 
 def coordinate_channels(plane: str, first: tuple[int, int, int], size: tuple[int, int, int], shape: tuple) -> Tensor:
-    """Return the normalised positions of a block of voxels, cut into slices of a plane.
+    """Return normalised x, y and z of a block of voxels, cut into slices of a plane, (size[0], 3, size[1], size[2]).
 
     Positions run from -1 to 1 between the outer faces of the grid, so the same place in the head has the same value at
     every spacing of the standard grid.
@@ -40,11 +40,6 @@ def coordinate_channels(plane: str, first: tuple[int, int, int], size: tuple[int
         The block's first voxel and its extent, along the plane's normal, its height and its width.
     shape : tuple of int, (3,)
         The whole volume's extent along x, y, z.
-
-    Returns
-    -------
-    Tensor, shape (size[0], 3, size[1], size[2])
-        Channels x, y, z.
     """
     normal = PLANE_AXES[plane]
     order = [normal, *(axis for axis in range(3) if axis != normal)]

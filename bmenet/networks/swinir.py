@@ -4,6 +4,7 @@ from monai.networks.nets.swin_unetr import BasicLayer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bmenet.config.sections import SwinirConfig
 from bmenet.networks.slab import central_slice, input_channels, pad_to_multiple
 
 _HEAD_CHANNELS = 64
@@ -20,40 +21,23 @@ class SwinIR(nn.Module):
     ----------
     context_slices : int
         Slices in the slab, odd.
-    unshuffle : int
-        The transformer works at 1 / `unshuffle` of the slice's resolution; a power of two.
-    embed : int
-        Features of a token.
-    depths : list of int
-        Swin layers of each residual group; odd layers shift their windows.
-    heads : int
-        Attention heads; must divide `embed`.
-    window : int
-        Edge of an attention window, tokens.
-    mlp_ratio : float
-        Hidden over embedded features.
+    config : SwinirConfig
+        The transformer works at 1 / `unshuffle` of the slice's resolution, a power of two, with `embed` features of a
+        token and windows of `window` tokens along an edge. `depths` are the Swin layers of each residual group.
 
     References
     ----------
     Liang et al. (2021). SwinIR: image restoration using Swin Transformer. doi:10.1109/ICCVW54120.2021.00210
     """
 
-    def __init__(
-        self,
-        context_slices: int,
-        unshuffle: int,
-        embed: int,
-        depths: list[int],
-        heads: int,
-        window: int,
-        mlp_ratio: float,
-    ) -> None:
+    def __init__(self, context_slices: int, config: SwinirConfig) -> None:
         super().__init__()
+        embed, unshuffle = config.embed, config.unshuffle
         self.context_slices = context_slices
         self.unshuffle = unshuffle
-        self.multiple = unshuffle * window
+        self.multiple = unshuffle * config.window
         self.shallow = nn.Conv2d(input_channels(context_slices) * unshuffle**2, embed, 3, padding=1)
-        self.groups = nn.ModuleList(_ResidualGroup(embed, depth, heads, window, mlp_ratio) for depth in depths)
+        self.groups = nn.ModuleList(_ResidualGroup(depth, config) for depth in config.depths)
         self.norm = nn.LayerNorm(embed)
         self.fuse = nn.Conv2d(embed, embed, 3, padding=1)
         self.widen = nn.Conv2d(embed, _HEAD_CHANNELS, 3, padding=1)
@@ -83,12 +67,18 @@ class SwinIR(nn.Module):
 class _ResidualGroup(nn.Module):
     """Swin layers, a convolution, and the way around both."""
 
-    def __init__(self, embed: int, depth: int, heads: int, window: int, mlp_ratio: float) -> None:
+    def __init__(self, depth: int, config: SwinirConfig) -> None:
         super().__init__()
         self.layers = BasicLayer(
-            embed, depth, heads, (window, window), drop_path=[0.0] * depth, mlp_ratio=mlp_ratio, qkv_bias=True
+            config.embed,
+            depth,
+            config.heads,
+            (config.window, config.window),
+            drop_path=[0.0] * depth,
+            mlp_ratio=config.mlp_ratio,
+            qkv_bias=True,
         )
-        self.convolution = nn.Conv2d(embed, embed, 3, padding=1)
+        self.convolution = nn.Conv2d(config.embed, config.embed, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.convolution(self.layers(features))

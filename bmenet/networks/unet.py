@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bmenet.config.sections import UnetConfig
 from bmenet.networks.slab import central_slice, input_channels, pad_to_multiple
 
 _MAX_LOG_GAIN = math.log(4)
@@ -49,18 +50,14 @@ class ResidualUnet(nn.Module):
     ----------
     context_slices : int
         Slices in the slab, odd.
-    channels : int
-        Features at the finest level; they double at each coarser one.
-    levels : int
-        Resolutions, the finest included.
-    blocks : int
-        Residual blocks per level, on the way down and on the way up.
-    unshuffle : int
-        The finest level works at 1 / `unshuffle` of the slice's resolution (pixel-unshuffle in, pixel-shuffle out).
+    config : UnetConfig
+        `channels` at the finest of `levels` double at each coarser one; `blocks` on the way down and on the way up of
+        each. The finest works at 1 / `unshuffle` of the slice's resolution (pixel-unshuffle in, pixel-shuffle out).
     """
 
-    def __init__(self, context_slices: int, channels: int, levels: int, blocks: int, unshuffle: int) -> None:
+    def __init__(self, context_slices: int, config: UnetConfig) -> None:
         super().__init__()
+        channels, levels, blocks, unshuffle = config.channels, config.levels, config.blocks, config.unshuffle
         self.context_slices = context_slices
         self.unshuffle = unshuffle
         self.multiple = unshuffle * 2 ** (levels - 1)

@@ -1,9 +1,11 @@
 """Trained weights on disk: a folder of safetensors and a JSON that says what they are; never pickle."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -20,18 +22,13 @@ FORMER_NAMES = {"denoiser": "prior"}
 Spec = dict[str, Any]
 """Content of ``model.json`` beside the format: all that is needed to build the network, and its lineage."""
 
+Section = TypeVar("Section", bound=BaseModel)
+
 
 def save_weights(folder: Path | str, kind: str, network: nn.Module, spec: Spec) -> None:
-    """Write a network's folder; ``model.json`` comes last and seals it.
+    """Write the folder of a network of a kind (``coarse``, ``autoencoder``...); ``model.json`` comes last and seals it.
 
-    Parameters
-    ----------
-    folder : Path
-    kind : str
-        What the network is for: ``coarse``, ``autoencoder``, ...
-    network : Module
-    spec : dict
-        All that `load_weights` needs to build the network again, and ``lineage`` (where the weights come from).
+    `spec` has all that `load_weights` needs to build the network again, and ``lineage``: where the weights come from.
     """
     folder = Path(folder)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
@@ -44,12 +41,14 @@ def save_weights(folder: Path | str, kind: str, network: nn.Module, spec: Spec) 
 def weights_digest(folder: Path | str) -> str:
     """Return the SHA-256 of a network's ``model.json``, which holds that of its weights: it names both.
 
-    Raises
-    ------
-    FileNotFoundError
-        If nothing was trained there.
+    FileNotFoundError if nothing was trained there.
     """
     return sha256(_present(Path(folder)) / SPEC_FILE)
+
+
+def config_of(spec: Spec, section: type[Section]) -> Section:
+    """Return what a network was trained with, a section of the configuration."""
+    return section.model_validate_json(json.dumps(spec["config"]))
 
 
 def _present(folder: Path) -> Path:

@@ -20,12 +20,7 @@ _RANDOM_SEED = 1
 def estimate(moving: Volume, fixed: Volume, start: np.ndarray) -> np.ndarray:
     """Refine `start`, the (4, 4) RAS+ mm `moving2fixed`, by Mattes mutual information inside the brain of `fixed`.
 
-    One ITK thread and a fixed seed: the same input gives the same matrix.
-
-    Raises
-    ------
-    RegistrationError
-        If ANTs fails.
+    One ITK thread and a fixed seed: the same input gives the same matrix. RegistrationError if ANTs fails.
     """
     # ITK reads this once, before its first filter runs.
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
@@ -60,13 +55,7 @@ def from_itk(parameters: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Turn an ITK affine transform into `moving2fixed`, RAS+ mm.
 
     ITK maps a point of the fixed image to the moving one, ``A (p - c) + c + t`` in LPS+ mm: the inverse, in other axes.
-
-    Parameters
-    ----------
-    parameters : ndarray, shape (12,)
-        The rows of A, then t.
-    centre : ndarray, shape (3,)
-        c, which ITK calls the fixed parameters.
+    The 12 `parameters` are the rows of A, then t; the `centre` is c, (3,), which ITK calls the fixed parameters.
     """
     rotation = np.reshape(parameters[:9], (3, 3))
     fixed2moving = np.eye(4)

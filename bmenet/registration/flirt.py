@@ -15,15 +15,13 @@ from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import RegistrationError
 
 _STDERR_LINES = 5
+_FILES = {"moving": "moving.nii", "fixed": "fixed.nii", "start": "start.mat", "result": "moving2fixed.mat"}
 
 
 def estimate(moving: Volume, fixed: Volume, start: np.ndarray) -> np.ndarray:
     """Refine `start`, the (4, 4) RAS+ mm `moving2fixed`, by FLIRT's correlation ratio with 6 degrees of freedom.
 
-    Raises
-    ------
-    RegistrationError
-        If FLIRT is not installed, or fails: the message holds its command and the last lines of its stderr.
+    RegistrationError if FLIRT is not installed, or fails: the message holds its command and its last lines of stderr.
     """
     flirt = find_flirt()
     with tempfile.TemporaryDirectory(prefix="bmenet-flirt-") as folder:
@@ -31,11 +29,12 @@ def estimate(moving: Volume, fixed: Volume, start: np.ndarray) -> np.ndarray:
         for name, volume in (("moving", moving), ("fixed", fixed)):
             nib.save(nib.Nifti1Image(volume.data.astype(np.float32), volume.affine), paths[name])
         np.savetxt(paths["start"], to_fsl(start, moving.grid, fixed.grid), fmt="%.10f")
-        _run(build_command(flirt, **paths))
+        command = build_command(flirt, **paths)
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        if finished.returncode != 0:
+            last_lines = " | ".join(finished.stderr.strip().splitlines()[-_STDERR_LINES:])
+            raise RegistrationError(f"`{shlex.join(command)}` ended with {finished.returncode}: {last_lines}")
         return from_fsl(np.loadtxt(paths["result"]), moving.grid, fixed.grid)
-
-
-_FILES = {"moving": "moving.nii", "fixed": "fixed.nii", "start": "start.mat", "result": "moving2fixed.mat"}
 
 
 def build_command(flirt: str, moving: Path, fixed: Path, start: Path, result: Path) -> list[str]:
@@ -85,11 +84,3 @@ def to_fsl(moving2fixed: np.ndarray, moving: Grid, fixed: Grid) -> np.ndarray:
     moving_fsl2mm = moving.affine @ np.linalg.inv(scaled_voxels(moving))
     fixed_mm2fsl = scaled_voxels(fixed) @ np.linalg.inv(fixed.affine)
     return fixed_mm2fsl @ moving2fixed @ moving_fsl2mm
-
-
-def _run(command: list[str]) -> None:
-    """Run FLIRT; raise with its command and its last words when it fails."""
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    if finished.returncode != 0:
-        last_lines = " | ".join(finished.stderr.strip().splitlines()[-_STDERR_LINES:])
-        raise RegistrationError(f"`{shlex.join(command)}` ended with {finished.returncode}: {last_lines}")

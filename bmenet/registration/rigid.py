@@ -12,8 +12,7 @@ from bmenet.imaging.resample import resample
 from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import Volume
 from bmenet.registration import ants, flirt
-from bmenet.registration.similarity import LocalNCC
-from bmenet.registration.start import Start, coarsened, find_start
+from bmenet.registration.start import LocalNCC, Start, coarsened, find_start
 from bmenet.runtime.errors import RegistrationError
 
 BACKENDS: dict[str, Callable[[Volume, Volume, np.ndarray], np.ndarray]] = {
@@ -56,12 +55,8 @@ class AlignmentError(RegistrationError):
 def register(moving: Volume, config: RegistrationConfig) -> Registration:
     """Estimate the rigid transform (6 degrees of freedom) from a native scan to the standard space, and check it.
 
-    Parameters
-    ----------
-    moving : Volume
-        A T1-weighted scan in its native space, any orientation and intensity scale, skull-stripped. Of a whole head
-        hand in the brain alone, all else zero: scalp and neck lead the search astray.
-    config : RegistrationConfig
+    `moving` is a T1-weighted scan in its native space, any orientation and intensity scale, skull-stripped. Of a whole
+    head hand in the brain alone, all else zero: scalp and neck lead the search astray.
 
     Raises
     ------
@@ -83,16 +78,7 @@ def register(moving: Volume, config: RegistrationConfig) -> Registration:
 def check_aligned(brain: Volume, config: RegistrationConfig) -> Registration:
     """Take a scan that lies on a standard grid as aligned, after the check that `register` makes.
 
-    Parameters
-    ----------
-    brain : Volume
-        As `register` takes it.
-    config : RegistrationConfig
-
-    Returns
-    -------
-    Registration
-        The identity, by the tool ``"none"``.
+    `brain` is as `register` takes it; what is returned is the identity, by the tool ``"none"``.
 
     Raises
     ------

@@ -17,26 +17,54 @@ from bmenet.imaging.grid import Grid, standard_grid
 from bmenet.imaging.resample import resample
 from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import Volume
-from bmenet.registration.similarity import LocalNCC
 from bmenet.runtime.errors import RegistrationError
 
 _ANGLES_DEG = {"pitch": (-45, -30, -15, 0, 15, 30, 45), "roll": (-30, -15, 0, 15, 30), "yaw": (-30, -15, 0, 15, 30)}
 _SHRINKS_PERCENT = (0, 15)
 _KEPT = 3
 _WINDOW_VOXELS = {8: 3, 4: 5}
+_VARIANCE_FLOOR = 1e-4
+"""Squared unit intensity: windows flatter than a standard deviation of 0.01 have nothing to compare."""
+
+
+class LocalNCC:
+    """Mean local normalised cross-correlation with a fixed volume inside its brain, in [-1, 1].
+
+    In each cubic window the correlation ``cov(a, b) / sqrt(var(a) var(b))``; then the mean over the windows centred
+    in the brain. A bias field or another brightness changes little within a window, and the outline of the head, which
+    rules the global correlation of a skull-stripped volume, counts only where it is. Volumes have unit intensities.
+
+    References
+    ----------
+    Avants et al. (2008), Symmetric diffeomorphic image registration with cross-correlation, Medical Image
+    Analysis 12(1), doi:10.1016/j.media.2007.06.004.
+    """
+
+    def __init__(self, fixed_data: np.ndarray, brain_mask: np.ndarray, window_voxels: int) -> None:
+        self.fixed_data = fixed_data.astype(np.float32)
+        self.brain_mask = brain_mask
+        self.window_voxels = window_voxels
+        self.fixed_mean, self.fixed_variance = self._moments(self.fixed_data)
+
+    def __call__(self, moved_data: np.ndarray) -> float:
+        """Compare `moved_data`, shape (X, Y, Z), unit intensities on the same grid."""
+        mean, variance = self._moments(moved_data)
+        covariance = self._average(moved_data * self.fixed_data) - mean * self.fixed_mean
+        correlation = covariance / np.sqrt(variance * self.fixed_variance)
+        return float(correlation[self.brain_mask].mean())
+
+    def _moments(self, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and the variance of every window."""
+        mean = self._average(data)
+        return mean, np.maximum(self._average(data**2) - mean**2, _VARIANCE_FLOOR)
+
+    def _average(self, data: np.ndarray) -> np.ndarray:
+        return ndimage.uniform_filter(data, self.window_voxels, mode="constant")
 
 
 @dataclass(frozen=True)
 class Start:
-    """A rough alignment.
-
-    Parameters
-    ----------
-    moving2fixed : ndarray, shape (4, 4)
-        Rigid, RAS+ mm.
-    size : float
-        Edge length of the scanned brain relative to the template's.
-    """
+    """A rough alignment, rigid, (4, 4), RAS+ mm, and the scanned brain's edge length relative to the template's."""
 
     moving2fixed: np.ndarray
     size: float
@@ -50,17 +78,8 @@ def find_start(moving: Volume) -> Start:
     """Search rotations, translations and one isotropic size for the best local correlation with the template.
 
     Three steps: every rotation of a coarse table at 8 mm, after aligning the centres of mass; the best few refined at
-    8 mm; the best of those refined at 4 mm (Powell's method). Deterministic.
-
-    Parameters
-    ----------
-    moving : Volume
-        Unit intensities, any orientation.
-
-    Raises
-    ------
-    RegistrationError
-        If the volume is empty.
+    8 mm; the best of those refined at 4 mm (Powell's method). Deterministic. `moving` has unit intensities, in any
+    orientation; RegistrationError if it is empty.
     """
     if not moving.data.max() > 0:
         raise RegistrationError("expected a scan with bright tissue; got one without any positive voxel")
@@ -82,7 +101,7 @@ class _Search:
     """
 
     def __init__(self, moving: Volume, spacing_mm: int) -> None:
-        self.fixed = _template(spacing_mm)
+        self.fixed = load_template(coarsened(standard_grid(4), spacing_mm))  # the standard grid itself stops at 4
         self.moving = resample(moving, coarsened(moving.grid, spacing_mm), order=1)
         self.centre_mm = centre_of_mass_mm(self.fixed)
         self.centring = np.eye(4)
@@ -136,9 +155,3 @@ def _about(centre_mm: np.ndarray, linear: np.ndarray, translation_mm: np.ndarray
     affine[:3, :3] = linear
     affine[:3, 3] = centre_mm - linear @ centre_mm + translation_mm
     return affine
-
-
-def _template(spacing_mm: int) -> Volume:
-    """Return the template at 4 or 8 mm; the standard grid itself stops at 4."""
-    grid = standard_grid(4)
-    return load_template(grid if spacing_mm == 4 else coarsened(grid, spacing_mm))

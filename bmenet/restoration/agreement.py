@@ -21,19 +21,8 @@ def agree(planes: Sequence[np.ndarray], normals: Sequence[int], spacing_mm: floa
     """Return the mean over planes after every slice got the gain with which the planes agree best.
 
     With `u_p` the logarithm of plane `p`'s volume and `e_p` one number a slice of it, least squares of
-    ``u_p - e_p - mean over planes of (u - e)`` over the tissue.
-
-    Parameters
-    ----------
-    planes : sequence of ndarray, shape (X, Y, Z)
-        The volume as restored in each plane, unit intensities.
-    normals : sequence of int
-        The axis that is normal to each.
-    spacing_mm : float
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z), float32
+    ``u_p - e_p - mean over planes of (u - e)`` over the tissue. `planes` are the volume, (X, Y, Z), as restored in each
+    plane, unit intensities; `normals` the axis that is normal to each.
     """
     tissue = np.minimum.reduce(planes) > _TISSUE
     if len(planes) == 1 or not tissue.any():

@@ -10,16 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bmenet.config import CoarseConfig
+from bmenet.config import CoarseConfig, FineConfig
 from bmenet.imaging.brain import background_mask
 from bmenet.imaging.intensity import blind_scale
-from bmenet.networks.coarse import coarse_config, load_coarse
+from bmenet.imaging.volume import load_unit_volume, save_unit_volume
+from bmenet.networks.coarse import load_coarse
 from bmenet.networks.compute import autocast, fastest_dtype
 from bmenet.networks.slab import PLANE_AXES, coordinate_channels
-from bmenet.networks.weights import weights_digest
+from bmenet.networks.weights import config_of, weights_digest
 from bmenet.restoration.agreement import agree, keep_brightness
 from bmenet.restoration.detail import bring_back_detail
+from bmenet.runtime.cache import CaseIndex, join_key
+from bmenet.runtime.code import code_hash
+from bmenet.runtime.files import sha256
 
+VALIDATED_CODE = "111"
 _BATCH = 8
 
 
@@ -31,8 +36,6 @@ class CoarseNet:
     ----------
     network : Module
         Slabs (B, context_slices + 3, H, W) to restored slices (B, 1, H, W); in evaluation mode.
-    config : CoarseConfig
-        What it was trained with.
     spacing_mm : int
         Of the standard grid that it was trained on.
     dtype : torch.dtype, optional
@@ -49,15 +52,9 @@ class CoarseNet:
     def from_folder(
         cls, folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
     ) -> "CoarseNet":
-        """Load the network from its folder (``model.safetensors``, ``model.json``), for torch.
-
-        Raises
-        ------
-        WeightsError
-            If it is missing or damaged.
-        """
+        """Load the network from its folder (``model.safetensors``, ``model.json``), for torch: see `load_weights`."""
         network, spec = load_coarse(folder)
-        return cls(network.to(device), coarse_config(spec), spec["spacing_mm"], dtype)
+        return cls(network.to(device), config_of(spec, CoarseConfig), spec["spacing_mm"], dtype)
 
     @classmethod
     def load_once(cls, folder: Path | str) -> "CoarseNet":
@@ -103,7 +100,7 @@ class CoarseNet:
         planes = []
         with autocast(self.device, self._dtype):
             for name in names:
-                planes.append(_restore_plane(volume, self.network, name, self.config.context_slices).cpu().numpy())
+                planes.append(self._restore_plane(volume, name).cpu().numpy())
                 if progress is not None:
                     progress(len(planes) / len(names))
         if harmonise:
@@ -115,6 +112,22 @@ class CoarseNet:
         if harmonise:
             restored = bring_back_detail(restored, unit_data, self.spacing_mm)
         return restored * np.float32(scale)
+
+    def _restore_plane(self, volume: Tensor, plane: str) -> Tensor:
+        """Return a volume of the restored slices of one plane."""
+        normal, context = PLANE_AXES[plane], self.config.context_slices
+        result = torch.empty_like(volume)
+        slices, restored = volume.movedim(normal, 0), result.movedim(normal, 0)
+        count, height, width = slices.shape
+        beyond = context // 2
+        # (N, H, W, context): a view in which neighbours are repeated without being copied.
+        slabs = functional.pad(slices, (0, 0, 0, 0, beyond, beyond)).unfold(0, context, 1)
+        for start in range(0, count, _BATCH):
+            stop = min(start + _BATCH, count)
+            position = coordinate_channels(plane, (start, 0, 0), (stop - start, height, width), tuple(volume.shape))
+            slab = torch.cat([slabs[start:stop].movedim(-1, 1), position.to(volume.device)], dim=1)
+            restored[start:stop] = self.network(slab.contiguous(memory_format=torch.channels_last))[:, 0].float()
+        return result
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -128,18 +141,20 @@ def _load_once(folder: Path, _digest: str) -> CoarseNet:
     return CoarseNet.from_folder(folder)
 
 
-def _restore_plane(volume: Tensor, network: nn.Module, plane: str, context_slices: int) -> Tensor:
-    """Return a volume of the restored slices of one plane."""
-    normal = PLANE_AXES[plane]
-    result = torch.empty_like(volume)
-    slices, restored = volume.movedim(normal, 0), result.movedim(normal, 0)
-    count, height, width = slices.shape
-    beyond = context_slices // 2
-    # (N, H, W, context): a view in which neighbours are repeated without being copied.
-    slabs = functional.pad(slices, (0, 0, 0, 0, beyond, beyond)).unfold(0, context_slices, 1)
-    for start in range(0, count, _BATCH):
-        stop = min(start + _BATCH, count)
-        position = coordinate_channels(plane, (start, 0, 0), (stop - start, height, width), tuple(volume.shape))
-        slab = torch.cat([slabs[start:stop].movedim(-1, 1), position.to(volume.device)], dim=1)
-        restored[start:stop] = network(slab.contiguous(memory_format=torch.channels_last))[:, 0].float()
-    return result
+def case_codes(config: FineConfig) -> list[str]:
+    """Return the codes that the ControlNet is trained on, and the one that it is validated on."""
+    return sorted({code for code, weight in config.code_weights.items() if weight > 0} | {VALIDATED_CODE})
+
+
+def coarsen_case(degraded_path: Path, coarse_path: Path, weights: Path, index: CaseIndex) -> None:
+    """Restore the degraded volume at `degraded_path` into `coarse_path`, unit intensities: a case for the second stage.
+
+    A case that `index` says was made from the same volume, weights and code is not made again.
+    """
+    key = join_key(sha256(degraded_path), weights_digest(weights), code_hash(__name__))
+    if index.holds(coarse_path.stem, key, coarse_path):
+        return
+    degraded = load_unit_volume(degraded_path)
+    coarse = CoarseNet.load_once(weights).restore(degraded.data)
+    save_unit_volume(coarse_path, degraded.with_data(coarse))
+    index.record(coarse_path.stem, key, coarse_path)

@@ -1,6 +1,8 @@
 """Take Rician noise from a scan in 3D: non-local means, alone or led by an estimate of the clean scan; a Wiener filter.
 
-All three keep what stands out of the noise and average the rest; none knows of coil fields or of motion.
+All three keep what stands out of the noise and average the rest; none knows of coil fields or of motion. Scans and
+guides are (X, Y, Z), float32; a guide is an estimate of the scan without noise, equally bright. `sigma` is the standard
+deviation of the scan's noise, above 0.
 """
 
 from collections.abc import Callable
@@ -34,11 +36,7 @@ _Part = tuple[slice, ...]
 def noise_sigma(data: np.ndarray, inside: np.ndarray) -> float:
     """Return the standard deviation of white noise, from the median of the finest diagonal Haar wavelet.
 
-    Parameters
-    ----------
-    data : ndarray, shape (X, Y, Z)
-    inside : ndarray of bool, shape (X, Y, Z)
-        Where there is signal, so that Rician noise is nearly Gaussian.
+    It is taken `inside`, where there is signal, so that Rician noise is nearly Gaussian.
 
     References
     ----------
@@ -59,12 +57,6 @@ def non_local_means(data: np.ndarray, sigma: float) -> np.ndarray:
     """Return the mean of every voxel and its 26 neighbours, weighted by how alike the patches of 3^3 around them are.
 
     Squares are averaged: their mean is that of the clean scan's and twice the variance of the noise.
-
-    Parameters
-    ----------
-    data : ndarray, shape (X, Y, Z), float32
-    sigma : float
-        Standard deviation of the noise, above 0.
 
     References
     ----------
@@ -88,13 +80,6 @@ def guided_means(data: np.ndarray, guide: np.ndarray, sigma: float) -> np.ndarra
     Alike are two places with the same value and the same mean of 3^3 voxels around them, whatever way their patches
     are turned. Squares are averaged, see `non_local_means`.
 
-    Parameters
-    ----------
-    data, guide : ndarray, shape (X, Y, Z), float32
-        The scan, and an estimate of it without noise, equally bright.
-    sigma : float
-        Standard deviation of the noise of `data`, above 0.
-
     References
     ----------
     Manjon et al. (2012), Med Image Anal 16(1):18-27, doi:10.1016/j.media.2011.04.003.
@@ -116,11 +101,6 @@ def wiener(data: np.ndarray, guide: np.ndarray, sigma: float) -> np.ndarray:
     A coefficient is multiplied with ``g^2 / (g^2 + sigma^2)``, `g` being the guide's, but a block's mean is kept.
     Blocks in which little noise is left count more. Then what Rician noise adds on the mean, ``sigma^2 / (2 A)`` of a
     signal `A`, is taken away, so that a dark voxel may come out below 0.
-
-    Parameters
-    ----------
-    data, guide, sigma
-        As of `guided_means`.
 
     References
     ----------

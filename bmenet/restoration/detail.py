@@ -30,18 +30,9 @@ _FIELD_WIDTH_MM = 6.0
 
 
 def bring_back_detail(restored: np.ndarray, degraded: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Return a restored volume with the detail of its degraded scan.
+    """Return a restored volume with the detail of its degraded scan, non-negative and zero where `restored` is.
 
-    Parameters
-    ----------
-    restored, degraded : ndarray, shape (X, Y, Z), float32
-        Unit intensities; `restored` is zero in the background of the brain.
-    spacing_mm : float
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z), float32
-        Non-negative, zero where `restored` is.
+    All are of the shape (X, Y, Z), float32, unit intensities; `restored` is zero in the background of the brain.
     """
     inside = restored > 0
     if spacing_mm > _FINEST_MM or not inside.any():
@@ -65,17 +56,7 @@ def bring_back_detail(restored: np.ndarray, degraded: np.ndarray, spacing_mm: fl
 def smooth_ratio(bright: np.ndarray, data: np.ndarray, brain_mask: np.ndarray, spacing_mm: float) -> np.ndarray:
     """Return what to multiply `data` with to be as bright as `bright`, by least squares in a Gaussian window of 6 mm.
 
-    Parameters
-    ----------
-    bright, data : ndarray, shape (X, Y, Z), float32
-    brain_mask : ndarray of bool, shape (X, Y, Z)
-        Where both count.
-    spacing_mm : float
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z), float32
-        0 far from the brain.
+    Both are of the shape (X, Y, Z), float32, and count where `brain_mask` is; the result is 0 far from the brain.
     """
     width = _FIELD_WIDTH_MM / spacing_mm
     above = ndimage.gaussian_filter(np.where(brain_mask, bright * data, 0), width)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bmenet.imaging.scan import Scan
@@ -46,23 +46,12 @@ class Enhanced:
     strength: float = 1.0
 
 
+@dataclass(frozen=True)
 class Steps:
-    """Time steps and report their progress.
+    """Time steps, by name in wall-clock seconds, and report their progress."""
 
-    Parameters
-    ----------
-    progress : callable, optional
-        Nothing is reported without it.
-
-    Attributes
-    ----------
-    timings : dict
-        Name of a finished step to wall-clock seconds.
-    """
-
-    def __init__(self, progress: Progress | None = None) -> None:
-        self.timings: dict[str, float] = {}
-        self._progress = progress
+    progress: Progress | None = None
+    timings: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -75,5 +64,5 @@ class Steps:
 
     def report(self, name: str, fraction: float) -> None:
         """Tell how much of a step is done."""
-        if self._progress is not None:
-            self._progress(name, fraction)
+        if self.progress is not None:
+            self.progress(name, fraction)

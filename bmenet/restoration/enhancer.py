@@ -16,15 +16,14 @@ from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
 from bmenet.networks.coarse import COARSE
 from bmenet.networks.compute import choose_device
-from bmenet.registration import Registration, check_aligned, register
+from bmenet.registration import check_aligned, register
 from bmenet.restoration.bundle import Bundle
 from bmenet.restoration.bundle.manifest import Precision
 from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.restoration.enhanced import Enhanced, Progress, Space, Steps
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
-from bmenet.restoration.onnx.networks import onnx_coarse_net, onnx_fine_net
-from bmenet.restoration.onnx.providers import Provider
-from bmenet.restoration.onnx.session import open_sessions
+from bmenet.restoration.onnx_runtime import onnx_coarse_net, onnx_fine_net, open_sessions
+from bmenet.restoration.providers import Provider
 from bmenet.restoration.way_back import (
     adaptive_strength,
     blend,
@@ -51,7 +50,6 @@ class Enhancer:
         The first stage.
     fine : FineNet, optional
         The second stage; without it the coarse result is the result.
-    registration : RegistrationConfig
     sampling : SamplingConfig
         How the second stage is run.
     seed : int
@@ -60,8 +58,6 @@ class Enhancer:
         What runs the networks; everything around them is the same.
     provider : {"tensorrt", "cuda", "cpu"}, optional
         Of ONNX Runtime, which brings tensors to its device and back by itself: `device` is then the CPU.
-    is_adaptive : bool
-        Whether `enhance` gives back as it came what needs no restoration: see `adaptive_strength`.
     keeps_field : bool
         Whether the scan keeps the coil field that it came with: see `own_field`.
     """
@@ -73,7 +69,6 @@ class Enhancer:
     seed: int = 0
     runtime: Runtime = "torch"
     provider: Provider | None = None
-    is_adaptive: bool = True
     keeps_field: bool = False
 
     @classmethod
@@ -88,13 +83,7 @@ class Enhancer:
     ) -> "Enhancer":
         """Load a bundle; the second stage is sampled as the bundle says.
 
-        Parameters
-        ----------
-        bundle : Bundle
-        stage : {"coarse", "fine"}
-        runtime : {"torch", "onnx"}
-        device, providers, precision
-            See `open_sessions`; torch takes the device alone.
+        For `device`, `providers` and `precision` see `open_sessions`; torch takes the device alone.
 
         Raises
         ------
@@ -116,13 +105,11 @@ class Enhancer:
         return replace(enhancer, fine=onnx_fine_net(sessions, settings.sampling), sampling=settings.sampling)
 
     @classmethod
-    def from_folder(
-        cls, folder: Path | str, device: str = "cpu", registration: RegistrationConfig = REGISTRATION
-    ) -> "Enhancer":
+    def from_folder(cls, folder: Path | str, device: str = "cpu") -> "Enhancer":
         """Load a Coarse-net's folder (``model.safetensors``, ``model.json``) onto ``cpu``, ``cuda`` or ``auto``."""
-        return cls(CoarseNet.from_folder(folder, choose_device(device)), registration=registration)
+        return cls(CoarseNet.from_folder(folder, choose_device(device)))
 
-    def with_fine(self, weights: Path | str, sampling: SamplingConfig = DEFAULT_SAMPLING, seed: int = 0) -> "Enhancer":
+    def with_fine(self, weights: Path | str, sampling: SamplingConfig = DEFAULT_SAMPLING) -> "Enhancer":
         """Return an enhancer that runs the second stage too, its networks from their folders in `weights`."""
         fine = FineNet.from_folder(weights, self.device)
         if fine.spacing_mm != self.spacing_mm:
@@ -130,7 +117,7 @@ class Enhancer:
                 f"{weights}: expected networks of the Coarse-net's grid, {self.spacing_mm} mm; got {fine.spacing_mm}"
                 " mm; train them again (`dvc repro`)"
             )
-        return replace(self, fine=fine, sampling=sampling, seed=seed)
+        return replace(self, fine=fine, sampling=sampling)
 
     @property
     def device(self) -> torch.device:
@@ -155,9 +142,9 @@ class Enhancer:
     def enhance(self, scan: Scan, space: Space = "native", progress: Progress | None = None) -> Enhanced:
         """Bring a scan to the standard grid, restore it, and bring the result back; cubic both ways.
 
-        What the networks hardly change is given back as it came, unless `is_adaptive` is off: see `adaptive_strength`.
-        A skull-stripped scan is restored as a whole; of a whole head only the brain is, and the rest stays exactly as
-        it was, with a ramp of 2 mm around the brain. Beyond the standard field of view the scan stays as it was.
+        What the networks hardly change is given back as it came: see `adaptive_strength`. A skull-stripped scan is
+        restored as a whole; of a whole head only the brain is, and the rest stays exactly as it was, with a ramp of 2
+        mm around the brain. Beyond the standard field of view the scan stays as it was.
 
         Parameters
         ----------
@@ -165,7 +152,6 @@ class Enhancer:
             In native space, of any intensity scale.
         space : {"native", "template"}
             Where the result lies: on the scan's own grid, or on the standard grid.
-        progress : callable, optional
 
         Raises
         ------
@@ -181,16 +167,16 @@ class Enhancer:
             brain = find_brain(native, self.device.type)
             brain_volume = native.with_data(brain.brain_mask)
         with steps("register"):
-            alignment = self._align(native.with_data(native.data * brain_volume.data))
+            is_standard = native.grid.same_as(self.grid)  # then it is only checked how the brain lies
+            align = check_aligned if is_standard else register
+            alignment = align(native.with_data(native.data * brain_volume.data), self.registration)
             moving2fixed = alignment.moving2fixed
             standard = non_negative(resample(native, self.grid, moving2fixed))
         with steps("restore"):
-            shown, weight = shown_part(standard, brain_volume, brain.is_skull_stripped, moving2fixed)
+            inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
+            shown, weight = shown_part(standard, inside, brain.is_skull_stripped)
             restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
-            strength = 1.0
-            if self.is_adaptive:
-                inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
-                strength = adaptive_strength(shown.data, restored.data, inside, self.spacing_mm)
+            strength = adaptive_strength(shown.data, restored.data, inside, self.spacing_mm)
             weight = weight.with_data(strength * weight.data)
             std = None if std is None else std.with_data(std.data * weight.data)
         with steps("return"):
@@ -201,18 +187,12 @@ class Enhancer:
                 fixed2moving = np.linalg.inv(moving2fixed)
                 result = return_to_native(restored, weight, scan, brain, fixed2moving, strength)
                 spread = None if std is None else return_std(std, scan, fixed2moving)
-        is_standard = native.grid.same_as(self.grid)
         return Enhanced(result, alignment, brain.is_skull_stripped, is_standard, steps.timings, spread, strength)
 
     def restore(self, volume: Volume, progress: Callable[[float], None] | None = None) -> Volume:
-        """Restore a skull-stripped volume on the standard grid, of any intensity scale; the scale is kept.
+        """Restore a skull-stripped volume on the standard grid, of any intensity scale, by the stages that there are.
 
-        One stage or both, as the enhancer has them.
-
-        Raises
-        ------
-        GridMismatchError
-            If the volume lies on another grid.
+        The scale is kept. GridMismatchError if the volume lies on another grid.
         """
         return self.restore_samples(volume, progress)[0]
 
@@ -235,9 +215,3 @@ class Enhancer:
             field = own_field(restored, volume.data, self.spacing_mm)
             restored, std = restored * field, None if std is None else std * field
         return volume.with_data(restored), None if std is None else volume.with_data(std)
-
-    def _align(self, brain: Volume) -> Registration:
-        """Register the brain of a scan; of one that lies on the standard grid already, only check how it lies."""
-        if brain.grid.same_as(self.grid):
-            return check_aligned(brain, self.registration)
-        return register(brain, self.registration)

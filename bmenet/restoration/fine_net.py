@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,8 +14,7 @@ from bmenet.config import DiffusionConfig, GuidanceConfig, SamplingConfig
 from bmenet.diffusion.guidance import ProgressiveConstraint
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.diffusion.prediction import CleanPrediction
-from bmenet.diffusion.sampling import sample_latent, start_latent
-from bmenet.diffusion.solvers import SOLVERS
+from bmenet.diffusion.sampling import SOLVERS, sample_latent, start_latent
 from bmenet.imaging.brain import background_mask
 from bmenet.imaging.grid import FIELD_OF_VIEW_MM
 from bmenet.imaging.intensity import blind_scale
@@ -69,17 +68,8 @@ class FineNetworks(Protocol):
         """Return ``d/dz NCC(base + gain D(z), reference)``, of the shape of the latent."""
 
 
-@dataclass(frozen=True)
-class FineResult:
-    """Enhanced volume, and how far the samples lie apart.
-
-    Parameters
-    ----------
-    data : ndarray, shape (X, Y, Z), float32
-        Mean over samples.
-    std : ndarray, shape (X, Y, Z), float32, or None
-        Standard deviation over samples, where there were several.
-    """
+class FineResult(NamedTuple):
+    """Enhanced volume, shape (X, Y, Z), float32: mean and, of several samples, standard deviation over them."""
 
     data: np.ndarray
     std: np.ndarray | None
@@ -91,8 +81,6 @@ class FineNet:
 
     Parameters
     ----------
-    networks : FineNetworks
-    schedule : NoiseSchedule
     reference_variance : sequence of float, (C,), or None
         Of E(r) about E(x), a latent channel: see `CleanPrediction`.
     max_timestep : int
@@ -114,13 +102,7 @@ class FineNet:
     def from_folder(
         cls, weights: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
     ) -> "FineNet":
-        """Load the networks from their folders in `weights`, for torch.
-
-        Raises
-        ------
-        WeightsError
-            If a network is missing or damaged, or two of them do not belong together.
-        """
+        """Load the networks from their folders in `weights`, for torch: see `load_networks`."""
         return cls.of(*load_networks(weights, device, dtype))
 
     @classmethod
@@ -160,22 +142,16 @@ class FineNet:
         seed: int = 0,
         progress: Callable[[float], None] | None = None,
     ) -> FineResult:
-        """Enhance a coarse result.
+        """Enhance a coarse result; the background is exactly zero.
 
         Parameters
         ----------
         coarse : ndarray, shape (X, Y, Z)
-            r, on the standard grid, of any intensity scale, skull-stripped.
-        sampling : SamplingConfig
+            r, on the standard grid, skull-stripped, of any intensity scale, which is kept.
         seed : int
             Of the noise; the same seed gives the same volume.
         progress : callable, optional
             Told the fraction done.
-
-        Returns
-        -------
-        FineResult
-            In the scale of `coarse`; exactly zero in the background.
 
         Raises
         ------
@@ -224,9 +200,11 @@ class FineNet:
             images.append((base + gain * networks.decode(latent))[0, 0].clamp_min(0).cpu().numpy())
         stack = np.stack(images)
         outside = background_mask(coarse / scale)
-        data = np.where(outside, 0, stack.mean(axis=0)) * scale
-        std = np.where(outside, 0, stack.std(axis=0, ddof=1)) * scale if sampling.samples > 1 else None
-        return FineResult(data.astype(np.float32), None if std is None else std.astype(np.float32))
+
+        def scaled(data: np.ndarray) -> np.ndarray:
+            return (np.where(outside, 0, data) * scale).astype(np.float32)
+
+        return FineResult(scaled(stack.mean(axis=0)), scaled(stack.std(axis=0, ddof=1)) if len(stack) > 1 else None)
 
 
 @lru_cache(maxsize=1)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bmenet.diffusion.guidance import ncc_gradient
-from bmenet.losses.edge import gradient_magnitude
+from bmenet.losses.structure import gradient_magnitude
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.compute import autocast, fastest_dtype, lay_channels_last
 from bmenet.networks.control import HintControl
@@ -53,17 +53,7 @@ def decode_with_gradient(autoencoder: LatentAutoencoder, latent: Tensor, autocas
 
 @dataclass(frozen=True)
 class TorchNetworks:
-    """The networks, and the number format that they compute in.
-
-    Parameters
-    ----------
-    autoencoder, edge_autoencoder : LatentAutoencoder
-    covariate_encoder : CovariateEncoder
-    denoiser : Denoiser
-    control : HintControl
-    dtype : torch.dtype, optional
-        By default the fastest of the device.
-    """
+    """The networks, and the number format that they compute in: by default the fastest of the device."""
 
     autoencoder: LatentAutoencoder
     edge_autoencoder: LatentAutoencoder
@@ -133,19 +123,12 @@ def load_networks(
     Raises
     ------
     WeightsError
-        If a network is missing or damaged, or two of them do not belong together.
+        If a network is missing or damaged, or two of them do not belong together: every one was trained with the
+        others that are here, on one grid.
     """
-    networks: dict[str, nn.Module] = {}
-    specs: dict[str, Spec] = {}
-    for kind in KINDS:
-        network, specs[kind] = load_fine(Path(weights) / kind, kind)
-        networks[kind] = lay_channels_last(network.to(device)).requires_grad_(False)
-    _require_family(Path(weights), specs)
-    return TorchNetworks.of(networks, dtype), specs
-
-
-def _require_family(weights: Path, specs: dict[str, Spec]) -> None:
-    """Check that every network was trained with the others that are here, on one grid."""
+    weights = Path(weights)
+    loaded = {kind: load_fine(weights / kind, kind) for kind in KINDS}
+    specs = {kind: spec for kind, (_, spec) in loaded.items()}
     for kind, spec in specs.items():
         for parent, expected in spec.get("parents", {}).items():
             if (got := weights_digest(weights / parent)) != expected:
@@ -156,3 +139,7 @@ def _require_family(weights: Path, specs: dict[str, Spec]) -> None:
     spacings = {kind: spec["spacing_mm"] for kind, spec in specs.items()}
     if len(set(spacings.values())) > 1:
         raise WeightsError(f"{weights}: expected networks of one grid; got spacings in mm {spacings}; train them again")
+    networks = {
+        kind: lay_channels_last(network.to(device)).requires_grad_(False) for kind, (network, _) in loaded.items()
+    }
+    return TorchNetworks.of(networks, dtype), specs

@@ -26,20 +26,10 @@ DECIDED = 0.020
 
 
 def adaptive_strength(before: np.ndarray, after: np.ndarray, brain_mask: np.ndarray, spacing_mm: float) -> float:
-    """Return how much of the restoration to apply, in [0, 1], from how much it changes.
+    """Return how much of the restoration to apply, in [0, 1], from how much it changes within the brain.
 
-    Parameters
-    ----------
-    before, after : ndarray, shape (X, Y, Z)
-        The scan on the standard grid and its restoration, of any intensity scale, the same.
-    brain_mask : ndarray of bool, shape (X, Y, Z)
-    spacing_mm : float
-        Of the grid.
-
-    Raises
-    ------
-    VolumeError
-        If `before` has no bright tissue.
+    `before` and `after`, both (X, Y, Z), are the scan on the standard grid and its restoration, of any intensity scale,
+    the same. VolumeError if `before` has no bright tissue.
     """
     if not brain_mask.any():
         return 1.0
@@ -52,37 +42,15 @@ def own_field(restored: np.ndarray, scan: np.ndarray, spacing_mm: float) -> np.n
     """Return what to multiply a restored volume with to give it back the field that its scan came with.
 
     Whether the field of a scan was there from the first, as every scanner leaves one, or is a degradation cannot be
-    told from the scan. Whoever knows that nothing but the scanner's own is in it wants it kept.
-
-    Parameters
-    ----------
-    restored, scan : ndarray, shape (X, Y, Z), float32
-        Of one intensity scale; `restored` is zero in the background of the brain.
-    spacing_mm : float
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z), float32
-        1 in the background.
+    told from the scan. Whoever knows that nothing but the scanner's own is in it wants it kept. Volumes are (X, Y, Z),
+    float32, of one intensity scale; `restored` is zero in the background of the brain, where the field is 1.
     """
     brain_mask = restored > 0
     return np.where(brain_mask, smooth_ratio(scan, restored, brain_mask, spacing_mm), np.float32(1))
 
 
 def face_ramp(shape: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> np.ndarray:
-    """Return a weight that is 0 on the outermost voxels of a grid and 1 from 4 mm inwards.
-
-    Parameters
-    ----------
-    shape : tuple of int, (3,)
-    spacing_mm : tuple of float, (3,)
-        Voxel edges.
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z), float32
-        In [0, 1].
-    """
+    """Return a weight in [0, 1], float32, that is 0 on the outermost voxels of a grid and 1 from 4 mm inwards."""
     weight = np.ones(shape, dtype=np.float32)
     for axis, (extent, width) in enumerate(zip(shape, spacing_mm, strict=True)):
         index = np.arange(extent, dtype=np.float32)
@@ -92,45 +60,21 @@ def face_ramp(shape: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> np.
 
 
 def brain_ramp(distance_mm: np.ndarray) -> np.ndarray:
-    """Return a weight that is 1 in the brain and to 1 mm around it, 0 from 3 mm on.
-
-    Parameters
-    ----------
-    distance_mm : ndarray, shape (X, Y, Z)
-        To the brain; 0 inside.
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z), float32
-        In [0, 1].
-    """
+    """Return a weight, float32, from the distance to the brain: 1 in it and to 1 mm around it, 0 from 3 mm on."""
     start, end = BRAIN_RAMP_MM
     return np.clip((end - distance_mm) / (end - start), 0, 1).astype(np.float32)
 
 
-def shown_part(
-    standard: Volume, brain_mask: Volume, is_skull_stripped: bool, moving2fixed: np.ndarray
-) -> tuple[Volume, Volume]:
-    """Return what the networks see of a scan, and how much of their result may enter it, in [0, 1].
+def shown_part(standard: Volume, brain_mask: np.ndarray, is_skull_stripped: bool) -> tuple[Volume, Volume]:
+    """Return what the networks see of a scan on the standard grid, and how much of their result enters it, in [0, 1].
 
     Of a skull-stripped scan they see all; of a whole head the brain with a margin, and only the brain is replaced.
-
-    Parameters
-    ----------
-    standard : Volume
-        The scan on the standard grid.
-    brain_mask : Volume
-        In native space.
-    is_skull_stripped : bool
-    moving2fixed : ndarray, shape (4, 4)
-        From native to standard space.
     """
     grid = standard.grid
     weight = face_ramp(grid.shape, grid.spacing_mm)
     if is_skull_stripped:
         return standard, standard.with_data(weight)
-    inside = resample(brain_mask, grid, moving2fixed, order=1).data > 0.5
-    distance_mm = ndimage.distance_transform_edt(~inside, sampling=grid.spacing_mm)
+    distance_mm = ndimage.distance_transform_edt(~brain_mask, sampling=grid.spacing_mm)
     shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
     return shown, standard.with_data(np.minimum(weight, brain_ramp(distance_mm)))
 
@@ -139,18 +83,7 @@ def left_around(weight: np.ndarray, strength: float) -> np.ndarray:
     """Return the part of a stripped scan to blend with around its brain, where there is but noise.
 
     Once blended, ``1 - strength`` of it is left: beyond the field of view, where nothing is restored, as well as in it.
-
-    Parameters
-    ----------
-    weight : ndarray, shape (X, Y, Z)
-        Of the restored volume, in [0, strength].
-    strength : float
-        In [0, 1].
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z)
-        In [0, 1].
+    `weight` is that of the restored volume, in [0, strength]; strength and the result lie in [0, 1].
     """
     return np.divide(1 - strength, 1 - weight, out=np.zeros_like(weight), where=weight < 1)
 
@@ -163,25 +96,11 @@ def blend(restored: Volume, kept: Volume, weight: Volume) -> Volume:
 def return_to_native(
     restored: Volume, weight: Volume, scan: Scan, brain: Brain, fixed2moving: np.ndarray, strength: float
 ) -> Scan:
-    """Return a scan with its restored brain in the place of the one that it had.
+    """Return a scan with its restored brain in the place of the one that it had; empty where it was, beyond the brain.
 
-    Parameters
-    ----------
-    restored, weight : Volume
-        On the standard grid: the result, and how much of it enters, in [0, `strength`].
-    scan : Scan
-        As it was loaded.
-    brain : Brain
-        Of `scan`. Where it is skull-stripped, what lies around it is noise, and goes as far as the brain is restored.
-    fixed2moving : ndarray, shape (4, 4)
-        From the standard space to the scan's.
-    strength : float
-        How much of the restoration is applied, in [0, 1].
-
-    Returns
-    -------
-    Scan
-        Empty where `scan` was, beyond the brain.
+    `restored` and `weight` lie on the standard grid, from which `fixed2moving`, (4, 4), leads to the scan's space: the
+    result, and how much of it enters, in [0, `strength`]. Where the scan, as it was loaded, is skull-stripped, what
+    lies around its brain is noise, and goes as far as the brain is restored: by `strength`, in [0, 1].
     """
     grid = scan.volume.grid
     returned = non_negative(resample(restored, grid, fixed2moving, antialias=False))

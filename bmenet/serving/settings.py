@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from bmenet.imaging.scan.nifti import MAX_VOXELS
 from bmenet.restoration.bundle.manifest import Precision
-from bmenet.restoration.onnx.providers import Provider
+from bmenet.restoration.providers import Provider
 from bmenet.runtime.errors import ConfigError
 
 MB = 1_000_000

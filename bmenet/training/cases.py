@@ -8,7 +8,7 @@ import numpy as np
 
 from bmenet.config import CoarseConfig, Severity
 from bmenet.data.layout import Layout
-from bmenet.degradation.variety.case import fresh_case
+from bmenet.degradation.fresh_case import fresh_case
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.intensity import blind_scale
 from bmenet.imaging.template import load_template

@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from bmenet.losses.denoising import weighted_square_loss
-from bmenet.networks.covariate_encoder import CovariateEncoder
-from bmenet.networks.covariates import COVARIATES as NAMES
-from bmenet.networks.covariates import RANGES
+from bmenet.networks.covariate_encoder import COVARIATES as NAMES
+from bmenet.networks.covariate_encoder import RANGES, CovariateEncoder
 from bmenet.networks.fine_weights import AUTOENCODER, COVARIATES, DENOISER, load_fine
 from bmenet.networks.weights import Spec
-from bmenet.restoration.coarsen import case_codes
+from bmenet.restoration.coarse_net import case_codes
 from bmenet.runtime.code import code_hash
 from bmenet.training.engine.loader import Batch
 from bmenet.training.engine.task import Loss, Validation

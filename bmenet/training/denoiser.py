@@ -8,7 +8,7 @@ from torch import nn
 from bmenet.evaluation.panel import panel
 from bmenet.losses.denoising import weighted_square_loss
 from bmenet.networks.compute import autocast
-from bmenet.networks.covariates import RANGES
+from bmenet.networks.covariate_encoder import RANGES
 from bmenet.networks.denoiser import Denoiser
 from bmenet.networks.fine_weights import AUTOENCODER, DENOISER
 from bmenet.networks.weights import Spec

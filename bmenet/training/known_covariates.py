@@ -8,7 +8,7 @@ from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.imaging.brain import estimate_ventricles_ml, foreground_mask
 from bmenet.imaging.volume import load_unit_volume
-from bmenet.networks.covariates import ScaledCovariates, scale_covariates
+from bmenet.networks.covariate_encoder import ScaledCovariates, scale_covariates
 
 
 def subject_covariates(config: Config, layout: Layout, known: dict, subject: str) -> ScaledCovariates:

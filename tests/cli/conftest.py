@@ -16,6 +16,7 @@ from bmenet.imaging.brain_extraction import Brain
 from bmenet.imaging.volume import Volume
 from bmenet.networks.coarse import build_coarse
 from bmenet.networks.weights import save_weights
+from bmenet.registration import Registration
 from bmenet.restoration import enhancer
 
 CANARY = "JaneDoe19"
@@ -70,7 +71,7 @@ def weights(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def lone_brain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every scan be a lone brain that lies in the standard space already, and give it all of the restoration."""
-    alignment = enhancer.Registration(np.eye(4), 0.9, "stub")
+    alignment = Registration(np.eye(4), 0.9, "stub")
     monkeypatch.setattr(enhancer, "find_brain", lambda volume, device: Brain(volume.data > 0, True, "background"))
     monkeypatch.setattr(enhancer, "register", lambda volume, config: alignment)
     monkeypatch.setattr(enhancer, "check_aligned", lambda volume, config: alignment)

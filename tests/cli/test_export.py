@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.restoration.onnx.providers import gpu_names
-from bmenet.restoration.onnx.session import Sessions
+from bmenet.restoration.onnx_runtime import Sessions
+from bmenet.restoration.providers import gpu_names
 from tests.bundled import save_networks, smoke_bundle
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from bmenet.config import BiasConfig, MotionConfig, NoiseConfig, Severity
+from bmenet.config.degradation import OnlineConfig, VarietyConfig
+from bmenet.config.profiles import load_profile
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.volume import Volume
 
@@ -26,3 +28,14 @@ def head() -> Volume:
     data = np.clip(4 * (0.7 - np.sqrt(x**2 + y**2 + z**2)), 0, 0.9)
     data[(x - 0.2) ** 2 + (y - 0.3) ** 2 + (z + 0.1) ** 2 < 0.02] = 0.2
     return Volume(data.astype(np.float32), grid.affine)
+
+
+@pytest.fixture(scope="session")
+def online() -> OnlineConfig:
+    """How `full` draws its fresh cases."""
+    return load_profile("full").coarse.online
+
+
+@pytest.fixture(scope="session")
+def variety(online: OnlineConfig) -> VarietyConfig:
+    return online.variety

@@ -4,16 +4,9 @@ import torch
 from bmenet.losses.denoising import edge_weights, weighted_square_loss
 
 
-@pytest.fixture
-def volume(phantom) -> torch.Tensor:
-    return torch.from_numpy(phantom.data)[None, None]
-
-
-def test_edge_weights_are_one_without_edge_sensitivity(volume):
+def test_edge_weights_have_their_mean_and_their_place(phantom):
+    volume = torch.from_numpy(phantom.data)[None, None]
     assert torch.equal(edge_weights(volume, 4, 0.0), torch.ones(1, 1, 10, 14, 10))
-
-
-def test_edge_weights_have_their_mean_and_their_place(volume):
     weights = edge_weights(volume, 4, 2.0)
     assert float(weights.mean()) == pytest.approx(3, rel=1e-4)
     assert float(weights[0, 0, 0, 0, 0]) == pytest.approx(1, abs=0.01)

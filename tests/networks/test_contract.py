@@ -1,11 +1,14 @@
-"""What every network in COARSE_ARCHS must do."""
+"""What every network in COARSE_ARCHS must do, and the sizes that were published."""
 
 import pytest
 import torch
 
 from bmenet.config import CoarseConfig
 from bmenet.config.profiles import load_profile
+from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.coarse import COARSE_ARCHS, build_coarse
+from bmenet.networks.control import HintControl
+from bmenet.networks.denoiser import Denoiser
 from bmenet.networks.slab import central_slice, input_channels
 
 ARCHS = sorted(COARSE_ARCHS)
@@ -69,3 +72,22 @@ def test_result_does_not_depend_on_the_other_slabs_of_a_batch(config: CoarseConf
     with torch.no_grad():
         together, alone = network(slabs)[1:2], network(slabs[1:2])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_networks_of_the_paper_have_their_published_sizes() -> None:
+    # SwinIR of DESIGN: unshuffle 4, embed 180, 8 x 6 layers, 6 heads, window 8, ratio 2. The published ControlNet joins
+    # hint and latent before its first layer; ours sums two convolutions: about the same.
+    config = load_profile("paper")
+    channels = config.autoencoder.latent_channels
+    with torch.device("meta"):
+        networks = [
+            build_coarse(config.coarse),
+            LatentAutoencoder(config.autoencoder).network,
+            Denoiser(config.denoiser, channels).network,
+            HintControl(config.denoiser, channels),
+        ]
+    swinir, autoencoder, denoiser, control = (sum(p.numel() for p in network.parameters()) for network in networks)
+    assert swinir / 1e6 == pytest.approx(15.8, abs=0.5)
+    assert [autoencoder / 1e6, denoiser / 1e6] == pytest.approx([13.8, 553.2], abs=0.06)
+    assert [len(network.state_dict()) for network in networks[1:3]] == [162, 528]
+    assert control / 1e6 == pytest.approx(229.7, rel=0.02)

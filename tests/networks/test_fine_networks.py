@@ -3,11 +3,8 @@
 import pytest
 import torch
 
-from bmenet.config.profiles import load_profile
 from bmenet.networks.autoencoder import LatentAutoencoder
-from bmenet.networks.control import HintControl
-from bmenet.networks.covariate_encoder import CovariateEncoder
-from bmenet.networks.norm import ChannelNorm
+from bmenet.networks.covariate_encoder import COVARIATES, CovariateEncoder, scale_covariates
 from tests.fine_networks import make_fine_net, smoke_config
 
 
@@ -25,9 +22,13 @@ def inputs():
 
 
 @torch.no_grad()
-def test_an_untrained_control_changes_nothing(inputs):
+def test_an_untrained_control_is_the_denoiser_s_encoder_and_changes_nothing(inputs):
     latent, timestep, covariates, hint = inputs
     net = make_fine_net()
+    own = net.networks.control.network.state_dict()
+    for name, tensor in net.networks.denoiser.network.state_dict().items():
+        if name.startswith(("conv_in", "time_embed", "down_blocks", "middle_block")):
+            assert torch.equal(own[name], tensor), name
     residuals = net.networks.control(latent, timestep, covariates, hint)
     assert all(float(tensor.abs().max()) == 0 for tensor in [*residuals[0], residuals[1]])
     alone = net.networks.denoiser(latent, timestep, covariates)
@@ -50,14 +51,6 @@ def test_control_learns_from_its_first_step_and_then_sees_the_hint(config, input
     with torch.no_grad():
         one, other = (control(latent, timestep, covariates, tensor)[1] for tensor in (hint, -hint))
     assert float((one - other).abs().max()) > 0
-
-
-def test_control_starts_as_the_denoiser_s_encoder():
-    net = make_fine_net()
-    own = net.networks.control.network.state_dict()
-    for name, tensor in net.networks.denoiser.network.state_dict().items():
-        if name.startswith(("conv_in", "time_embed", "down_blocks", "middle_block")):
-            assert torch.equal(own[name], tensor), name
 
 
 @torch.no_grad()
@@ -84,7 +77,7 @@ def test_autoencoder_scales_its_latents_and_undoes_it(config, phantom):
 
 
 @torch.no_grad()
-def test_channel_norm_makes_a_crop_see_what_the_whole_volume_sees(config):
+def test_channel_norm_makes_a_crop_see_what_the_whole_volume_sees_and_has_a_group_norm_s_parameters(config):
     # Away from a crop's rim the latent must be the same, whatever lies outside: a group norm's is not.
     volume = torch.zeros(1, 1, 80, 80, 80)
     volume[:, :, :64, :64, :64] = torch.rand(64, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -95,22 +88,20 @@ def test_channel_norm_makes_a_crop_see_what_the_whole_volume_sees(config):
     torch.testing.assert_close(whole[inner], crop[inner], atol=1e-4, rtol=1e-4)
     torch.manual_seed(0)
     grouped = LatentAutoencoder(config.autoencoder.model_copy(update={"norm": "group"}))
-    assert not torch.allclose(
-        grouped.encode(volume)[inner], grouped.encode(volume[:, :, :64, :64, :64])[inner], atol=1e-2
-    )
-
-
-def test_channel_norm_has_the_parameters_of_a_group_norm(config):
-    kinds = [LatentAutoencoder(config.autoencoder.model_copy(update={"norm": norm})) for norm in ("channel", "group")]
-    shapes = [{name: tensor.shape for name, tensor in network.state_dict().items()} for network in kinds]
+    whole, crop = grouped.encode(volume), grouped.encode(volume[:, :, :64, :64, :64])
+    assert not torch.allclose(whole[inner], crop[inner], atol=1e-2)
+    shapes = [{name: tensor.shape for name, tensor in kind.state_dict().items()} for kind in (network, grouped)]
     assert shapes[0] == shapes[1]
-    assert any(isinstance(module, ChannelNorm) for module in kinds[0].modules())
 
 
-@torch.no_grad()
-def test_covariate_encoder_knows_nothing_before_training(phantom):
-    volume = torch.from_numpy(phantom.data)[None, None]
-    assert CovariateEncoder(1).eval().encode(volume).tolist() == [[0.5] * 4]
+def test_covariates_go_to_the_unit_interval_and_what_is_not_known_is_the_middle(config):
+    scaled = scale_covariates(config.covariates, sex="M", age=54, ventricles_ml=25, brain_ml=1400)
+    assert COVARIATES == ("sex", "age", "ventricles", "brain"), "BrainLDM's order"
+    assert scaled.values.tolist() == pytest.approx([1, 0.5, 0.25, 0.5])
+    assert scaled.is_known.all()
+    scaled = scale_covariates(config.covariates, sex="F", brain_ml=9000)
+    assert scaled.values.tolist() == [0, 0.5, 0.5, 1], "clipped"
+    assert scaled.is_known.tolist() == [True, False, False, True]
 
 
 @torch.no_grad()
@@ -121,40 +112,20 @@ def test_covariate_encoder_sees_a_volume_the_same_in_whatever_company(phantom):
     alone, together = encoder.encode(volume)[0], encoder.encode(torch.cat([volume, 5 * volume.flip(2) + 1]))[0]
     torch.testing.assert_close(alone, together, atol=1e-5, rtol=0)
     torch.testing.assert_close(alone, encoder.eval().encode(volume)[0], atol=1e-5, rtol=0)
-    assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in encoder.modules())
 
 
 @torch.no_grad()
-def test_covariates_that_the_denoiser_never_learned_stay_unknown(phantom):
+def test_covariates_are_unknown_before_training_and_stay_so_where_the_denoiser_never_learned_them(phantom):
     volume = torch.from_numpy(phantom.data)[None, None]
     encoder = CovariateEncoder(1, 0.125, informed=[True, False, False, True]).eval()
+    assert encoder.encode(volume).tolist() == [[0.5] * 4]
     torch.nn.init.constant_(encoder.network.fc.bias, 2.0)
     values = encoder.encode(volume)[0].tolist()
     assert values[1:3] == [0.5, 0.5]
     assert min(values[0], values[3]) > 0.8
 
 
-@torch.no_grad()
-def test_control_of_the_paper_has_the_published_size():
-    config = load_profile("paper")
-    with torch.device("meta"):
-        control = HintControl(config.denoiser, config.autoencoder.latent_channels)
-    # The published one joins hint and latent before its first layer; ours sums two convolutions: about the same.
-    assert sum(parameter.numel() for parameter in control.parameters()) / 1e6 == pytest.approx(229.7, rel=0.02)
-
-
 @pytest.mark.parametrize("variance", [None, [0.04] * 3])
-def test_each_denoiser_pass_is_made_only_where_it_counts(variance, inputs, monkeypatch):
-    latent, timestep, covariates, hint = (tensor[:1] for tensor in inputs)
-    networks = make_fine_net(reference_variance=variance).networks
-    asked = []
-    forward = networks.denoiser.forward
-
-    def count(*arguments):
-        asked.append(len(arguments) == 4)
-        return forward(*arguments)
-
-    monkeypatch.setattr(networks.denoiser, "forward", count)
-    _, noise = networks.noises(latent, timestep, covariates, hint)
-    assert asked == ([True] if variance is None else [True, False])
+def test_each_denoiser_pass_is_made_only_where_it_counts(variance, inputs):
+    _, noise = make_fine_net(reference_variance=variance).networks.noises(*(tensor[:1] for tensor in inputs))
     assert (noise is None) == (variance is None)

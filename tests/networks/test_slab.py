@@ -5,11 +5,6 @@ import torch
 from bmenet.networks.slab import PLANE_AXES, central_slice, coordinate_channels, input_channels, pad_to_multiple
 
 
-def test_central_slice_is_the_middle_of_the_context() -> None:
-    slab = torch.arange(input_channels(5), dtype=torch.float32).view(1, -1, 1, 1)
-    assert central_slice(slab, 5).item() == 2
-
-
 @pytest.mark.parametrize("plane", sorted(PLANE_AXES))
 def test_coordinate_channels_are_the_voxels_own_position(plane: str) -> None:
     shape = (4, 6, 8)
@@ -26,7 +21,9 @@ def test_coordinate_channels_agree_between_spacings() -> None:
     torch.testing.assert_close(blocks, coarse[0, :2])
 
 
-def test_pad_to_multiple_adds_background_at_the_ends() -> None:
+def test_the_central_slice_is_the_middle_of_the_context_and_padding_is_background_at_the_ends() -> None:
+    slab = torch.arange(input_channels(5), dtype=torch.float32).view(1, -1, 1, 1)
+    assert central_slice(slab, 5).item() == 2
     padded = pad_to_multiple(torch.ones(1, 2, 5, 8), 4)
     assert padded.shape == (1, 2, 8, 8)
     assert padded[..., :5, :].min() == 1

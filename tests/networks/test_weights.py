@@ -30,9 +30,7 @@ def edit_spec(folder: Path, **changes: object) -> None:
 def test_weights_come_back_as_saved(folder: Path) -> None:
     network, spec = load_coarse(folder)
     assert not network.training
-    assert spec["kind"] == "coarse"
-    assert spec["spacing_mm"] == 4
-    assert spec["lineage"] == {"seed": 1}
+    assert (spec["kind"], spec["spacing_mm"], spec["lineage"]) == ("coarse", 4, {"seed": 1})
     save_weights(folder.parent / "again", "coarse", network, {"config": spec["config"], "spacing_mm": 4, "lineage": {}})
     again, _ = load_coarse(folder.parent / "again")
     for name, tensor in network.state_dict().items():

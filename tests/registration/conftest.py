@@ -1,6 +1,6 @@
 """A head of known pose: the template at 4 mm, moved by a known rigid motion onto an LPS scanner grid."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,8 +13,7 @@ from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import Volume
 
 
-@dataclass(frozen=True)
-class MovedHead:
+class MovedHead(NamedTuple):
     """A native scan and the transform that registration must find."""
 
     volume: Volume

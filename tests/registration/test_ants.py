@@ -9,8 +9,5 @@ def test_from_itk_turns_lps_fixed_to_moving_into_ras_moving_to_fixed():
     quarter_turn = [0, -1, 0, 1, 0, 0, 0, 0, 1]
     moving2fixed = ants.from_itk(np.array([*quarter_turn, 1.0, 2.0, 3.0]), np.array([10.0, 0.0, 0.0]))
     np.testing.assert_allclose(moving2fixed @ [-6, -2, 3, 1], [-10, -5, 0, 1], atol=1e-12)
-
-
-def test_from_itk_of_the_identity_is_the_identity():
     parameters = np.array([1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0])
     np.testing.assert_array_equal(ants.from_itk(parameters, np.array([3.0, -4.0, 5.0])), np.eye(4))

@@ -1,7 +1,7 @@
 """An Enhancer whose network, brain extraction and registration are plain functions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -51,21 +51,6 @@ def make_scan() -> Callable[..., Scan]:
     return make
 
 
-@dataclass(frozen=True)
-class StandInNet:
-    """A Coarse-net that is a plain function."""
-
-    function: Callable[[np.ndarray], np.ndarray]
-    spacing_mm: int = 4
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")
-
-    def restore(self, degraded: np.ndarray, progress: Callable[[float], None] | None = None) -> np.ndarray:
-        return self.function(degraded)
-
-
 @pytest.fixture
 def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
     """Return a function that makes an Enhancer on the 4 mm grid from stand-ins for its parts."""
@@ -81,6 +66,9 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         monkeypatch.setattr(module, "find_brain", lambda volume, device: Brain(brain(volume), is_stripped, "deepbet"))
         monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
         monkeypatch.setattr(module, "check_aligned", lambda volume, config: Registration(np.eye(4), 0.8, "none"))
-        return Enhancer(StandInNet(restore), is_adaptive=is_adaptive)  # type: ignore[arg-type]
+        if not is_adaptive:
+            monkeypatch.setattr(module, "adaptive_strength", lambda *_: 1.0)
+        device = torch.device("cpu")
+        return Enhancer(SimpleNamespace(restore=lambda data, _=None: restore(data), spacing_mm=4, device=device))
 
     return make

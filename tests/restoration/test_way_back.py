@@ -7,13 +7,11 @@ import pytest
 
 from bmenet.evaluation.metrics.fidelity import psnr
 from bmenet.imaging.resample import resample
-from bmenet.imaging.volume import Volume
 from bmenet.restoration import enhancer as module
 from bmenet.restoration.way_back import (
     DECIDED,
     NEGLIGIBLE,
     adaptive_strength,
-    blend,
     brain_ramp,
     face_ramp,
     left_around,
@@ -35,15 +33,10 @@ def test_strength_rises_from_nothing_to_all_with_the_change(phantom):
     assert 0 < _strength(phantom, (NEGLIGIBLE + DECIDED) / 2) < 1
 
 
-@pytest.mark.parametrize("gain", [1e-3, 700.0])
-def test_strength_does_not_depend_on_the_scale(phantom, gain):
+def test_neither_the_scale_nor_what_lies_outside_the_brain_counts(phantom):
     inside = phantom.data > 0.02
-    before, after = phantom.data * np.float32(gain), (phantom.data + 0.015 * inside) * np.float32(gain)
+    before, after = 700 * phantom.data, 700 * (phantom.data + 0.015 * inside)
     assert adaptive_strength(before, after, inside, 4) == pytest.approx(_strength(phantom, 0.015), rel=1e-3)
-
-
-def test_what_lies_outside_the_brain_does_not_count(phantom):
-    inside = phantom.data > 0.02
     cleaned = np.where(inside, phantom.data, 0)
     noisy = phantom.data + 0.2 * ~inside
     assert adaptive_strength(noisy, cleaned, inside, 4) < 0.2
@@ -61,17 +54,12 @@ def test_clean_scan_comes_back_to_the_last_bit(make_enhancer, make_scan, smooth,
 
 def test_degraded_scan_gets_all_of_the_restoration(make_enhancer, make_scan, smooth):
     native = resample(smooth, _native_grid("LPS"))
-    scan = make_scan(native)
-    results = [
-        make_enhancer(lambda data: 0.8 * data, is_adaptive=is_adaptive).enhance(scan) for is_adaptive in (True, False)
-    ]
-    assert results[0].strength == 1
-    np.testing.assert_array_equal(*(result.scan.volume.data for result in results))
+    assert make_enhancer(lambda data: 0.8 * data, is_adaptive=True).enhance(make_scan(native)).strength == 1
 
 
 def test_part_of_a_restoration_is_a_mean_around_the_brain_as_well(make_enhancer, make_scan, smooth, monkeypatch):
     """Brain extraction of a stripped scan cuts a little: what it leaves out must not get darker than either scan."""
-    enhancer = make_enhancer(lambda data: 0.5 * data, brain=lambda volume: volume.data > 0.3, is_adaptive=True)
+    enhancer = make_enhancer(lambda data: 0.5 * data, brain=lambda volume: volume.data > 0.3)
     monkeypatch.setattr(module, "adaptive_strength", lambda *_: 0.25)
     enhanced = enhancer.enhance(make_scan(smooth))
     np.testing.assert_allclose(enhanced.scan.volume.data, (0.75 + 0.25 * 0.5) * smooth.data, atol=1e-5)
@@ -93,21 +81,8 @@ def test_ramps_are_one_inside_and_fall_to_zero_at_the_faces_and_around_the_brain
     np.testing.assert_allclose(brain_ramp(np.array([0, 1, 2, 3, 50])), [1, 1, 0.5, 0, 0])
 
 
-def test_blend_keeps_every_bit_where_the_weight_is_zero(generator):
-    kept = Volume(generator.normal(size=(4, 4, 4)).astype(np.float32), np.eye(4))
-    restored = kept.with_data(kept.data * 1e6)
-    weight = kept.with_data((generator.random((4, 4, 4)) > 0.5).astype(np.float32))
-    blended = blend(restored, kept, weight)
-    np.testing.assert_array_equal(blended.data[weight.data == 0], kept.data[weight.data == 0])
-    np.testing.assert_allclose(blended.data[weight.data == 1], restored.data[weight.data == 1], rtol=1e-6)
-
-
-@pytest.fixture
-def field(clean):
-    return np.linspace(0.7, 1.3, clean.shape[1], dtype=np.float32)[None, :, None]
-
-
-def test_what_a_network_took_out_comes_back_and_noise_does_not(clean, noisy, field):
+def test_what_a_network_took_out_comes_back_and_noise_does_not(clean, noisy):
+    field = np.linspace(0.7, 1.3, clean.shape[1], dtype=np.float32)[None, :, None]
     inside = clean > 0
     returned = clean * own_field(clean, noisy * field, 1)
     assert psnr(returned, clean * field, inside) > 30 > psnr(noisy * field, clean * field, inside)

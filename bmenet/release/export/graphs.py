@@ -9,7 +9,7 @@ from torch.export import Dim
 
 from bmenet.config import CoarseConfig
 from bmenet.imaging.grid import Grid
-from bmenet.networks.covariates import COVARIATES
+from bmenet.networks.covariate_encoder import COVARIATES
 from bmenet.networks.slab import PLANE_AXES, input_channels
 from bmenet.release.export.rewrite import guidance_graph, use_axis_norms
 from bmenet.restoration.torch_networks import TorchNetworks

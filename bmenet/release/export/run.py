@@ -16,7 +16,7 @@ from bmenet.release.export.write import add_texts, new_folder, write_bundle
 from bmenet.restoration.bundle import Bundle
 from bmenet.restoration.bundle.manifest import Precision
 from bmenet.restoration.enhancer import Enhancer
-from bmenet.restoration.onnx.providers import why_not
+from bmenet.restoration.providers import why_not
 from bmenet.runtime.errors import BMENetError, WeightsError
 from bmenet.tracking.lineage import code_tags, input_hashes
 

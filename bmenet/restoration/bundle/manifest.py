@@ -33,15 +33,7 @@ class _Part(BaseModel):
 
 
 class Tensor(_Part):
-    """An input or an output of a graph.
-
-    Parameters
-    ----------
-    name : str
-    shape : list
-        Extents; a name stands for one that is free.
-    dtype : str
-    """
+    """An input or an output of a graph; in its shape a name stands for an extent that is free."""
 
     name: str
     shape: list[int | str]
@@ -49,14 +41,7 @@ class Tensor(_Part):
 
 
 class Graph(_Part):
-    """One ONNX graph.
-
-    Parameters
-    ----------
-    path : str
-        Relative to the bundle.
-    inputs, outputs : list of Tensor
-    """
+    """One ONNX graph; its path is relative to the bundle."""
 
     path: str
     inputs: list[Tensor]
@@ -71,20 +56,16 @@ class File(_Part):
 
 
 class FineSettings(_Part):
-    """Settings that the second stage was trained with.
+    """Settings that the second stage was trained with, and its default sampling.
 
     Parameters
     ----------
-    diffusion : DiffusionConfig
-        The noise schedule.
     max_timestep : int
         The highest one that the control was trained for.
     reference_variance : list of float, or None
         Variance of E(r) about E(x), by latent channel: see `CleanPrediction`.
     latent_scale, latent_shift : list of float
         For the reader: the graphs of the autoencoder apply them already.
-    sampling : SamplingConfig
-        The default sampling.
     """
 
     diffusion: DiffusionConfig
@@ -100,15 +81,10 @@ class Manifest(_Part):
 
     Parameters
     ----------
-    format_version : int
     bmenet : str
         The version that wrote it.
-    spacing_mm : int
-        Of the standard grid.
-    grid_shape : tuple of int, (3,)
-        Of the standard grid, voxels: graphs of volumes have this shape.
-    opset : int
-    coarse : CoarseConfig
+    spacing_mm, grid_shape : int, and tuple of int, (3,)
+        Of the standard grid; the shape in voxels: graphs of volumes have it.
     fine : FineSettings, or None
         None: the bundle has the first stage alone.
     graphs : dict

@@ -27,12 +27,7 @@ _PLACES = ("", "artifacts/*/")
 class Bundle:
     """A bundle whose files are what its manifest says.
 
-    Parameters
-    ----------
-    folder : Path
-    manifest : Manifest
-    digest : str
-        SHA-256 of ``bundle.json``, which holds the checksums of all other files: it names the whole bundle.
+    Its digest is the SHA-256 of ``bundle.json``, which holds the checksums of all other files: it names the whole.
     """
 
     folder: Path
@@ -55,13 +50,7 @@ class Bundle:
         return sum(file.bytes for file in self.manifest.files.values())
 
     def check(self, name: str) -> None:
-        """Compare a file with its size and checksum.
-
-        Raises
-        ------
-        WeightsError
-            If it differs, or cannot be read.
-        """
+        """Compare a file with its size and checksum; WeightsError if it differs, or cannot be read."""
         try:
             with open(self.folder / name, "rb") as handle:
                 self._compare(name, handle)
@@ -69,13 +58,7 @@ class Bundle:
             raise _unreadable(self.folder / name, error) from error
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file, read once and checked: no other content is used than was checked.
-
-        Raises
-        ------
-        WeightsError
-            See `check`.
-        """
+        """Return the content of a file, read once and checked, see `check`: no other is used than was checked."""
         try:
             content = (self.folder / name).read_bytes()
         except OSError as error:
@@ -84,13 +67,7 @@ class Bundle:
         return content
 
     def spec(self, kind: str) -> dict[str, Any]:
-        """Return the ``model.json`` of a network.
-
-        Raises
-        ------
-        WeightsError
-            If the bundle has none, or see `check`.
-        """
+        """Return the ``model.json`` of a network, checked; WeightsError if the bundle has none."""
         names = [f"weights/{name}/{SPEC_FILE}" for name in (kind, FORMER_NAMES.get(kind, kind))]
         for name in names:
             if name in self.manifest.files:

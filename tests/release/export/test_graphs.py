@@ -13,8 +13,7 @@ from bmenet.release.export.onnx_file import describe_graph, write_graph
 from bmenet.release.export.rewrite import half_precision
 from bmenet.restoration.bundle import Bundle, Graph, Manifest
 from bmenet.restoration.bundle.manifest import File
-from bmenet.restoration.onnx.networks import OnnxCoarse
-from bmenet.restoration.onnx.session import Sessions
+from bmenet.restoration.onnx_runtime import OnnxCoarse, Sessions
 from bmenet.runtime.errors import WeightsError
 from bmenet.runtime.files import sha256
 from tests.fine_networks import smoke_config

@@ -16,11 +16,11 @@ from bmenet.networks.weights import save_weights
 from bmenet.release.export import run as module
 from bmenet.release.export.parity import MIN_PSNR_DB, Parity
 from bmenet.release.export.run import Exported, build_engines, export, skipped
+from bmenet.restoration import onnx_runtime as onnx_session
+from bmenet.restoration import providers
 from bmenet.restoration.bundle import open_bundle
-from bmenet.restoration.onnx import providers
-from bmenet.restoration.onnx import session as onnx_session
-from bmenet.restoration.onnx.providers import CACHE_VARIABLE, engine_folder, gpu_names
-from bmenet.restoration.onnx.session import Sessions
+from bmenet.restoration.onnx_runtime import Sessions
+from bmenet.restoration.providers import CACHE_VARIABLE, engine_folder, gpu_names
 from bmenet.runtime.errors import BMENetError, WeightsError
 from tests.bundled import save_networks, smoke_bundle
 from tests.fine_networks import smoke_config

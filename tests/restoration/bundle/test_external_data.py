@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +10,13 @@ import pytest
 from onnx.external_data_helper import set_external_data
 
 from bmenet.restoration.bundle import Bundle, open_bundle
-from bmenet.restoration.onnx.session import Sessions
+from bmenet.restoration.onnx_runtime import Sessions
 from bmenet.runtime.errors import WeightsError
-from tests.bundled import smoke_bundle
 
 GRAPH = "onnx/fp32/encoder.onnx"
 BESIDE = "onnx/fp32/encoder.onnx.data"
 BELOW = "onnx/fp32/sub/w"
 OUTSIDE = "expected weights in a file of the bundle"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(smoke_bundle(), tmp_path / "bundle"))
 
 
 def _tensor(location: str) -> onnx.TensorProto:

@@ -10,55 +10,41 @@ import pytest
 
 from bmenet.restoration.bundle import find_bundle, open_bundle
 from bmenet.runtime.errors import WeightsError
-from tests.bundled import smoke_bundle
 
 GRAPH = "onnx/fp32/coarse.onnx"
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    """A copy to spoil."""
-    return Path(shutil.copytree(smoke_bundle(), tmp_path / "bundle"))
-
-
-def _change(bundle: Path, change) -> None:
+def _change(folder: Path, change) -> None:
     """Rewrite the description."""
-    path = bundle / "bundle.json"
+    path = folder / "bundle.json"
     manifest = json.loads(path.read_text())
     change(manifest)
     path.write_text(json.dumps(manifest))
 
 
-def _name(bundle: Path, name: str, source: Path) -> None:
+def _name(folder: Path, name: str, source: Path) -> None:
     """Let the description name a file with the size and checksum that it really has."""
     content = source.read_bytes()
     entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    _change(bundle, lambda manifest: manifest["files"].update({name: entry}))
+    _change(folder, lambda manifest: manifest["files"].update({name: entry}))
 
 
-def test_a_whole_bundle_tells_what_it_holds_and_its_digest_changes_with_any_file(bundle):
-    opened = open_bundle(bundle)
-    assert opened.has_fine
-    assert opened.manifest.spacing_mm == 4
-    assert opened.manifest.grid_shape == (40, 56, 40)
+def test_a_whole_bundle_tells_what_it_holds_and_its_digest_changes_with_any_file(folder):
+    opened = open_bundle(folder)
+    assert (opened.has_fine, opened.manifest.spacing_mm, opened.manifest.grid_shape) == (True, 4, (40, 56, 40))
     assert set(opened.manifest.graphs["fp32"]) > {"encoder", "denoiser", "guidance"}
     assert opened.total_bytes == sum(
-        p.stat().st_size for p in bundle.rglob("*") if p.is_file() and p.name != "bundle.json"
+        p.stat().st_size for p in folder.rglob("*") if p.is_file() and p.name != "bundle.json"
     )
-    graph = bundle / GRAPH
+    graph = folder / GRAPH
     graph.write_bytes(graph.read_bytes() + b"\0")
-    _name(bundle, GRAPH, graph)
-    assert open_bundle(bundle).digest != opened.digest
-
-
-def test_no_bundle_says_what_to_do(tmp_path):
-    with pytest.raises(WeightsError, match=r"bundle\.json.*bmenet export"):
-        open_bundle(tmp_path)
+    _name(folder, GRAPH, graph)
+    assert open_bundle(folder).digest != opened.digest
 
 
 @pytest.mark.parametrize("name", [GRAPH, "weights/coarse/model.safetensors", "weights/fine/model.json"])
-def test_a_changed_truncated_or_missing_file_is_refused(bundle, name):
-    path = bundle / name
+def test_a_changed_truncated_or_missing_file_is_refused(folder, name):
+    path = folder / name
     whole = path.read_bytes()
     middle = len(whole) // 2
     for content, reason in (
@@ -67,76 +53,76 @@ def test_a_changed_truncated_or_missing_file_is_refused(bundle, name):
     ):
         path.write_bytes(content)
         with pytest.raises(WeightsError, match=reason):
-            open_bundle(bundle)
+            open_bundle(folder)
     path.unlink()
     with pytest.raises(WeightsError, match=f"got '{name}', which is no file"):
-        open_bundle(bundle)
+        open_bundle(folder)
 
 
 @pytest.mark.parametrize(
     "name", ["../outside.bin", "onnx/../../outside.bin", "{folder}/outside.bin", "./onnx/x", "a\\b", "onnx//x", ""]
 )
-def test_a_path_out_of_the_bundle_is_refused_before_it_is_opened(bundle, tmp_path, name):
+def test_a_path_out_of_the_bundle_is_refused_before_it_is_opened(folder, tmp_path, name):
     outside = tmp_path / "outside.bin"
     outside.write_bytes(b"not yours")
-    _name(bundle, name.format(folder=tmp_path), outside)
+    _name(folder, name.format(folder=tmp_path), outside)
     with pytest.raises(WeightsError, match="expected names of files inside the bundle"):
-        open_bundle(bundle)
+        open_bundle(folder)
 
 
 @pytest.mark.parametrize("name", [GRAPH, "onnx", "bundle.json"])
-def test_a_link_is_refused_even_to_the_right_content_and_a_pipe(bundle, tmp_path, name):
-    shutil.move(bundle / name, tmp_path / "moved")
-    (bundle / name).symlink_to(tmp_path / "moved")
+def test_a_link_is_refused_even_to_the_right_content_and_a_pipe(folder, tmp_path, name):
+    shutil.move(folder / name, tmp_path / "moved")
+    (folder / name).symlink_to(tmp_path / "moved")
     with pytest.raises(WeightsError, match="got a link, a pipe or a device"):
-        open_bundle(bundle)
-    (bundle / name).unlink()
-    os.mkfifo(bundle / name)  # does not hang the reader
+        open_bundle(folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)  # does not hang the reader
     with pytest.raises(WeightsError, match="got a link, a pipe or a device"):
-        open_bundle(bundle)
+        open_bundle(folder)
 
 
 @pytest.mark.parametrize("name", ["weights/coarse/model.pt", "onnx/fp32/coarse.onnx.data", "payload.pkl"])
-def test_a_file_that_nobody_named_is_refused(bundle, name):
-    (bundle / name).write_bytes(b"\x80\x04.")
+def test_a_file_that_nobody_named_is_refused(folder, name):
+    (folder / name).write_bytes(b"\x80\x04.")
     with pytest.raises(WeightsError, match=r"expected only the files that bundle\.json names"):
-        open_bundle(bundle)
+        open_bundle(folder)
 
 
-def test_another_format_says_which_side_is_old(bundle):
+def test_another_format_says_which_side_is_old(folder):
     for version, advice in ((0, "export it again"), (2, "update bmenet"), (None, "export it again")):
-        _change(bundle, lambda manifest, version=version: manifest.update(format_version=version))
+        _change(folder, lambda manifest, version=version: manifest.update(format_version=version))
         with pytest.raises(WeightsError, match=f"expected format_version 1; got {version!r}; {advice}"):
-            open_bundle(bundle)
+            open_bundle(folder)
 
 
-def test_what_is_no_description_is_refused_and_an_endless_one_not_read(bundle):
+def test_what_is_no_description_is_refused_and_an_endless_one_not_read(folder):
     for content in (b"", b"{", b"[1]", b"null", b'{"format_version": 1}', b"\xff\xfe", b"[" * 100_000):
-        (bundle / "bundle.json").write_bytes(content)
+        (folder / "bundle.json").write_bytes(content)
         with pytest.raises(WeightsError, match=r"bundle\.json: "):
-            open_bundle(bundle)
-    (bundle / "bundle.json").write_bytes(b" " * (1 << 23))
+            open_bundle(folder)
+    (folder / "bundle.json").write_bytes(b" " * (1 << 23))
     with pytest.raises(WeightsError, match="expected at most"):
-        open_bundle(bundle)
+        open_bundle(folder)
 
 
-def test_a_read_only_bundle_is_no_hindrance(bundle):
-    for path in [bundle, *bundle.rglob("*")]:
+def test_a_read_only_bundle_is_no_hindrance(folder):
+    for path in [folder, *folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        assert open_bundle(bundle).has_fine
+        assert open_bundle(folder).has_fine
     finally:
-        for path in [bundle, *bundle.rglob("*")]:
+        for path in [folder, *folder.rglob("*")]:
             path.chmod(0o755)
 
 
-def test_a_file_that_is_replaced_after_the_check_is_not_used(bundle, tmp_path):
-    opened = open_bundle(bundle)
-    shutil.copy(bundle / "onnx/fp32/encoder.onnx", tmp_path / "other.onnx")
-    (bundle / GRAPH).unlink()
+def test_a_file_that_is_replaced_after_the_check_is_not_used(folder, tmp_path):
+    opened = open_bundle(folder)
+    shutil.copy(folder / "onnx/fp32/encoder.onnx", tmp_path / "other.onnx")
+    (folder / GRAPH).unlink()
     with pytest.raises(WeightsError, match="expected a readable file of the bundle; No such file"):
         opened.read(GRAPH)
-    (bundle / GRAPH).symlink_to(tmp_path / "other.onnx")
+    (folder / GRAPH).symlink_to(tmp_path / "other.onnx")
     for use in (opened.read, opened.check, opened.read_graph):
         with pytest.raises(WeightsError, match=r"coarse\.onnx: expected \d+ bytes"):
             use(GRAPH)
@@ -145,6 +131,8 @@ def test_a_file_that_is_replaced_after_the_check_is_not_used(bundle, tmp_path):
 @pytest.mark.parametrize("place", [".", "artifacts/bundle", "artifacts/other"])
 def test_find_bundle_looks_in_the_folder_and_its_artifacts(tmp_path, place):
     assert find_bundle(tmp_path) is find_bundle(tmp_path / "nothing") is None
+    with pytest.raises(WeightsError, match=r"bundle\.json.*bmenet export"):
+        open_bundle(tmp_path)
     folder = tmp_path / place
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bundle.json").touch()
@@ -176,8 +164,8 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_description_that_contradicts_itself_or_the_weights_is_refused(bundle, name):
+def test_a_description_that_contradicts_itself_or_the_weights_is_refused(folder, name):
     change, message = ODD[name]
-    _change(bundle, change)
+    _change(folder, change)
     with pytest.raises(WeightsError, match=message):
-        open_bundle(bundle)
+        open_bundle(folder)

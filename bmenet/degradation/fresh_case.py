@@ -8,8 +8,8 @@ from bmenet.config import Severity
 from bmenet.config.base import Range
 from bmenet.config.degradation import VarietyConfig
 from bmenet.degradation import acquire, apply, draw, magnitude
-from bmenet.degradation.variety.acquisition import ghost, lower_resolution, recontrast, uneven_noise
-from bmenet.degradation.variety.anatomy import add_scalp, bend, distance_to
+from bmenet.degradation.acquisition import ghost, lower_resolution, recontrast, uneven_noise
+from bmenet.degradation.anatomy import add_scalp, bend, distance_to
 from bmenet.imaging.brain import SHOWN_MARGIN_MM
 from bmenet.imaging.volume import Volume
 
@@ -34,8 +34,6 @@ def fresh_case(
         as common as severe ones; without, it is the degradation model and nothing else.
     code : str
         Of the effects, such as ``111``; under ``000`` both volumes are equal.
-    variety : VarietyConfig, or None
-    rng : Generator
 
     Returns
     -------

@@ -9,7 +9,7 @@ from scipy import fft, ndimage
 from scipy.interpolate import PchipInterpolator
 
 from bmenet.config.degradation import ContrastConfig, GhostingConfig, ResolutionConfig
-from bmenet.degradation.variety.anatomy import smooth_map
+from bmenet.degradation.anatomy import smooth_map
 from bmenet.imaging.volume import Volume
 
 _KNOTS = np.linspace(0, 1, 6)
@@ -29,14 +29,9 @@ def recontrast(clean: Volume, config: ContrastConfig, rng: np.random.Generator) 
 
 
 def lower_resolution(clean: Volume, config: ResolutionConfig, rng: np.random.Generator) -> tuple[Volume, np.ndarray]:
-    """Blur as larger voxels do: alike along all axes, or thicker along one.
+    """Blur as larger voxels do: alike along all axes, or thicker along one; zero where `clean` is.
 
-    Returns
-    -------
-    blurred : Volume
-        Zero where `clean` is.
-    sigma : ndarray, shape (3,)
-        Of the Gaussian along x, y, z, in voxels.
+    Returns the sigma of the Gaussian along x, y, z, in voxels, too.
     """
     fwhm_mm = np.full(3, rng.uniform(config.fwhm_mm.low, config.fwhm_mm.high))
     if rng.random() < 0.5:
@@ -49,16 +44,8 @@ def lower_resolution(clean: Volume, config: ResolutionConfig, rng: np.random.Gen
 def ghost(image: np.ndarray, config: GhostingConfig, rng: np.random.Generator) -> np.ndarray:
     """Weaken and strengthen k-space from line to line in a period: copies of the head appear along the axis.
 
-    Breathing and pulsation do it, and so does a scanner that loses every n-th line.
-
-    Parameters
-    ----------
-    image : ndarray, shape (X, Y, Z)
-        Real or complex.
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z), complex64
+    Breathing and pulsation do it, and so does a scanner that loses every n-th line. Of an image (X, Y, Z), real or
+    complex; complex64 comes out.
     """
     axis = int(rng.integers(3))
     extent = image.shape[axis]
@@ -80,22 +67,11 @@ def ghost(image: np.ndarray, config: GhostingConfig, rng: np.random.Generator) -
 def uneven_noise(
     shape: tuple[int, ...], sigma: float, blur: np.ndarray, spread: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return complex noise that is stronger in some places, as parallel imaging makes it, and has a grain.
+    """Return complex noise, complex64, that is stronger in some places, as parallel imaging makes it, and has a grain.
 
-    Parameters
-    ----------
-    shape : tuple of int, (3,)
-    sigma : float
-        Of either channel, over the volume, of the unit scale.
-    blur : ndarray, shape (3,)
-        Standard deviation of the grain along each axis, in voxels: resampling leaves neighbours alike.
-    spread : float
-        The local sigma lies within a factor ``1 + spread`` of `sigma`.
-    rng : Generator
-
-    Returns
-    -------
-    ndarray, shape (X, Y, Z), complex64
+    `sigma`, of the unit scale, is that of either channel over the volume; the local one lies within a factor
+    ``1 + spread`` of it. `blur` is the standard deviation of the grain along each axis, (3,), in voxels: resampling
+    leaves neighbours alike.
     """
     noise = np.empty(shape, np.complex64)
     for channel in (noise.real, noise.imag):

@@ -26,13 +26,8 @@ _BRIGHTNESS = {"fluid": (0.05, 0.3), "skull": (0.02, 0.2), "scalp": (0.4, 1.2)}
 def bend(clean: Volume, config: DeformationConfig, rng: np.random.Generator) -> Volume:
     """Displace the tissue smoothly at random, and widen or narrow the region of the ventricles; cubic interpolation.
 
-    Parameters
-    ----------
-    clean : Volume
-        Unit intensities on the standard grid; its background is zero and stays so.
-    config : DeformationConfig
-        `rms_mm`, and `widening`: how much wider the tissue about the ventricles may become, of its own width.
-    rng : Generator
+    `clean` has unit intensities on the standard grid; its background is zero and stays so. `config.widening` says how
+    much wider the tissue about the ventricles may become, of its own width.
     """
     shape, spacing = clean.data.shape, clean.grid.spacing_mm[0]
     nodes = [int(np.ceil(extent * spacing / _LATTICE_MM)) + 3 for extent in shape]
@@ -40,7 +35,8 @@ def bend(clean: Volume, config: DeformationConfig, rng: np.random.Generator) -> 
     lattice = rng.standard_normal((3, *nodes)) * (rms / np.sqrt(3) / _SPLINE_RMS)
     widening = rng.uniform(-0.3, 1.0) * config.widening
     reach = int(np.ceil((3 * rms + 0.6 * widening * _VENTRICLES_REACH_MM) / spacing)) + 1
-    places = np.nonzero(_dilated(clean.data > 0, reach))
+    head_mask = (clean.data > 0).view(np.uint8)
+    places = np.nonzero(ndimage.maximum_filter(head_mask, size=2 * reach + 1))
     points = np.stack(places).astype(np.float64)
     at = points * spacing / _LATTICE_MM + 1
     shift = np.stack([ndimage.map_coordinates(axis, at, order=3, prefilter=False) for axis in lattice]) / spacing
@@ -54,14 +50,7 @@ def bend(clean: Volume, config: DeformationConfig, rng: np.random.Generator) -> 
 
 
 def add_scalp(clean: Volume, rng: np.random.Generator) -> tuple[Volume, np.ndarray]:
-    """Put fluid, a dark skull and a bright scalp around a brain.
-
-    Returns
-    -------
-    head : Volume
-    distance_mm : ndarray, shape (X, Y, Z), float32
-        To the brain; 0 inside.
-    """
+    """Put fluid, a dark skull and a bright scalp around a brain; return the distance to the brain in mm as well."""
     spacing = clean.grid.spacing_mm[0]
     distance_mm = distance_to(clean.data > 0.02, spacing)
     head = clean.data.copy()
@@ -93,8 +82,3 @@ def smooth_map(shape: tuple[int, ...], low: float, high: float, length: float, r
     lattice = rng.uniform(low, high, nodes).astype(np.float32)
     factors = [extent / node for extent, node in zip(shape, nodes, strict=True)]
     return ndimage.zoom(lattice, factors, order=1, grid_mode=False)
-
-
-def _dilated(head_mask: np.ndarray, voxels: int) -> np.ndarray:
-    """Grow the head by a box."""
-    return ndimage.maximum_filter(head_mask.view(np.uint8), size=2 * voxels + 1) > 0

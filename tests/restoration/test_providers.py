@@ -4,32 +4,20 @@ import pytest
 import torch
 
 from bmenet.restoration import Enhancer
+from bmenet.restoration import providers as module
 from bmenet.restoration.bundle import open_bundle
-from bmenet.restoration.onnx import providers as module
-from bmenet.restoration.onnx.providers import choose_providers
+from bmenet.restoration.providers import choose_providers
 from bmenet.runtime.errors import BMENetError
 from tests.bundled import smoke_bundle
 
 
-@pytest.fixture
-def machine(monkeypatch):
-    """Return a function that says what the machine lacks."""
-
-    def lacks(**reasons):
-        monkeypatch.setattr(module, "why_not", lambda name: reasons.get(name))
-
-    return lacks
-
-
-def test_order_is_the_user_s_and_what_the_machine_lacks_is_passed_over(machine):
-    machine()
+def test_order_is_the_user_s_and_what_the_machine_lacks_is_passed_over(monkeypatch):
+    lacks = {}
+    monkeypatch.setattr(module, "why_not", lacks.get)
     assert choose_providers(["cpu", "cuda"]) == ["cpu", "cuda"]
-    machine(tensorrt="no NVIDIA GPU")
+    lacks["tensorrt"] = "no libnvinfer"
     assert choose_providers(["tensorrt", "cuda", "cpu"]) == ["cuda", "cpu"]
-
-
-def test_none_that_works_and_an_unknown_name_are_errors(machine):
-    machine(tensorrt="no libnvinfer", cuda="no NVIDIA GPU")
+    lacks["cuda"] = "no NVIDIA GPU"
     with pytest.raises(BMENetError, match="tensorrt: no libnvinfer; cuda: no NVIDIA GPU"):
         choose_providers(["tensorrt", "cuda"])
     with pytest.raises(BMENetError, match="expected some of tensorrt, cuda, cpu; got gpu"):

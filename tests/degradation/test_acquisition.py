@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bmenet.config.degradation import ContrastConfig, GhostingConfig, ResolutionConfig
-from bmenet.degradation.variety.acquisition import ghost, lower_resolution, recontrast, uneven_noise
+from bmenet.degradation.acquisition import ghost, lower_resolution, recontrast, uneven_noise
 
 
 def test_contrast_keeps_the_order_of_tissues_and_both_ends(phantom):

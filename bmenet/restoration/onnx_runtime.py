@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions of a bundle's graphs."""
+"""The networks as ONNX Runtime runs them, from the graphs of a bundle."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,12 +6,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bmenet.config import CoarseConfig, SamplingConfig
+from bmenet.networks.coarse import COARSE
+from bmenet.networks.fine_weights import KINDS
+from bmenet.networks.weights import config_of
 from bmenet.restoration.bundle import Bundle, Graph
 from bmenet.restoration.bundle.manifest import EXACT, Precision
-from bmenet.restoration.onnx.providers import CACHE_VARIABLE, PROVIDERS, Provider, choose_providers, engine_folder
-from bmenet.runtime.errors import BMENetError, WeightsError
+from bmenet.restoration.coarse_net import CoarseNet
+from bmenet.restoration.fine_net import FineNet
+from bmenet.restoration.providers import CACHE_VARIABLE, PROVIDERS, Provider, choose_providers, engine_folder
+from bmenet.runtime.errors import BMENetError, ConfigError, WeightsError
 
 _QUIET = 3
 """ONNX Runtime's severity of errors: its warnings are about nodes that run on the CPU on purpose."""
@@ -19,15 +25,9 @@ _QUIET = 3
 
 @dataclass(frozen=True)
 class Sessions:
-    """The graphs of a bundle, each opened on its first run.
+    """The graphs of a bundle, each opened on its first run; the constraint's gradient is float32 in either precision.
 
-    Parameters
-    ----------
-    bundle : Bundle
-    precision : {"fp32", "fp16"}
-        The constraint's gradient is float32 in both.
-    providers : sequence of str
-        The first one that knows an operation runs it.
+    The first of the providers that knows an operation runs it.
     """
 
     bundle: Bundle
@@ -54,11 +54,10 @@ class Sessions:
 
     def session(self, name: str, feed: Mapping[str, Tensor]) -> Any:
         """Return the session of a graph; TensorRT's shapes are fixed and get a session each."""
-        is_fixed = "tensorrt" in self.providers
-        shapes = {key: tuple(tensor.shape) for key, tensor in feed.items()}
-        key = f"{name} {sorted(shapes.items())}" if is_fixed else name
+        shapes = {key: tuple(tensor.shape) for key, tensor in feed.items()} if "tensorrt" in self.providers else {}
+        key = f"{name} {sorted(shapes.items())}"
         if key not in self._open:
-            self._open[key] = self._load(name, shapes if is_fixed else {})
+            self._open[key] = self._load(name, shapes)
         return self._open[key]
 
     def _load(self, name: str, shapes: dict[str, tuple[int, ...]]) -> Any:
@@ -76,8 +75,7 @@ class Sessions:
             session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # ONNX Runtime's own kinds
             raise WeightsError(f"{graph.path}: ONNX Runtime cannot load it: {_reason(error)}") from error
-        missing = [name for name in self.providers if PROVIDERS[name] not in session.get_providers()]
-        if missing:
+        if missing := [name for name in self.providers if PROVIDERS[name] not in session.get_providers()]:
             raise BMENetError(
                 f"providers: expected {', '.join(self.providers)}; ONNX Runtime could not start {', '.join(missing)}"
                 " (its libraries do not fit); leave it out"
@@ -85,7 +83,6 @@ class Sessions:
         return session
 
     def _options(self, name: str, graph: Graph, shapes: dict[str, tuple[int, ...]]) -> Any:
-        """Return a session's options."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -127,18 +124,84 @@ class Sessions:
         return [(PROVIDERS[name], values) for name, values in options.items()]
 
 
+class OnnxCoarse(nn.Module):
+    """The Coarse-net: slabs (B, C, H, W) to restored slices (B, 1, H, W), as of the network it was made from."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        super().__init__()
+        self.sessions = sessions
+        # Its device is where inputs are expected, as of any module.
+        self.place = nn.Parameter(torch.empty(0), requires_grad=False)
+
+    def forward(self, slab: Tensor) -> Tensor:
+        """Return the restored central slices."""
+        return self.sessions.run(self._graph(slab), {"slab": slab})[0]
+
+    def _graph(self, slab: Tensor) -> str:
+        """Return the one graph of slices, or the one of this shape of slices."""
+        graphs = self.sessions.bundle.manifest.graphs["fp32"]
+        if "coarse" in graphs:
+            return "coarse"
+        shape = list(slab.shape[-2:])
+        for name, graph in graphs.items():
+            if name.startswith("coarse_") and graph.inputs[0].shape[2:] == shape:
+                return name
+        raise WeightsError(f"{self.sessions.bundle.folder}: expected a graph for slices of {shape}; got {list(graphs)}")
+
+
+@dataclass(frozen=True)
+class OnnxNetworks:
+    """The networks of the second stage, see `FineNetworks`; `window` is that of the constraint's graph."""
+
+    sessions: Sessions
+    window: int
+
+    @property
+    def device(self) -> torch.device:
+        """Tensors come and go by the CPU; ONNX Runtime brings them to its device itself."""
+        return torch.device("cpu")
+
+    def encode(self, volume: Tensor) -> Tensor:
+        """Return E(x)."""
+        return self.sessions.run("encoder", {"volume": volume})[0]
+
+    def encode_edges(self, edges: Tensor) -> Tensor:
+        """Return E_edge of an edge map."""
+        return self.sessions.run("edge_encoder", {"edges": edges})[0]
+
+    def covariates(self, volume: Tensor) -> Tensor:
+        """Return c, shape (1, 4)."""
+        return self.sessions.run("covariates", {"volume": volume})[0]
+
+    def noises(
+        self, noisy_latent: Tensor, timestep: Tensor, covariates: Tensor, hint: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return ``epsilon_h``, and ``epsilon`` where the graph gives it."""
+        feed = {"noisy_latent": noisy_latent, "timestep": timestep, "covariates": covariates, "hint": hint}
+        steered, *others = self.sessions.run("denoiser", feed)
+        return steered, others[0] if others else None
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return D(z)."""
+        return self.sessions.run("decoder", {"latent": latent})[0]
+
+    def ncc_gradient(self, latent: Tensor, base: Tensor, gain: float, reference: Tensor, window: int) -> Tensor:
+        """Return ``d/dz NCC(base + gain D(z), reference)``; ConfigError if the graph is of another window."""
+        if window != self.window:
+            raise ConfigError(
+                f"sampling.guidance.window: expected {self.window}, which the bundle's graph was exported with; got"
+                f" {window}; export again, or use the runtime torch"
+            )
+        feed = {"latent": latent, "base": base, "gain": torch.tensor(gain), "reference": reference}
+        return self.sessions.run("guidance", feed)[0]
+
+
 def open_sessions(
     bundle: Bundle, precision: Precision, providers: Sequence[str] | None = None, device: str = "auto"
 ) -> Sessions:
-    """Return the sessions of a bundle on the providers that are wanted and work here.
+    """Return the sessions of a bundle on the providers that are wanted and work here, in the order of preference.
 
-    Parameters
-    ----------
-    bundle : Bundle
-    precision : {"fp32", "fp16"}
-    providers : sequence of str, optional
-        In the order of preference; by default those of `device`: cuda and cpu, cpu, or cuda.
-    device : {"auto", "cpu", "cuda"}
+    By default they are those of `device`: of ``auto`` cuda and cpu, of ``cpu`` or ``cuda`` that one.
 
     Raises
     ------
@@ -154,6 +217,18 @@ def open_sessions(
         )
     wanted = providers or {"auto": ("cuda", "cpu"), "cuda": ("cuda",), "cpu": ("cpu",)}[device]
     return Sessions(bundle, precision, choose_providers(wanted))
+
+
+def onnx_coarse_net(sessions: Sessions) -> CoarseNet:
+    """Return the first stage with ONNX Runtime's network."""
+    spec = sessions.bundle.spec(COARSE)
+    return CoarseNet(OnnxCoarse(sessions), config_of(spec, CoarseConfig), spec["spacing_mm"], torch.float32)
+
+
+def onnx_fine_net(sessions: Sessions, sampling: SamplingConfig) -> FineNet:
+    """Return the second stage with ONNX Runtime's networks."""
+    specs = {kind: sessions.bundle.spec(kind) for kind in KINDS}
+    return FineNet.of(OnnxNetworks(sessions, sampling.guidance.window), specs)
 
 
 def _reason(error: Exception) -> str:

@@ -27,10 +27,7 @@ _TENSORRT_LIBRARY = "libnvinfer.so.10"
 def choose_providers(wanted: Sequence[str]) -> list[Provider]:
     """Return those of the wanted providers that work here, in the order given.
 
-    Raises
-    ------
-    BMENetError
-        If a name is unknown, or none of them works here.
+    BMENetError if a name is unknown, or none of them works here.
     """
     if unknown := [name for name in wanted if name not in PROVIDERS]:
         raise BMENetError(f"providers: expected some of {', '.join(get_args(Provider))}; got {', '.join(unknown)}")
@@ -79,13 +76,7 @@ def gpu_names() -> tuple[str, ...]:
 def engine_folder(digest: str, precision: str) -> Path:
     """Return the folder of a bundle's TensorRT engines, in ``BMENET_CACHE`` or the user's cache.
 
-    An engine can be loaded by the GPU, the versions and the bundle it was built for, and by no others.
-
-    Parameters
-    ----------
-    digest : str
-        Of the bundle.
-    precision : str
+    An engine can be loaded by the GPU, the versions and the bundle (its digest) that it was built for, by no others.
     """
     import onnxruntime
 

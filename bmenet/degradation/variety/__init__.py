@@ -1,1 +1,0 @@
-"""What training sees beyond the presets: other anatomies, contrasts, resolutions, artefacts and strippings."""

@@ -6,8 +6,7 @@ import pytest
 
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.release.gate.contest import Contest
-from bmenet.release.gate.validation import measure_validation, volumes_hash
+from bmenet.release.contest import Contest, measure_validation, volumes_hash
 from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
 from tests.release.gate.published import make_bundle
 from tests.release.gate.restoring import SUBJECTS, Brightener, load_brightener, write_validation

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bmenet.evaluation.metrics import METRICS
-from bmenet.release.gate.gate import decide
+from bmenet.release.gate import decide
 from bmenet.runtime.errors import BMENetError
 
 CHAMPION = {f"sub-{number}": 25.0 + number for number in range(8)}

@@ -1,6 +1,5 @@
 """ONNX Runtime agrees with torch, graph by graph and from end to end; a graph that does not is found."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from safetensors.torch import save_file
 
 from bmenet.networks.coarse import load_coarse
 from bmenet.release.export.parity import MIN_PSNR_DB, TOLERANCES, Parity, measure_parity, measure_rounding
-from bmenet.restoration.bundle import Bundle, open_bundle
-from bmenet.runtime.files import sha256
+from bmenet.restoration.bundle import open_bundle
+from bmenet.runtime.files import read_json, sha256, write_json
 from tests.bundled import smoke_bundle
 
 
@@ -41,23 +40,18 @@ def test_float16_differs_and_float32_hardly_does(rows):
     assert errors["fine, end to end", "fp32"] < 1e-4
 
 
-def _with_other_weights(folder: Path) -> Bundle:
-    """Return a bundle whose decoder has been given slightly other weights, and a description that knows it."""
-    copy = Path(shutil.copytree(smoke_bundle(), folder / "bundle"))
+def test_a_graph_with_slightly_other_weights_is_found(tmp_path):
+    copy = Path(shutil.copytree(smoke_bundle(), tmp_path / "bundle"))
     path = copy / "onnx" / "fp32" / "decoder.onnx"
     model = onnx.load(str(path))
     largest = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
     values = onnx.numpy_helper.to_array(largest)
     largest.CopyFrom(onnx.numpy_helper.from_array((1.01 * values).astype(np.float32), largest.name))
     onnx.save(model, str(path))
-    manifest = json.loads((copy / "bundle.json").read_text())
+    manifest = read_json(copy / "bundle.json")
     manifest["files"]["onnx/fp32/decoder.onnx"] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
-    (copy / "bundle.json").write_text(json.dumps(manifest))
-    return open_bundle(copy)
-
-
-def test_a_graph_with_other_weights_is_found(tmp_path):
-    rows = {row.graph: row for row in measure_parity(_with_other_weights(tmp_path), ["fp32"])}
+    write_json(copy / "bundle.json", manifest)
+    rows = {row.graph: row for row in measure_parity(open_bundle(copy), ["fp32"])}
     assert not rows["decoder"].is_kept
     assert rows["encoder"].is_kept
 
@@ -67,10 +61,7 @@ def test_other_weights_than_those_that_were_trained_are_seen(tmp_path):
     shutil.copytree(bundle.weights, tmp_path, dirs_exist_ok=True)
     assert measure_rounding(tmp_path, bundle) == {"coarse": 100.0, "fine": 100.0}
     network, spec = load_coarse(tmp_path / "coarse")
-    save_file(
-        {name: 1.2 * tensor for name, tensor in network.state_dict().items()},
-        tmp_path / "coarse" / "model.safetensors",
-    )
-    digest = sha256(tmp_path / "coarse" / "model.safetensors")
-    (tmp_path / "coarse" / "model.json").write_text(json.dumps(spec | {"sha256": digest}))
+    path = tmp_path / "coarse" / "model.safetensors"
+    save_file({name: 1.2 * tensor for name, tensor in network.state_dict().items()}, path)
+    write_json(path.with_name("model.json"), spec | {"sha256": sha256(path)})
     assert measure_rounding(tmp_path, bundle)["coarse"] < MIN_PSNR_DB

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -13,9 +13,10 @@ from bmenet.data.layout import Layout
 from bmenet.evaluation.bootstrap import Interval
 from bmenet.evaluation.metrics import METRICS
 from bmenet.evaluation.metrics.measure import measure
-from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.imaging.volume import load_unit_volume
 from bmenet.release.gate import Decision, decide, keep
 from bmenet.restoration.bundle import Bundle
+from bmenet.restoration.enhancer import Enhancer
 from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
 from bmenet.runtime.files import sha256
 from bmenet.runtime.progress import progress_bar
@@ -25,14 +26,7 @@ Values = dict[str, dict[str, float]]
 """Subject to metric to value, the mean over codes."""
 
 
-class Restores(Protocol):
-    """What is measured: `bmenet.restoration.enhancer.Enhancer`, or anything else that restores."""
-
-    def restore(self, volume: Volume) -> Volume:
-        """Restore a skull-stripped volume on the standard grid."""
-
-
-Load = Callable[[Bundle, Literal["coarse", "fine"]], Restores]
+Load = Callable[[Bundle, Literal["coarse", "fine"]], Enhancer]
 """From a bundle and a stage to what restores, such as ``Enhancer.from_bundle``."""
 
 
@@ -40,20 +34,9 @@ Load = Callable[[Bundle, Literal["coarse", "fine"]], Restores]
 class Verdict:
     """What the gate decided about a candidate, and on what evidence. No subject is named.
 
-    Parameters
-    ----------
-    is_promoted : bool
-    reasons : tuple of str
-    metric, stage : str
-        What was compared, and whose results: ``coarse`` or ``fine``.
-    codes : tuple of str
-    subjects : int
-    volumes : str
-        One hash of all volumes' checksums: the same volumes, the same hash.
-    candidate, champion : float
-        Means over subjects; None where there was no champion, or none that can be compared.
-    gain : Interval or None
-        Positive is better.
+    `metric` is what was compared, `stage` whose results, over `subjects` people. `volumes` is one hash of all volumes'
+    checksums: the same volumes, the same hash. `candidate` and `champion` are means over subjects, None where there was
+    no champion, or none that can be compared. A positive `gain` is better.
     """
 
     is_promoted: bool
@@ -123,12 +106,8 @@ class Contest:
     def against(self, champion: str | None, theirs: Bundle | WeightsError | None) -> Verdict:
         """Decide, and say why.
 
-        Parameters
-        ----------
-        champion : str or None
-            The digest of the champion's bundle; None where there is no champion.
-        theirs : Bundle, WeightsError or None
-            That bundle, or why it cannot be read. None where there is nothing to compare with.
+        `champion` is the digest of the champion's bundle, None where there is no champion; `theirs` is that bundle, or
+        why it cannot be read, and None where there is nothing to compare with.
         """
         config, reached = self.config, None
         obstacle = self._obstacle(theirs) if isinstance(theirs, Bundle) else str(theirs or "it has no bundle")
@@ -182,7 +161,7 @@ class Contest:
 
 
 def measure_validation(
-    enhancer: Restores, subjects: Sequence[str], codes: Sequence[str], layout: Layout, description: str
+    enhancer: Enhancer, subjects: Sequence[str], codes: Sequence[str], layout: Layout, description: str
 ) -> Values:
     """Restore every subject's volume under every code, and measure it against the clean one, behind a progress bar.
 

@@ -59,13 +59,8 @@ def too_late(limit_s: float) -> Refusal:
 class Jobs:
     """The queue in front of a device, and a private folder for the volumes of its jobs.
 
-    Parameters
-    ----------
-    device : str
-        As torch or ONNX Runtime's providers name it: cuda, cuda:0 and tensorrt are one. Servers of one user on one
-        machine that run on the same device take turns.
-    waiting : int
-        Jobs that may wait while one runs.
+    Torch and ONNX Runtime's providers name a device: cuda, cuda:0 and tensorrt are one. Servers of one user on one
+    machine that run on the same device take turns. While one job runs, as many may wait as `waiting` says.
 
     Raises
     ------

@@ -81,15 +81,8 @@ def _decode(text: Any) -> bytes:
 class Request(BaseModel):
     """One volume to be enhanced.
 
-    Parameters
-    ----------
-    nifti : bytes
-        Of a .nii or .nii.gz file, in JSON as base64; nothing in them is checked yet.
-    stage : {"coarse", "fine"}
-    steps : int, optional
-        Of the sampler; only with the stage ``fine``.
-    seed : int
-        Of the second stage's noise.
+    `nifti` are the bytes of a .nii or .nii.gz file, in JSON as base64; nothing in them is checked yet. `steps` are the
+    sampler's, only with the stage ``fine``; `seed` is of the second stage's noise.
     """
 
     model_config = ConfigDict(frozen=True)

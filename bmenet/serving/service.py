@@ -29,13 +29,7 @@ _NO_SCAN = (VolumeError, RegistrationError, GridMismatchError)
 class Service:
     """A model at work on requests, one at a time.
 
-    Parameters
-    ----------
-    enhancer : Enhancer
-        With both stages where the model has them.
-    settings : Settings
-    info : dict
-        What ``/version`` tells about the model.
+    The enhancer has both stages where the model has them; `info` is what ``/version`` tells about the model.
     """
 
     def __init__(self, enhancer: "Enhancer", settings: Settings, info: Mapping[str, Any]) -> None:

@@ -43,17 +43,9 @@ Computation = Callable[[], Tensor | np.ndarray]
 class Parity:
     """One comparison of ONNX Runtime with torch in float32.
 
-    Parameters
-    ----------
-    graph : str
-        Its name, or ``coarse, end to end``, ``fine, end to end``.
-    precision : {"fp32", "fp16"}
-    error, mean_error : float
-        Largest and mean difference over torch's largest value.
-    tolerance : float
-        Of the largest.
-    torch_seconds, onnx_seconds : float
-        Of the first call here; graphs are loaded before.
+    `graph` is its name, or ``coarse, end to end``, ``fine, end to end``. `error` and `mean_error` are the largest and
+    the mean difference over torch's largest value, `tolerance` is of the largest. Seconds are of the first call here;
+    graphs are loaded before.
     """
 
     graph: str

@@ -143,7 +143,8 @@ def build_engines(
     stage: Literal["coarse", "fine"] = "fine" if bundle.has_fine else "coarse"
     providers = ("tensorrt", "cuda", "cpu")
     enhancer = Enhancer.from_bundle(bundle, stage, "onnx", providers=providers, precision=precision)
-    head, seconds = noisy_head(bundle), {}
+    head = noisy_head(bundle)
+    seconds: dict[str, float] = {}
     for name, runner in {"coarse": replace(enhancer, fine=None), stage: enhancer}.items():
         tell(name)
         start = time.perf_counter()

@@ -44,19 +44,9 @@ def write_bundle(
 ) -> Bundle:
     """Write the networks of a weights folder as a bundle; return it checked.
 
-    Parameters
-    ----------
-    weights : Path
-        Holds ``coarse`` and, for the second stage, its networks; without ``fine`` the bundle has the first stage alone.
-    folder : Path
-        Of the bundle, new or empty: see `new_folder`.
-    config : ExportConfig
-    sampling : SamplingConfig
-        The second stage's default.
-    lineage : dict
-        Where data and code come from.
-    tell : callable, optional
-        Called with the name of each graph before it is written.
+    `weights` holds ``coarse`` and, for the second stage, its networks; without ``fine`` the bundle has the first stage
+    alone. `folder` is new or empty: see `new_folder`. `sampling` is the second stage's default, `lineage` tells where
+    data and code come from, and `tell` is called with the name of each graph before it is written.
 
     Raises
     ------
@@ -68,8 +58,10 @@ def write_bundle(
     kinds = trained_kinds(weights)
     store_networks(weights, kinds, folder / "weights", config.storage)
     network, spec = load_coarse(folder / "weights" / "coarse")
-    coarse, grid = CoarseConfig.model_validate_json(json.dumps(spec["config"])), standard_grid(spec["spacing_mm"])
-    plans, fine = coarse_graphs(network.requires_grad_(False), coarse, grid), None
+    coarse = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
+    grid = standard_grid(spec["spacing_mm"])
+    plans = coarse_graphs(network.requires_grad_(False), coarse, grid)
+    fine: FineSettings | None = None
     if "fine" in kinds:
         networks, specs = load_networks(folder / "weights", dtype=torch.float32)
         fine = FineSettings(

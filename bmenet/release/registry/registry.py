@@ -34,14 +34,8 @@ class Registry:
     """The registered model `bmenet`.
 
     Processes of one workspace move its aliases one after another. Of two machines that share a server the last one
-    wins.
-
-    Parameters
-    ----------
-    place : Place, optional
-        By default that of the current folder.
-    is_made : bool
-        Whether a workspace's store is made where there is none.
+    wins. The place is by default that of the current folder; with `is_made`, a workspace's store is made where there is
+    none.
 
     Raises
     ------

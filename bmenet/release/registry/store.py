@@ -34,16 +34,8 @@ _NO_ANSWER = "expected a model registry that answers; got: "
 class Version:
     """A version of the registered model.
 
-    Parameters
-    ----------
-    number : int
-    aliases : tuple of str
-    time : str
-        When it was registered: ISO 8601, UTC.
-    model_id : str or None
-        Of MLflow's logged model.
-    tags : dict
-        Lineage, figures and the last decision about it.
+    `time` is when it was registered (ISO 8601, UTC), `model_id` that of MLflow's logged model; `tags` tell lineage,
+    figures and the last decision about it.
     """
 
     number: int
@@ -85,13 +77,8 @@ class Version:
 def connect(place: Place, asked: str, is_made: bool = False) -> "MlflowClient":
     """Return a client of the store at `place`. A server is first asked by the first question.
 
-    Parameters
-    ----------
-    place : Place
-    asked : str
-        What is looked for, for the error.
-    is_made : bool
-        Whether a workspace's store is made where there is none: mlflow would always make an empty one.
+    `asked` is what is looked for, for the error. With `is_made`, a workspace's store is made where there is none:
+    mlflow would always make an empty one.
 
     Raises
     ------
@@ -130,13 +117,7 @@ def answering() -> Iterator[None]:
 
 
 def fetch_model(uri: str, folder: Path) -> Path:
-    """Copy the files of a registered model into an existing folder; return where they lie.
-
-    Parameters
-    ----------
-    uri : str
-        ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
-    folder : Path
+    """Copy the files of ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` into a folder; return where they lie.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from bmenet.networks.coarse import load_coarse
 from bmenet.release.export.parity import MIN_PSNR_DB, TOLERANCES, measure_parity, measure_rounding
+from bmenet.release.export.write import add_texts
 from bmenet.restoration.bundle import open_bundle
 from bmenet.runtime.files import sha256, write_json
 from tests.bundled import smoke_bundle
@@ -38,6 +39,7 @@ def test_other_weights_than_those_of_the_graphs_or_of_the_training_are_found(tmp
     network, spec = load_coarse(path.parent)
     save_file({name: 1.2 * tensor for name, tensor in network.state_dict().items()}, path)
     write_json(path.with_name("model.json"), spec | {"sha256": sha256(path)})
-    other = replace(bundle, folder=folder, manifest=bundle.manifest.model_copy(update={"fine": None}))
+    first_stage = {"fine": None, "graphs": {"fp32": {"coarse": bundle.manifest.graphs["fp32"]["coarse"]}}}
+    other = add_texts(replace(bundle, folder=folder, manifest=bundle.manifest.model_copy(update=first_stage)), {})
     assert [row for row in measure_parity(other, ["fp32"]) if row.is_kept] == []
     assert measure_rounding(bundle.weights, other)["coarse"] < MIN_PSNR_DB

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.release.gate.contest import Contest, Verdict
+from bmenet.release.contest import Contest, Verdict
 from bmenet.release.registry import Registry, Version, fetch_bundle
 from bmenet.restoration.bundle import Bundle, open_bundle
 from bmenet.restoration.enhancer import Enhancer

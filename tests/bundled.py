@@ -59,7 +59,7 @@ def smoke_bundle() -> Path:
     root = Path(gettempdir()) / f"bmenet-test-bundles-{os.getuid()}"
     folder = root / sha256("\n".join(parts).encode()).hexdigest()[:16]
     root.mkdir(mode=0o700, exist_ok=True)
-    with FileLock(root / "lock"):  # two workers need it at once
+    with FileLock(f"{folder}.lock"):  # two workers need it at once; other code's bundle is none of theirs
         for old in root.glob("*/"):
             if time.time() - old.stat().st_mtime > _KEPT_S:
                 shutil.rmtree(old, ignore_errors=True)

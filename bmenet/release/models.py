@@ -22,16 +22,9 @@ _WEIGHTS_PLACES = ("", "coarse/", "artifacts/*/", "artifacts/*/coarse/")
 class Model:
     """A model that was found.
 
-    Parameters
-    ----------
-    coarse : Path
-        The folder of the Coarse-net's weights; those of the second stage are beside it.
-    bundle : Bundle, optional
-        The bundle that holds them, checked; None: a bare weights folder, which only torch can run.
-    name : str
-        The name that it was found by; of released weights always their own.
-    is_released : bool
-        Whether it came with the package.
+    `coarse` is the folder of the Coarse-net's weights; those of the second stage are beside it. `bundle` holds them and
+    is checked; None is a bare weights folder, which only torch can run. `name` is what it was found by, of released
+    weights, which came with the package, always their own.
     """
 
     coarse: Path
@@ -77,12 +70,9 @@ class Model:
 def find_model(model: str | None) -> Iterator[Model]:
     """Yield the model of a name; a fetched one is removed when the block ends.
 
-    Parameters
-    ----------
-    model : str, or None
-        A bundle, a Coarse-net's weights folder or a folder that holds one; the name of released weights; or
-        ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``, which is fetched from the MLflow registry. A folder comes
-        before released weights of the same name. None: the released weights.
+    A name is a bundle, a Coarse-net's weights folder or a folder that holds one; the name of released weights; or
+    ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``, which is fetched from the MLflow registry. A folder comes before
+    released weights of the same name. None stands for the released weights.
 
     Raises
     ------

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -19,17 +19,8 @@ _DESCRIPTION = "bundle.json"
 _FENCE = "---\n"
 
 
-@dataclass(frozen=True)
-class Card:
-    """A model's card: Markdown with a YAML head, as on model hubs.
-
-    Parameters
-    ----------
-    summary : str
-        Its measured quality in one line.
-    text : str
-        Markdown, without the head.
-    """
+class Card(NamedTuple):
+    """A model's card: its measured quality in one line, and Markdown without the YAML head that model hubs want."""
 
     summary: str
     text: str
@@ -50,12 +41,7 @@ def read_card(content: str) -> Card:
 
 @dataclass(frozen=True)
 class Released:
-    """A bundle that came with the package, listed from its description; `open_bundle` checks it.
-
-    Parameters
-    ----------
-    folder : Path
-    """
+    """A bundle that came with the package, listed from its description; `open_bundle` checks it."""
 
     folder: Path
 
@@ -97,13 +83,7 @@ def released_model(name: str) -> Released | None:
 
 
 def default_model() -> Released:
-    """Return the default bundle.
-
-    Raises
-    ------
-    WeightsError
-        If it is not installed.
-    """
+    """Return the default bundle; a WeightsError says that it is not installed."""
     if (found := released_model(DEFAULT_NAME)) is not None:
         return found
     others = ", ".join(released.name for released in released_bundles()) or "no released weights"

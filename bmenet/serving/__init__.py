@@ -5,8 +5,7 @@
 
 from bmenet.serving.app import Guard
 from bmenet.serving.jobs import Cancel
-from bmenet.serving.refusal import Refusal
-from bmenet.serving.request import Request
+from bmenet.serving.request import Refusal, Request
 from bmenet.serving.service import Service
 from bmenet.serving.settings import Settings
 

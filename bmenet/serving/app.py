@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -16,8 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from bmenet.serving.jobs import Cancel, too_late
-from bmenet.serving.refusal import CLIENT_GONE, Refusal, as_refusal
-from bmenet.serving.request import parse_body
+from bmenet.serving.request import CLIENT_GONE, Refusal, as_refusal, parse_body
 from bmenet.serving.service import Service, as_rows
 from bmenet.serving.settings import Settings
 
@@ -37,9 +36,8 @@ class Guard:
     """
 
     def __init__(self, service: Service) -> None:
-        self._service = service
-        self._settings = service.settings
-        self._threads = ThreadPoolExecutor(service.settings.max_waiting + 1, "bmenet-job")
+        self._service, self._settings = service, service.settings
+        self._threads = ThreadPoolExecutor(self._settings.max_waiting + 1, "bmenet-job")
         self._parsing = threading.Lock()
         self._stopping = asyncio.Event()
 
@@ -107,7 +105,7 @@ class Guard:
         return Response(content, headers={**_SAFE, "Server-Timing": timing}, media_type="application/json")
 
     async def _work(self, request: HttpRequest) -> tuple[bytes, str]:
-        """Read the body and run the job, as long as somebody waits for it and the time is not over."""
+        """Read the body and run the job; cancel it, and say why, when nobody waits for it or the time is over."""
         jobs, cancel = self._service.jobs, Cancel(self._settings.job_timeout_s)
         jobs.take_place()
         try:
@@ -116,10 +114,6 @@ class Guard:
             jobs.give_place()
             raise
         job.add_done_callback(lambda _job: jobs.give_place())
-        return await self._wait(job, cancel, request)
-
-    async def _wait(self, job: "Future[tuple[bytes, str]]", cancel: Cancel, request: HttpRequest) -> tuple[bytes, str]:
-        """Return the job's result, or cancel it and say why."""
         work = asyncio.wrap_future(job)
         work.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it
         gone = asyncio.create_task(_disconnected(request))
@@ -192,13 +186,7 @@ def _check_headers(request: HttpRequest, settings: Settings) -> None:
 
 
 async def _read_body(request: HttpRequest, settings: Settings) -> bytearray:
-    """Return the whole body.
-
-    Raises
-    ------
-    Refusal
-        413 as soon as it is longer than it may be, 408 if it takes too long, 400 if there is none.
-    """
+    """Return the whole body; refuse one that is longer than it may be (413), takes too long (408) or is none (400)."""
     body = bytearray()
     try:
         async with asyncio.timeout(settings.body_timeout_s):

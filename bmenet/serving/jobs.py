@@ -16,28 +16,24 @@ import psutil
 from filelock import FileLock, Timeout
 
 from bmenet.runtime.errors import ConfigError
-from bmenet.serving.refusal import Refusal
+from bmenet.serving.request import Refusal
 
 _POLL_S = 0.05
 _RETRY_AFTER_S = 30
 _ROOM = "room-"
-_FIRST_GPU = re.compile("cuda|tensorrt")
+_FIRST_GPU = ("cuda", "tensorrt")
 """Names of the first GPU in torch and in ONNX Runtime's providers."""
 
 
 class Cancel:
     """Tells a job to end, with the reason. The job asks at every report of progress and while it waits.
 
-    Parameters
-    ----------
-    limit_s : float, optional
-        The job ends by itself after so many seconds, waiting included.
+    After `limit_s` seconds, waiting included, it ends by itself.
     """
 
     def __init__(self, limit_s: float | None = None) -> None:
         self._reason: Refusal | None = None
-        self._limit_s = limit_s
-        self._start = time.monotonic()
+        self._limit_s, self._start = limit_s, time.monotonic()
 
     def __call__(self, reason: Refusal) -> None:
         """Ask the job to end; the first reason counts."""
@@ -63,13 +59,8 @@ def too_late(limit_s: float) -> Refusal:
 class Jobs:
     """The queue in front of a device, and a private folder for the volumes of its jobs.
 
-    Parameters
-    ----------
-    device : str
-        As torch or ONNX Runtime's providers name it: cuda, cuda:0 and tensorrt are one. Servers of one user on one
-        machine that run on the same device take turns.
-    waiting : int
-        Jobs that may wait while one runs.
+    Torch and ONNX Runtime's providers name a device: cuda, cuda:0 and tensorrt are one. Servers of one user on one
+    machine that run on the same device take turns. While one job runs, as many may wait as `waiting` says.
 
     Raises
     ------
@@ -78,11 +69,10 @@ class Jobs:
     """
 
     def __init__(self, device: str, waiting: int) -> None:
-        physical = "cuda:0" if _FIRST_GPU.fullmatch(device) else device
-        self._own = _own_folder()
+        physical = "cuda:0" if device in _FIRST_GPU else device
+        self._own, self._waiting = _own_folder(), waiting
         self._device_lock = self._own / f"{re.sub(r'[^a-z0-9]', '-', physical)}.lock"
         self._places = threading.BoundedSemaphore(waiting + 1)
-        self._waiting = waiting
         self._line: deque[object] = deque()
         _remove_rooms_of_dead_servers(self._own)
 

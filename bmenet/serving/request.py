@@ -1,23 +1,67 @@
-"""Turn the JSON of MLflow's clients into checked requests; no path and no URL is ever opened."""
+"""Turn the JSON of MLflow's clients into checked requests, or refuse it; no path and no URL is ever opened."""
 
 import base64
 import json
+import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bmenet.serving.refusal import Refusal
+from bmenet.runtime.errors import BMENetError
 from bmenet.serving.settings import Settings
 
 Stage = Literal["coarse", "fine"]
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 MAX_VOLUMES = 16
 """In one request."""
+CLIENT_GONE = 499
+"""The status that proxies log for it; it is never sent."""
 
-_MAX_SEED = 2**63 - 1
+_ERROR_CODES = {
+    400: "INVALID_PARAMETER_VALUE",
+    401: "UNAUTHENTICATED",
+    404: "ENDPOINT_NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    413: "REQUEST_LIMIT_EXCEEDED",
+    422: "INVALID_PARAMETER_VALUE",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
 _PATH_SIGNS = ("/", ".", "~", "\\")
 _EXAMPLE = '{"dataframe_split": {"columns": ["nifti"], "data": [["<base64 of a .nii or .nii.gz file>"]]}}'
+
+_logger = logging.getLogger("bmenet.serving")
+
+
+class Refusal(BMENetError):
+    """An answer without a volume: a status, and what was expected, what was got and what to do.
+
+    The message never repeats what the client sent. `headers` are HTTP headers of the answer.
+    """
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+
+    @property
+    def error_code(self) -> str:
+        """The name of this kind of error in MLflow's API."""
+        return _ERROR_CODES.get(self.status, "BAD_REQUEST")
+
+
+def as_refusal(error: Exception) -> Refusal:
+    """Return what a client is told of an error; one that is no refusal is the server's, told to its log alone."""
+    if isinstance(error, Refusal):
+        return error
+    lines = "".join(traceback.format_tb(error.__traceback__))
+    # The text of an error that is not our own could hold what the client sent.
+    text = f"failure: {' '.join(str(error).split())}" if isinstance(error, BMENetError) else "bug"
+    _logger.error("%s (%s)\n%s", text, type(error).__name__, lines)
+    return Refusal(500, "the server failed; its log tells where; report it, or try another volume")
 
 
 def _decode(text: Any) -> bytes:
@@ -25,11 +69,11 @@ def _decode(text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError):
-        is_text = isinstance(text, str)
-        looks_like_path = is_text and (
+        got = "something else"
+        if isinstance(text, str) and (
             "://" in text[:16] or text.startswith(_PATH_SIGNS) or text.endswith((".nii", ".gz"))
-        )
-        got = "what looks like a path or a URL, which this server never opens" if looks_like_path else "something else"
+        ):
+            got = "what looks like a path or a URL, which this server never opens"
         advice = "send the bytes of a .nii or .nii.gz file as base64 (RFC 4648, without line breaks)"
         raise _invalid("nifti to be base64", got, advice) from None
 
@@ -37,15 +81,8 @@ def _decode(text: Any) -> bytes:
 class Request(BaseModel):
     """One volume to be enhanced.
 
-    Parameters
-    ----------
-    nifti : bytes
-        Of a .nii or .nii.gz file, in JSON as base64; nothing in them is checked yet.
-    stage : {"coarse", "fine"}
-    steps : int, optional
-        Of the sampler; only with the stage ``fine``.
-    seed : int
-        Of the second stage's noise.
+    `nifti` are the bytes of a .nii or .nii.gz file, in JSON as base64; nothing in them is checked yet. `steps` are the
+    sampler's, only with the stage ``fine``; `seed` is of the second stage's noise.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,7 +90,7 @@ class Request(BaseModel):
     nifti: Annotated[bytes, BeforeValidator(_decode)]
     stage: Stage = "coarse"
     steps: int | None = Field(None, ge=1, le=1000)
-    seed: int = Field(0, ge=0, le=_MAX_SEED)
+    seed: int = Field(0, ge=0, le=2**63 - 1)
 
 
 def parse_body(body: bytes | bytearray, settings: Settings) -> list[Request]:
@@ -122,10 +159,8 @@ def _request(record: Mapping[str, Any], settings: Settings) -> Request:
         request = Request.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        expected = first["msg"].removeprefix("Input should be ")
-        raise _invalid(
-            f"{first['loc'][0]}: {expected}", "another value, or none", "change it or leave it out"
-        ) from None
+        expected = f"{first['loc'][0]}: {first['msg'].removeprefix('Input should be ')}"
+        raise _invalid(expected, "another value, or none", "change it or leave it out") from None
     if request.steps is not None and request.stage != "fine":
         raise _invalid("steps with the stage fine only", "steps for the coarse stage", "leave them out, or send stage")
     return request

@@ -8,18 +8,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bmenet import __version__
 from bmenet.imaging.scan import load_scan, save_scan
 from bmenet.imaging.scan.nifti import open_stream, read_header
-from bmenet.restoration import Enhancer
-from bmenet.restoration.bundle import Bundle
 from bmenet.runtime.errors import BMENetError, ConfigError, GridMismatchError, RegistrationError, VolumeError
 from bmenet.serving.jobs import Cancel, Jobs, storage_refusal
-from bmenet.serving.refusal import Refusal, as_refusal
-from bmenet.serving.request import Request, Stage, parse_records
+from bmenet.serving.request import Refusal, Request, Stage, as_refusal, parse_records
 from bmenet.serving.settings import MB, Settings
+
+if TYPE_CHECKING:
+    from bmenet.restoration import Enhancer
+    from bmenet.restoration.bundle import Bundle
 
 _NO_SCAN = (VolumeError, RegistrationError, GridMismatchError)
 
@@ -27,25 +28,20 @@ _NO_SCAN = (VolumeError, RegistrationError, GridMismatchError)
 class Service:
     """A model at work on requests, one at a time.
 
-    Parameters
-    ----------
-    enhancer : Enhancer
-        With both stages where the model has them.
-    settings : Settings
-    info : dict
-        What ``/version`` tells about the model.
+    The enhancer has both stages where the model has them; `info` is what ``/version`` tells about the model.
     """
 
-    def __init__(self, enhancer: Enhancer, settings: Settings, info: Mapping[str, Any]) -> None:
-        self.settings = settings
+    def __init__(self, enhancer: "Enhancer", settings: Settings, info: Mapping[str, Any]) -> None:
+        self.settings, self._enhancer = settings, enhancer
         self.jobs = Jobs(enhancer.place, settings.max_waiting)
         stages: list[Stage] = ["coarse"] if enhancer.fine is None else ["coarse", "fine"]
         self.info = {**info, "device": enhancer.place, "stages": stages}
-        self._enhancer = enhancer
 
     @classmethod
-    def of_bundle(cls, bundle: Bundle, settings: Settings) -> "Service":
+    def of_bundle(cls, bundle: "Bundle", settings: Settings) -> "Service":
         """Serve a bundle, with its second stage if it has one."""
+        from bmenet.restoration import Enhancer  # brings torch, which the rest of this room does without
+
         options = settings.of_networks()
         enhancer = Enhancer.from_bundle(bundle, "fine" if bundle.has_fine else "coarse", **options)
         told = {name: value for name, value in options.items() if name != "device"}
@@ -82,20 +78,7 @@ class Service:
     def answer(self, records: list[dict[str, Any]]) -> list[dict[str, str]]:
         """Check and enhance the volumes of a table within the time limit, for a server that only calls this.
 
-        Parameters
-        ----------
-        records : list of dict
-            Column to value: nifti (base64), stage, steps, seed.
-
-        Returns
-        -------
-        list of dict
-            The column nifti.
-
-        Raises
-        ------
-        Refusal
-            Whatever goes wrong.
+        From the columns nifti (base64), stage, steps and seed to the column nifti; whatever goes wrong is a `Refusal`.
         """
         try:
             requests = parse_records(records, self.settings)
@@ -108,7 +91,7 @@ class Service:
             raise as_refusal(error) from None
         return as_rows(volumes)
 
-    def _set(self, request: Request) -> Enhancer:
+    def _set(self, request: Request) -> "Enhancer":
         """Return the enhancer as the request wants it."""
         if request.stage == "coarse":
             return replace(self._enhancer, fine=None)
@@ -145,7 +128,7 @@ def as_rows(volumes: list[bytes]) -> list[dict[str, str]]:
     return [{"nifti": base64.b64encode(volume).decode()} for volume in volumes]
 
 
-def _enhance(enhancer: Enhancer, path: Path, cancel: Cancel, timings: defaultdict[str, float]) -> bytes:
+def _enhance(enhancer: "Enhancer", path: Path, cancel: Cancel, timings: defaultdict[str, float]) -> bytes:
     """Enhance one volume and return the bytes of its .nii.gz file."""
     with _about_the_volume(path):
         cancel.check()

@@ -8,8 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from bmenet.imaging.scan.nifti import MAX_VOXELS
-from bmenet.restoration.bundle.manifest import Precision
-from bmenet.restoration.providers import Provider
 from bmenet.runtime.errors import ConfigError
 
 MB = 1_000_000
@@ -23,28 +21,20 @@ class Settings(BaseModel):
 
     Parameters
     ----------
-    max_body_mb : int
-        Of a request, in MB; 1 MB is 10^6 bytes.
-    max_decompressed_mb : int
-        Of the voxels of one volume, as its header gives them, in MB.
+    max_body_mb, max_decompressed_mb : int
+        Of a request, and of the voxels of one volume as its header gives them; 1 MB is 10^6 bytes.
     max_voxels : int
         Of one volume.
     max_waiting : int
         Jobs that may wait while one runs; each may hold a body in memory.
-    body_timeout_s : int
-        For a request to arrive whole.
-    job_timeout_s : int
-        For a request to wait and to be worked on: what ``mlflow models serve -t`` sets.
+    body_timeout_s, job_timeout_s : int
+        For a request to arrive whole; to wait and to be worked on, what ``mlflow models serve -t`` sets.
     token : str, optional
         Clients must send it: printable ASCII without spaces, as a header can carry it.
     hosts : frozenset of str
         Host names of requests, without a port, in lower case, beside those of this machine.
-    runtime, device : str
-        What runs the networks, and where.
-    providers : tuple of str, optional
-        onnx: in the order wanted, in place of the device.
-    precision : {"fp32", "fp16"}, optional
-        onnx: None stands for fp32.
+    runtime, device, providers, precision : str
+        What runs the networks; with onnx, providers in the order wanted take the device's place, and None is fp32.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -59,8 +49,8 @@ class Settings(BaseModel):
     hosts: frozenset[_Host] = Field(_LOOPBACK_NAMES, alias="BMENET_ALLOWED_HOSTS")
     runtime: Literal["onnx", "torch"] = Field("onnx", alias="BMENET_RUNTIME")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", alias="BMENET_DEVICE")
-    providers: tuple[Provider, ...] | None = Field(None, alias="BMENET_PROVIDERS")
-    precision: Precision | None = Field(None, alias="BMENET_PRECISION")
+    providers: tuple[Literal["tensorrt", "cuda", "cpu"], ...] | None = Field(None, alias="BMENET_PROVIDERS")
+    precision: Literal["fp32", "fp16"] | None = Field(None, alias="BMENET_PRECISION")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -103,7 +93,7 @@ class Settings(BaseModel):
 
     @property
     def max_body_bytes(self) -> int:
-        """Of a request."""
+        """Return the largest body."""
         return self.max_body_mb * MB
 
     def of_networks(self) -> dict[str, Any]:

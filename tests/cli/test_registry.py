@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from bmenet.cli.registry import registry_app
 from bmenet.release.registry import Registry
-from tests.release.gate.published import make_run, make_store, publish
+from tests.release.published import make_run, make_store, publish
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from bmenet.runtime.errors import BMENetError, TrackingError
 from bmenet.runtime.files import read_json, write_json
 from pipelines import publish
 from tests.bundled import smoke_bundle
-from tests.release.gate.published import make_bundle, make_store
-from tests.release.gate.restoring import SUBJECTS, load_brightener, write_validation
+from tests.release.published import SUBJECTS, load_brightener, make_bundle, make_store, write_validation
 
 LAYOUT = Layout()
 

@@ -76,12 +76,9 @@ def test_released_weights_are_found_by_name_by_path_and_by_default(tmp_path, mon
     (folder / "weights" / "coarse" / "model.json").write_text("{}")
     with pytest.raises(WeightsError, match=r"model\.json: expected"), find_model(None):
         pass
-
-
-def test_a_folder_comes_before_released_weights_of_its_name(tmp_path, monkeypatch):
-    install_release(tmp_path / "released", monkeypatch)
-    (tmp_path / DEFAULT_NAME).mkdir()
-    (tmp_path / DEFAULT_NAME / "model.json").write_text("{}")
-    monkeypatch.chdir(tmp_path)
-    with find_model(DEFAULT_NAME) as found:
+    own = tmp_path / "workspace" / DEFAULT_NAME
+    own.mkdir(parents=True)
+    (own / "model.json").write_text("{}")
+    monkeypatch.chdir(own.parent)
+    with find_model(DEFAULT_NAME) as found:  # a folder comes before released weights of its name
         assert (found.bundle, found.is_released) == (None, False)

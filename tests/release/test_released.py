@@ -10,14 +10,11 @@ from tests.bundled import install_release
 
 
 def test_what_is_listed_is_what_the_bundle_says(tmp_path, monkeypatch):
-    folder = install_release(tmp_path, monkeypatch)
-    (folder / CARD_FILE).write_text("---\nsummary: good\n---\n\n# Card\n")
+    bundle = open_bundle(install_release(tmp_path, monkeypatch))
+    (bundle.folder / CARD_FILE).write_text("---\nsummary: good\n---\n\n# Card\n")
     (released,) = released_bundles()
-    (folder / CARD_FILE).rename(tmp_path / "kept")
-    bundle = open_bundle(folder)
     assert (released.name, released.digest, released.total_bytes) == (DEFAULT_NAME, bundle.digest, bundle.total_bytes)
     assert released.description["spacing_mm"] == 4
-    (tmp_path / "kept").rename(folder / CARD_FILE)
     assert released.card == Card("good", "# Card\n")
     assert default_model() == released
 
@@ -32,10 +29,7 @@ def test_only_bundles_that_are_whole_are_found(tmp_path, monkeypatch):
     assert by_name(".partial-0123abcd-other") is None
     with pytest.raises(WeightsError, match=rf"{DEFAULT_NAME}: expected these weights in the package; got other"):
         default_model()
-
-
-def test_without_released_weights_the_error_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr("bmenet.release.released.RELEASED_FOLDER", tmp_path)
+    monkeypatch.setattr("bmenet.release.released.RELEASED_FOLDER", tmp_path / "nothing")
     with pytest.raises(WeightsError, match="got no released weights; install "):
         default_model()
 

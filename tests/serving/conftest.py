@@ -1,7 +1,6 @@
 """A stripped scan as bytes, and a temporary folder of its own for every test."""
 
 import tempfile
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from bmenet.imaging.volume import Volume
-from tests.serving.stand_in import EnhancerStandIn, Gate, Server, head_of, nifti, serve
+from tests.serving.stand_in import EnhancerStandIn, Gate, head_of, nifti, serve
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +33,7 @@ def scan(head: np.ndarray) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory):
     """A server with both stages, for all tests that only ask."""
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def gated() -> Iterator[Server]:
+def gated():
     """A server whose jobs wait at a gate; two may queue."""
     with serve(EnhancerStandIn(Gate()), max_waiting=2) as running:
         yield running

@@ -2,30 +2,28 @@
 
 import base64
 import gzip
-import io
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import requests
-import torch
 import uvicorn
 
-from bmenet.registration import Registration
-from bmenet.restoration.enhancer import Enhanced
-from bmenet.restoration.fine_net import DEFAULT_SAMPLING
+from bmenet.config import SamplingConfig
 from bmenet.runtime.errors import ConfigError
 from bmenet.serving import Guard, Service, Settings
 
 INFO = {"bmenet": "0", "model": "f" * 64, "runtime": "torch"}
 CANARY = "JaneDoe19"
 AFFINE = np.diag([4.0, 4, 4, 1])
+SAMPLING = SamplingConfig.model_construct(steps=4)
 
 
 class FineStandIn:
@@ -65,14 +63,12 @@ class EnhancerStandIn:
 
     gate: Gate | None = None
     fine: Any = field(default_factory=FineStandIn)
-    sampling: Any = DEFAULT_SAMPLING
+    sampling: Any = SAMPLING
     seed: int = 0
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     place: str = "cpu"
     error: Exception | None = None
-    options: Any = None
 
-    def enhance(self, scan: Any, space: str = "native", progress: Any = None) -> Enhanced:
+    def enhance(self, scan: Any, progress: Callable[[str, float], None]) -> Any:
         progress("restore", 0.0)
         if self.error is not None:
             raise self.error
@@ -82,19 +78,14 @@ class EnhancerStandIn:
         if self.fine is not None:
             data = data + np.random.default_rng(self.seed).random(data.shape, dtype=np.float32) * self.sampling.steps
         steps = dict.fromkeys(("find the brain", "register", "restore", "return"), 0.25)
-        return Enhanced(scan.with_data(data), Registration(np.eye(4), 0.9, "stub"), True, False, steps)
+        return SimpleNamespace(scan=scan.with_data(data), timings=steps)
 
 
 def nifti(data: np.ndarray, name: str = "scan.nii.gz", affine: np.ndarray = AFFINE) -> bytes:
     """Return the bytes of a NIfTI file, a canary in its free text."""
     image = nib.Nifti1Image(data, affine, dtype=data.dtype)
     image.header["descrip"] = CANARY
-    content = io.BytesIO()
-    image.to_stream(content)
-    raw = content.getvalue()
-    if not name.endswith(".gz"):
-        return raw
-    return gzip.compress(raw, mtime=0)
+    return gzip.compress(image.to_bytes(), mtime=0) if name.endswith(".gz") else image.to_bytes()
 
 
 def head_of(phantom: Any) -> np.ndarray:
@@ -135,10 +126,8 @@ def serve(enhancer: Any, **settings: Any) -> Iterator[Server]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
     try:
+        wait_for(lambda: server.started)
         yield Server(server.servers[0].sockets[0].getsockname()[1], getattr(enhancer, "gate", None))
     finally:
         if gate := getattr(enhancer, "gate", None):

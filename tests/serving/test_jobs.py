@@ -27,45 +27,29 @@ with jobs.room() as room, jobs.turn(Cancel()):
 """
 
 
-def test_turns_come_one_at_a_time_and_in_order():
-    jobs, order, running = Jobs("cpu", 8), [], threading.Semaphore(1)
+def test_turns_come_one_at_a_time_and_in_order_and_one_that_is_cancelled_leaves_at_once():
+    jobs, order, running, cancels = Jobs("cpu", 8), [], threading.Semaphore(1), [Cancel() for _ in range(6)]
 
-    def work(number):
-        with jobs.turn(Cancel()):
+    def work(number, cancel):
+        with jobs.turn(cancel):
             assert running.acquire(blocking=False)
             time.sleep(0.02)
             order.append(number)
             running.release()
 
-    with ThreadPoolExecutor(8) as threads, jobs.turn(Cancel()):
-        futures = []
-        for number in range(6):
-            futures.append(threads.submit(work, number))
-            wait_for(lambda: len(jobs._line) == len(futures) + 1)
-    for future in futures:
-        future.result()
-    assert order == list(range(6))
-
-
-def test_a_waiting_job_that_is_cancelled_leaves_at_once_and_the_next_one_moves_up():
-    jobs, cancel, got = Jobs("cpu", 8), Cancel(), []
-
-    def work(wish, name):
-        with jobs.turn(wish):
-            got.append(name)
-
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(8) as threads:
         with jobs.turn(Cancel()):
-            second = threads.submit(work, cancel, "second")
-            wait_for(lambda: len(jobs._line) == 2)
-            third = threads.submit(work, Cancel(), "third")
-            wait_for(lambda: len(jobs._line) == 3)
-            cancel(Refusal(504, "too long"))
-            cancel(Refusal(499, "not the first reason"))
+            futures = []
+            for number, cancel in enumerate(cancels):
+                futures.append(threads.submit(work, number, cancel))
+                wait_for(lambda: len(jobs._line) == len(futures) + 1)
+            cancels[1](Refusal(504, "too long"))
+            cancels[1](Refusal(499, "not the first reason"))
             with pytest.raises(Refusal, match="too long"):
-                second.result(timeout=1)
-        third.result(timeout=1)
-    assert got == ["third"]
+                futures.pop(1).result(timeout=1)
+        for future in futures:
+            future.result(timeout=5)
+    assert order == [0, 2, 3, 4, 5]
 
 
 def test_processes_take_turns_until_the_holder_is_killed_and_what_it_left_is_removed(temporary):
@@ -92,17 +76,14 @@ def test_a_gpu_is_one_device_by_whatever_name_and_others_are_free(held, same):
             pass
 
 
-def test_only_the_user_can_enter_the_folder_and_a_room_goes_with_its_request(temporary):
+def test_only_the_user_can_enter_the_folder_and_a_room_goes_with_its_request_or_the_process_of_its_number(temporary):
     with Jobs("cpu", 0).room() as room:
         assert temporary in room.parents
         assert {folder.stat().st_mode & 0o777 for folder in (room, room.parent)} == {0o700}
         (room / "0.nii").write_bytes(b"scan")
     assert not room.exists()
-
-
-def test_a_room_that_is_older_than_the_process_of_its_number_is_removed(temporary):
     with Jobs("cpu", 0).room() as room:
-        os.utime(room, (1, 1))
+        os.utime(room, (1, 1))  # older than this process
         Jobs("cpu", 0)
         assert not room.exists()
 
@@ -112,15 +93,15 @@ def test_a_folder_that_somebody_else_made_is_refused_when_the_server_starts(temp
     user = os.getuid() + (squatter == "stranger")
     monkeypatch.setattr(os, "getuid", lambda: user)
     folder = temporary / f"bmenet-{user}"
-    if squatter == "file":
-        folder.touch()
-    elif squatter == "link":
-        (tmp_path / "elsewhere").mkdir(mode=0o700)
-        folder.symlink_to(tmp_path / "elsewhere")
-    else:
-        folder.mkdir(mode=0o700)
-    if squatter == "open":
-        folder.chmod(0o777)
+    match squatter:
+        case "file":
+            folder.touch()
+        case "link":
+            (tmp_path / "elsewhere").mkdir(mode=0o700)
+            folder.symlink_to(tmp_path / "elsewhere")
+        case _:
+            folder.mkdir()
+            folder.chmod(0o777 if squatter == "open" else 0o700)
     with pytest.raises(ConfigError, match=f"{folder}: expected a folder of this user's own with mode 0700.*remove it"):
         Jobs("cpu", 0)
     assert list(tmp_path.rglob("*.lock")) == []

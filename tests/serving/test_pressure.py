@@ -21,10 +21,9 @@ def test_a_body_that_is_too_long_is_refused_whoever_sends_it():
     headers = {"Content-Type": "application/json"}
     with serve(EnhancerStandIn(), max_body_mb=1) as server:
         refused(server.post(b" " * 1_000_001), 413, "at most 1 MB", "BMENET_MAX_BODY_MB")
-        growing = requests.post(
-            f"{server.url}/invocations", data=iter([b" " * 700_000] * 3), headers=headers, timeout=9
-        )
-        refused(growing, 413, "at most 1 MB")
+        growing = iter([b" " * 700_000] * 3)
+        answer = requests.post(f"{server.url}/invocations", data=growing, headers=headers, timeout=9)
+        refused(answer, 413, "at most 1 MB")
         # Its header alone says it; and a client that reads only after it has sent everything.
         for sent in (_head(2**40), _head(size) + b" " * size):
             with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
@@ -41,10 +40,10 @@ def test_a_slow_client_is_refused_and_others_are_served_meanwhile(scan):
         decoded(server.post(body_of(scan)))
         slow.settimeout(5)
         answer = ""
-        while "BMENET_BODY_TIMEOUT_S" not in answer and (more := slow.recv(65536).decode()):
-            answer += more  # headers and body may come apart
+        while "BMENET_BODY_TIMEOUT_S" not in answer:  # headers and body may come apart
+            answer += (more := slow.recv(65536).decode())
+            assert more
         assert answer.startswith("HTTP/1.1 408")
-        assert "BMENET_BODY_TIMEOUT_S" in answer
 
 
 def test_a_job_that_takes_too_long_is_cancelled_and_the_answer_names_the_option(scan):
@@ -92,10 +91,8 @@ def test_a_full_queue_is_told_at_once_with_a_time_to_come_back(gated, scan):
 
 
 def test_eight_at_once_are_all_answered_one_after_another(scan):
-    gate = Gate()
-    gate.is_open.set()
-    with serve(EnhancerStandIn(gate)) as server, ThreadPoolExecutor(8) as threads:
+    with serve(EnhancerStandIn(Gate())) as server, ThreadPoolExecutor(8) as threads:
+        server.gate.is_open.set()
         ask = [threads.submit(server.post, body_of(scan, stage="fine", seed=seed)) for seed in range(8)]
         assert len({decoded(answer.result()) for answer in ask}) == 8
-    assert gate.most_running == 1
-    assert gate.finished == 8
+    assert (server.gate.most_running, server.gate.finished) == (1, 8)

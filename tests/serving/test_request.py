@@ -10,14 +10,21 @@ from bmenet.serving.request import MAX_VOLUMES, parse_body, parse_records
 
 TEXT = base64.b64encode(b"volume").decode()
 CANARY = "JaneDoe19"
-
-
-def _of(**columns):
-    return Request(nifti=TEXT, **columns)
+NAN = float("nan")
 
 
 def _parse(content):
     return parse_body(json.dumps(content).encode(), Settings())
+
+
+def _refused(content, word):
+    """Check a refusal: it says what to do, and repeats nothing of what was sent."""
+    with pytest.raises(Refusal, match=r"expected .*; got .*; \w+") as refusal:
+        _parse(content)
+    assert refusal.value.status == 400
+    assert word in str(refusal.value)
+    assert CANARY not in str(refusal.value)
+    assert TEXT not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -32,18 +39,16 @@ def _parse(content):
     ],
 )
 def test_every_form_gives_the_same_requests(content):
-    assert _of().nifti == b"volume"
-    assert _parse(content) == [_of(seed=1), _of(seed=2)]
+    assert _parse(content) == [Request(nifti=TEXT, seed=1), Request(nifti=TEXT, seed=2)]
+    assert _parse(content)[0].nifti == b"volume"
 
 
-def test_one_value_a_column_is_one_request():
-    expected = [_of(stage="fine", steps=3, seed=7)]
-    assert _parse({"inputs": {"nifti": TEXT, "stage": "fine", "steps": 3, "seed": 7}}) == expected
-
-
-def test_what_is_missing_in_a_table_has_its_default():
-    nan = float("nan")
-    assert parse_records([{"nifti": TEXT, "stage": None, "steps": nan, "seed": nan}], Settings()) == [_of()]
+def test_one_value_a_column_is_one_request_and_what_is_missing_in_a_table_has_its_default():
+    columns = {"nifti": TEXT, "stage": "fine", "steps": 3, "seed": 7}
+    assert _parse({"inputs": columns}) == [Request(**columns)]
+    assert parse_records([{"nifti": TEXT, "stage": None, "steps": NAN, "seed": NAN}], Settings()) == [
+        Request(nifti=TEXT)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +56,6 @@ def test_what_is_missing_in_a_table_has_its_default():
     [
         {"dataframe_split": {"columns": ["nifti"], "data": [[TEXT, 1]]}},
         {"dataframe_split": {"columns": ["nifti", "nifti"], "data": [[TEXT, TEXT]]}},
-        {"dataframe_split": {"columns": ["nifti"], "data": []}},
         {"dataframe_records": {"nifti": TEXT}},
         {"dataframe_records": []},
         {"dataframe_records": [{"nifti": None}]},
@@ -66,11 +70,7 @@ def test_what_is_missing_in_a_table_has_its_default():
     ids=lambda content: json.dumps(content)[:60],
 )
 def test_another_shape_is_refused(content):
-    with pytest.raises(Refusal, match=r"expected .*; got .*; \w+") as refusal:
-        _parse(content)
-    assert refusal.value.status == 400
-    assert CANARY not in str(refusal.value)
-    assert TEXT not in str(refusal.value)
+    _refused(content, "")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,6 @@ def test_another_shape_is_refused(content):
         ({"steps": 4}, "stage fine only"),
         ({"stage": "fine", "steps": 0}, "steps: greater than or equal to 1"),
         ({"stage": "fine", "steps": CANARY}, "steps: a valid integer"),
-        ({"seed": -1}, "seed: greater than"),
         ({"seed": 10**400}, "seed: less than"),
         ({"seed": float("inf")}, "seed: a finite number"),
         ({"nifti": {"path": CANARY}}, "nifti to be base64"),
@@ -94,18 +93,12 @@ def test_another_shape_is_refused(content):
     ids=str,
 )
 def test_a_value_that_is_wrong_is_named_and_not_repeated(columns, word):
-    with pytest.raises(Refusal, match=word) as refusal:
-        _parse({"instances": [{"nifti": TEXT} | columns]})
-    assert refusal.value.status == 400
-    assert CANARY not in str(refusal.value)
+    _refused({"instances": [{"nifti": TEXT} | columns]}, word)
 
 
-def test_text_that_is_too_long_is_refused_before_it_is_decoded():
+def test_text_that_is_too_long_is_refused_before_it_is_decoded_and_a_number_with_too_many_digits_too():
     with pytest.raises(Refusal, match=r"at most 1000000 characters.*; got 1000001") as refusal:
         parse_records([{"nifti": "*" * 1_000_001}], Settings(max_body_mb=1))
     assert refusal.value.status == 413
-
-
-def test_a_number_with_too_many_digits_is_refused():
     with pytest.raises(Refusal, match="JSON"):
         parse_body(b'{"instances": [{"nifti": "AAAA", "seed": ' + b"9" * 5000 + b"}]}", Settings())

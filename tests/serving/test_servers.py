@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,14 +20,15 @@ import pandas as pd
 import pytest
 import requests
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
 from mlflow.pyfunc.scoring_server import get_cmd
-from mlflow.types import ColSpec, Schema
 
 from bmenet.imaging.scan import load_scan, save_scan
 from bmenet.imaging.template import load_template
+from bmenet.release.registry.model_folder import signature
 from bmenet.restoration import Enhancer, bundle
 from bmenet.restoration.bundle import open_bundle
+from bmenet.restoration.bundle.manifest import Precision
+from bmenet.restoration.providers import Provider
 from bmenet.runtime.errors import ConfigError
 from bmenet.serving import Service, Settings
 from tests.bundled import smoke_bundle
@@ -36,9 +36,6 @@ from tests.serving.stand_in import CANARY, INFO, EnhancerStandIn, Gate, body_of,
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "mlflow" / "enhance_model.py"
-OPTIONAL = [ColSpec("string", "stage", required=False)] + [
-    ColSpec("long", name, required=False) for name in ("steps", "seed")
-]
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +74,7 @@ def served(request, exported, tmp_path_factory):
             folder / "model",
             python_model=str(MODEL),
             artifacts={"bundle": str(exported.folder)},
-            signature=ModelSignature(
-                Schema([ColSpec("string", "nifti"), *OPTIONAL]), Schema([ColSpec("string", "nifti")])
-            ),
+            signature=signature(),
             pip_requirements=[],
         )
         command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", folder / "model", "--env-manager", "local"]
@@ -96,11 +91,8 @@ def served(request, exported, tmp_path_factory):
     with open(log, "w") as handle:
         process = subprocess.Popen(command, env=environment, stdout=handle, stderr=handle, cwd=folder)
         try:
-            deadline = time.monotonic() + 120
-            while not _is_up(url):
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
+            wait_for(lambda: process.poll() is not None or _is_up(url), 120)
+            assert process.poll() is None, log.read_text()
             yield request.param, url, log
         finally:
             process.terminate()
@@ -174,12 +166,12 @@ def test_the_loaded_model_answers_a_table_as_bmenet_serve_does(load, server, sca
 @pytest.mark.parametrize(
     ("changes", "value", "code", "word"),
     [
-        *(({}, value, "INVALID_PARAMETER_VALUE", "expected") for value in (CANARY, f"file:///{CANARY}", "AAAA")),
+        ({}, f"file:///{CANARY}", "INVALID_PARAMETER_VALUE", "expected"),
         ({}, "A" * 1_000_004, "INVALID_PARAMETER_VALUE", "BMENET_MAX_BODY_MB"),
         ({"error": KeyError(CANARY)}, None, "INTERNAL_ERROR", "the server failed"),
         ({"gate": Gate()}, None, "TEMPORARILY_UNAVAILABLE", r"within 1 s.*mlflow models serve -t"),
     ],
-    ids=["word", "address", "no volume", "too long", "bug", "too slow"],
+    ids=["address", "too long", "bug", "too slow"],
 )
 def test_the_loaded_model_refuses_as_bmenet_serve_does(load, monkeypatch, scan, caplog, changes, value, code, word):
     monkeypatch.setenv("BMENET_MAX_BODY_MB", "1")
@@ -206,9 +198,8 @@ def test_the_loaded_model_takes_one_job_at_a_time_and_no_more_than_may_wait(load
     assert (gate.most_running, gate.finished) == (1, 2)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
-def test_the_model_does_not_load_in_mlflows_server_beyond_this_machine(load, monkeypatch, host):
-    monkeypatch.setattr(sys, "argv", shlex.split(get_cmd("model", 5001, host, 60, 1)[0]))
+def test_the_model_does_not_load_in_mlflows_server_beyond_this_machine(load, monkeypatch):
+    monkeypatch.setattr(sys, "argv", shlex.split(get_cmd("model", 5001, "192.0.2.7", 60, 1)[0]))
     with pytest.raises(ConfigError, match=r"expected --host 127\.0\.0\.1.*bmenet serve"):
         load()
     monkeypatch.setattr(sys, "argv", shlex.split(get_cmd("model", 5001, "127.0.0.1", 60, 1)[0]))
@@ -225,3 +216,6 @@ def test_the_environment_says_what_runs_a_bundle(monkeypatch):
     told = {"runtime": "onnx", "providers": ["tensorrt", "cpu"], "precision": "fp16"}
     assert asked == {"device": "auto"} | told
     assert service.info == service.info | told | {"device": "tensorrt", "stages": ["coarse", "fine"]}
+    fields = Settings.model_fields  # which name what runs networks without an import of what does
+    assert fields["providers"].annotation == tuple[Provider, ...] | None
+    assert fields["precision"].annotation == Precision | None

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,9 +31,8 @@ needs_postgres = pytest.mark.skipif(
 )
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
 
@@ -42,8 +40,8 @@ class Team:
     """A tracking server that runs as the README has it."""
 
     def __init__(self, folder: Path, database_port: int, passwords: dict[str, str]) -> None:
-        self.port, self.passwords, self.log = free_port(), passwords, folder / "mlflow.log"
-        self.artifacts = folder / "artifacts"
+        self.port, self.passwords = _free_port(), passwords
+        self.log, self.artifacts = folder / "mlflow.log", folder / "artifacts"
         self.url = f"http://127.0.0.1:{self.port}"
         (command,) = re.findall(r"    mlflow server (?:.*\\\n)*.*", README)
         exports = dict(re.findall(r"(\w+)=(\S+)", " ".join(re.findall(r"    export (?:PG|MLFLOW_SERVER).*", README))))
@@ -82,14 +80,14 @@ class Team:
 
 
 @pytest.fixture(scope="module")
-def team() -> Iterator[Team]:
+def team():
     """A PostgreSQL of its own with the role and the database of the README, and what is needed to run MLflow on it."""
     passwords = {name: secrets.token_hex(24) for name in NEEDED}
     binaries = Path(os.path.realpath(_initdb)).parent
     as_owner = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []  # PostgreSQL refuses to run as root
     # A folder that PostgreSQL's user can reach, unlike pytest's own, and whose path is short.
     with tempfile.TemporaryDirectory(prefix="bmenet-team-", ignore_cleanup_errors=True) as name:
-        data, port = Path(name) / "data", free_port()
+        data, port = Path(name) / "data", _free_port()
 
         def run(*command, **options):
             subprocess.run([*as_owner, *command], check=True, capture_output=True, cwd="/", **options)
@@ -108,7 +106,7 @@ def team() -> Iterator[Team]:
 
 
 @pytest.fixture(scope="module")
-def server(team: Team) -> Iterator[Team]:
+def server(team):
     try:
         team.start()
         yield team
@@ -141,7 +139,7 @@ def test_member_reads_all_and_changes_what_was_granted(server):
     assert server.ask("POST", "/api/2.0/mlflow/users/create", json=member).status_code == 200
     run = server.ask("POST", "/api/2.0/mlflow/experiments/create", json={"name": "granted"}).json()
 
-    def by_member(method: str, path: str, **request) -> int:
+    def by_member(method, path, **request):
         return server.ask(method, path, member["username"], member["password"], **request).status_code
 
     assert by_member("GET", f"/api/2.0/mlflow/experiments/get?experiment_id={run['experiment_id']}") == 200
@@ -186,7 +184,7 @@ def test_stages_are_tracked_on_it_and_runs_models_and_files_outlive_a_restart(se
 
 
 @pytest.fixture(scope="module")
-def services() -> dict:
+def services():
     return yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]
 
 
@@ -200,9 +198,7 @@ def test_compose_has_no_secret_of_its_own(services):
                 assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), name
     assert {*NEEDED, "BMENET_TOKEN"} <= required
     assert not [name for name in re.findall(r"\$\{(\w+)(?!\w|:\?)", text) if secret.search(name)]
-    lines = (FOLDER / ".env.example").read_text().splitlines()
-    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    assert {name for name, value in example.items() if not value} == required
+    assert set(re.findall(r"^(\w+)=$", (FOLDER / ".env.example").read_text(), re.M)) == required
 
 
 def test_compose_publishes_on_this_machine_only_and_runs_nothing_that_was_sent(services):
@@ -225,9 +221,7 @@ def test_images_are_pinned_and_have_the_files_that_they_copy(services):
     images += [image for image in re.findall(r"^FROM (\S+)", dockerfile, re.M) if image not in stages]
     assert len(images) >= 3
     assert all(re.search(r":\d+\.\d+[\w.-]*$", image) for image in images), images
-    installs = re.findall(r"pip install.*", dockerfile)
-    assert installs
-    assert all("--constraint" in install for install in installs)
+    assert all("--constraint" in install for install in re.findall(r"pip install.*", dockerfile) or [""])
     copied = {name for line in re.findall(r"^COPY (.*) \S+$", dockerfile, re.M) for name in line.split()}
     allowed = {line[1:] for line in (FOLDER / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"}
     assert copied == allowed

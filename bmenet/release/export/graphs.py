@@ -22,14 +22,8 @@ _TRACED_BATCH = 2
 class GraphPlan:
     """A graph to be written.
 
-    Parameters
-    ----------
-    module : Module
-    inputs : dict
-        Name to an example; its content does not matter.
-    outputs : list of str
-    dynamic : dict, optional
-        Input's name to axis to the name of a free extent.
+    `inputs` are name to an example, whose content does not matter; `dynamic` is an input's name to axis to the name of
+    a free extent.
     """
 
     module: nn.Module
@@ -71,7 +65,7 @@ def fine_graphs(networks: TorchNetworks, grid: Grid, window: int) -> dict[str, G
         In float32; their group norms are replaced.
     grid : Grid
     window : int
-        Of the constraint's local NCC.
+        Of the constraint's local NCC, voxels.
     """
     autoencoder, edge_autoencoder, encoder = networks.autoencoder, networks.edge_autoencoder, networks.covariate_encoder
     for network in (autoencoder, edge_autoencoder, encoder, networks.denoiser, networks.control):
@@ -85,6 +79,7 @@ def fine_graphs(networks: TorchNetworks, grid: Grid, window: int) -> dict[str, G
         "hint": torch.cat([latent, latent], dim=1),
     }
     is_anchored = networks.control.reference_variance is not None
+    noises = GraphPlan(_Noises(networks, is_anchored), noisy, ["steered", "noise"] if is_anchored else ["steered"])
     # Inputs must be tensors of their own: tracing takes one object given twice for one input.
     guided = {"latent": latent, "base": volume.clone(), "gain": torch.tensor(1.0), "reference": volume}
     guidance = guidance_graph(autoencoder, window, tuple(guided.values()))
@@ -92,7 +87,7 @@ def fine_graphs(networks: TorchNetworks, grid: Grid, window: int) -> dict[str, G
         "encoder": GraphPlan(_Method(autoencoder, "encode"), {"volume": volume}, ["latent"]),
         "edge_encoder": GraphPlan(_Method(edge_autoencoder, "encode"), {"edges": volume}, ["latent"]),
         "covariates": GraphPlan(_Method(encoder, "encode"), {"volume": volume}, ["covariates"]),
-        "denoiser": GraphPlan(_Noises(networks), noisy, ["steered", "noise"] if is_anchored else ["steered"]),
+        "denoiser": noises,
         "decoder": GraphPlan(_Method(autoencoder, "decode"), {"latent": latent}, ["volume"]),
         "guidance": GraphPlan(guidance, guided, ["gradient"]),
     }
@@ -112,10 +107,9 @@ class _Method(nn.Module):
 class _Noises(nn.Module):
     """The ControlNet, and the denoiser with it and, where the prediction is anchored, without."""
 
-    def __init__(self, networks: TorchNetworks) -> None:
+    def __init__(self, networks: TorchNetworks, is_anchored: bool) -> None:
         super().__init__()
-        self.denoiser, self.control = networks.denoiser, networks.control
-        self.is_anchored = networks.control.reference_variance is not None
+        self.denoiser, self.control, self.is_anchored = networks.denoiser, networks.control, is_anchored
 
     def forward(self, noisy_latent: Tensor, timestep: Tensor, covariates: Tensor, hint: Tensor) -> tuple[Tensor, ...]:
         control = self.control(noisy_latent, timestep, covariates, hint)

@@ -47,23 +47,16 @@ def stored_tensors(bundle: Path) -> dict[str, Place]:
         offset = path.stat().st_size - sum(values.nbytes for values in tensors)  # the format has no holes
         for values in tensors:
             if values.dtype == np.float16:
-                place = Place(path.relative_to(bundle).as_posix(), offset, values.nbytes)
-                places.setdefault(_key(values), place)
+                places.setdefault(_key(values), Place(path.relative_to(bundle).as_posix(), offset, values.nbytes))
             offset += values.nbytes
     return places
 
 
 def write_graph(plan: GraphPlan, path: Path, opset: int, stored: Mapping[str, Place] | None = None) -> None:
-    """Export a graph, free of traces of the machine that wrote it.
+    """Export a graph to an ONNX file, free of traces of the machine that wrote it.
 
-    Parameters
-    ----------
-    plan : GraphPlan
-    path : Path
-        Of the ONNX file; at the root of the bundle if there are stored tensors.
-    opset : int
-    stored : mapping, optional
-        See `stored_tensors`: the graph refers to these and keeps the other float16 values in float16.
+    With `stored_tensors`, the file is to lie at the root of the bundle: the graph refers to these, and keeps the other
+    float16 values in float16.
     """
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -85,9 +78,8 @@ def write_graph(plan: GraphPlan, path: Path, opset: int, stored: Mapping[str, Pl
     model = program.model_proto
     if stored is not None:
         _refer_to(stored, model.graph)
-    weights_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    is_large = weights_bytes > _MAX_INLINE_BYTES
+    is_large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > _MAX_INLINE_BYTES
     onnx.save_model(model, path, save_as_external_data=is_large, location=f"{path.name}.data")
     onnx.checker.check_model(str(path))
 
@@ -158,8 +150,7 @@ def _quiet() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         logger.setLevel(level)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bmenet.config import SamplingConfig
 from bmenet.evaluation.metrics.fidelity import psnr
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.template import load_template
@@ -44,18 +43,9 @@ Computation = Callable[[], Tensor | np.ndarray]
 class Parity:
     """One comparison of ONNX Runtime with torch in float32.
 
-    Parameters
-    ----------
-    graph : str
-        Its name, or ``coarse, end to end``, ``fine, end to end``.
-    precision : {"fp32", "fp16"}
-    error : float
-        Largest difference over torch's largest value.
-    mean_error : float
-        Mean difference over torch's largest value.
-    tolerance : float
-    torch_seconds, onnx_seconds : float
-        Of the first call here; graphs are loaded before.
+    `graph` is its name, or ``coarse, end to end``, ``fine, end to end``. `error` and `mean_error` are the largest and
+    the mean difference over torch's largest value, `tolerance` is of the largest. Seconds are of the first call here;
+    graphs are loaded before.
     """
 
     graph: str
@@ -77,15 +67,7 @@ def measure_parity(
 ) -> list[Parity]:
     """Compare every graph of a bundle, and both stages from end to end, with torch on the CPU.
 
-    The head is the MNI152 template with noise.
-
-    Parameters
-    ----------
-    bundle : Bundle
-    precisions : list
-        Number formats of the graphs to compare.
-    tell : callable, optional
-        Called with the name of each comparison.
+    The head is the MNI152 template with noise; `tell` is called with the name of each comparison.
     """
     head, exact = noisy_head(bundle), _exact(bundle, bundle.weights)
     given = _fine_inputs(exact, head)
@@ -108,14 +90,8 @@ def measure_parity(
 def measure_rounding(trained: Path, bundle: Bundle, tell: Callable[[str], None] = lambda _: None) -> dict[str, float]:
     """Return stage to the PSNR in dB, at most 100, of the stored weights' result about that of the trained weights.
 
-    Parameters
-    ----------
-    trained : Path
-        The folder of the networks' folders as they were trained.
-    bundle : Bundle
-        With the same networks as they are stored.
-    tell : callable, optional
-        Called with the name of the weights before they are used.
+    `trained` is the folder of the networks' folders as they were trained, and the bundle has them as they are stored.
+    `tell` is called with the name of the weights before they are used.
     """
     head = _degraded_head(bundle)
     tell("with trained weights")
@@ -159,7 +135,7 @@ def _fine_inputs(exact: Enhancer, head: Volume) -> _FineInputs | None:
     if exact.fine is None:
         return None
     networks, sampling = exact.fine.networks, exact.sampling
-    reference = torch.from_numpy(replace(exact, fine=None).restore(head).data)[None, None]
+    reference = torch.from_numpy(_coarse(exact, head))[None, None]
     latent, edges = networks.encode(reference), edge_map(reference)
     hint = torch.cat([latent, networks.encode_edges(edges)], dim=1)
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(0))
@@ -180,30 +156,34 @@ def _computations(enhancer: Enhancer, head: Volume, given: _FineInputs | None) -
     for plane in enhancer.coarse.config.planes:
         slab = _slab(head, plane, input_channels(enhancer.coarse.config.context_slices))
         yield f"coarse, {plane}", partial(enhancer.coarse.network, slab)
-    yield "coarse, end to end", lambda: replace(enhancer, fine=None).restore(head).data
+    yield "coarse, end to end", partial(_coarse, enhancer, head)
     if given is None or enhancer.fine is None:
         return
-    fine, networks = enhancer.fine, enhancer.fine.networks
+    networks = enhancer.fine.networks
     yield "encoder", partial(networks.encode, given.reference)
     yield "edge_encoder", partial(networks.encode_edges, given.edges)
     yield "covariates", partial(networks.covariates, given.reference)
     yield "denoiser", lambda: torch.cat([noise for noise in networks.noises(*given.noisy) if noise is not None])
     yield "decoder", partial(networks.decode, given.latent)
     yield "guidance", partial(networks.ncc_gradient, *given.guided)
-    yield "fine, end to end", lambda: fine.restore(given.reference.numpy()[0, 0], _once(enhancer), 0).data
+    yield "fine, end to end", partial(_fine, enhancer, given.reference.numpy()[0, 0])
 
 
 def _restore(enhancer: Enhancer, head: Volume) -> dict[str, np.ndarray]:
     """Return stage to the restored head."""
-    coarse = replace(enhancer, fine=None).restore(head).data
-    if enhancer.fine is None:
-        return {"coarse": coarse}
-    return {"coarse": coarse, "fine": enhancer.fine.restore(coarse, _once(enhancer), 0).data}
+    coarse = _coarse(enhancer, head)
+    return {"coarse": coarse} | ({} if enhancer.fine is None else {"fine": _fine(enhancer, coarse)})
 
 
-def _once(enhancer: Enhancer) -> SamplingConfig:
-    """Return an enhancer's sampling with one sample, always of the same noise."""
-    return enhancer.sampling.model_copy(update={"samples": 1})
+def _coarse(enhancer: Enhancer, head: Volume) -> np.ndarray:
+    """Return a head restored by the first stage."""
+    return replace(enhancer, fine=None).restore(head).data
+
+
+def _fine(enhancer: Enhancer, coarse: np.ndarray) -> np.ndarray:
+    """Return it restored by the second stage: one sample, always of the same noise."""
+    assert enhancer.fine is not None
+    return enhancer.fine.restore(coarse, enhancer.sampling.model_copy(update={"samples": 1}), 0).data
 
 
 def _slab(head: Volume, plane: str, channels: int) -> Tensor:

@@ -25,10 +25,6 @@ class AxisGroupNorm(nn.Module):
 
     Sums over a whole volume at once lose digits in ONNX Runtime's CPU kernels: 2.5e-3 a layer at 160 x 224 x 160,
     against 1e-6 one axis at a time.
-
-    Parameters
-    ----------
-    norm : GroupNorm
     """
 
     def __init__(self, norm: nn.GroupNorm) -> None:
@@ -110,17 +106,9 @@ def _halve(module: nn.Module) -> None:
 def guidance_graph(autoencoder: LatentAutoencoder, window: int, inputs: tuple[Tensor, ...]) -> nn.Module:
     """Return a module that computes ``d/dz NCC(base + gain D(z), r)`` without autograd.
 
-    The backward pass is traced and written out in operations that ONNX has: torch's own decompositions, and those
-    below for what has none. Shapes are those of the inputs.
-
-    Parameters
-    ----------
-    autoencoder : LatentAutoencoder
-        Frozen.
-    window : int
-        Of the local NCC, voxels.
-    inputs : tuple of Tensor
-        Latent z, base, gain, reference r.
+    The backward pass of the frozen autoencoder is traced and written out in operations that ONNX has: torch's own
+    decompositions, and those below for what has none. Shapes are those of `inputs`: latent z, base, gain, reference r.
+    `window` is that of the local NCC, in voxels.
     """
 
     def gradient(latent: Tensor, base: Tensor, gain: Tensor, reference: Tensor) -> Tensor:
@@ -136,14 +124,9 @@ def guidance_graph(autoencoder: LatentAutoencoder, window: int, inputs: tuple[Te
 
 def _decompositions() -> dict[Any, Callable[..., Any]]:
     """Return operation to the function that stands for it."""
-    standard = (
-        _aten.silu_backward,
-        _aten.leaky_relu_backward,
-        _aten.native_layer_norm,
-        _aten.native_layer_norm_backward,
-    )
+    norms = (_aten.native_layer_norm, _aten.native_layer_norm_backward)
     return {
-        **get_decompositions(standard),
+        **get_decompositions((_aten.silu_backward, _aten.leaky_relu_backward, *norms)),
         _aten.convolution_backward.default: _convolution_backward,
         _aten.upsample_nearest3d_backward.default: _upsample_nearest_backward,
         _aten.avg_pool3d_backward.default: _average_pool_backward,

@@ -27,12 +27,8 @@ _MEGABYTE = 1e6
 class Exported:
     """A bundle, the differences of its graphs from torch, and of its weights from those that were trained.
 
-    Parameters
-    ----------
-    bundle : Bundle
-    parity : list of Parity
-    rounding_db : dict
-        Stage to the PSNR of its result with stored weights about that with trained ones; empty where they are the same.
+    `rounding_db` is stage to the PSNR of its result with stored weights about that with trained ones; empty where they
+    are the same.
     """
 
     bundle: Bundle
@@ -41,19 +37,16 @@ class Exported:
 
     def metrics(self) -> dict:
         """Return sizes, the largest errors and the effect of rounding, for a metrics file."""
-        graphs = self.bundle.manifest.graphs
-        precisions = sorted({row.precision for row in self.parity})
+        megabytes, errors = {}, {}
+        for precision in sorted({row.precision for row in self.parity}):
+            graphs = self.bundle.manifest.graphs[precision].values()
+            megabytes[precision] = self._megabytes(*(graph.path for graph in graphs))
+            errors[precision] = {row.graph: row.error for row in self.parity if row.precision == precision}
         return {
             "bundle_megabytes": self.bundle.total_bytes / _MEGABYTE,
-            "onnx_megabytes": {
-                precision: self._megabytes(*(graph.path for graph in graphs[precision].values()))
-                for precision in precisions
-            },
+            "onnx_megabytes": megabytes,
             "weights_megabytes": self._megabytes("weights/"),
-            "error": {
-                precision: {row.graph: row.error for row in self.parity if row.precision == precision}
-                for precision in precisions
-            },
+            "error": errors,
             **({"rounding_psnr_db": self.rounding_db} if self.rounding_db else {}),
         }
 
@@ -62,12 +55,7 @@ class Exported:
         return pd.DataFrame([asdict(row) for row in self.parity]).to_csv(index=False, float_format="%.3g")
 
     def require_agreement(self) -> None:
-        """Refuse a bundle whose results differ from those of torch and of the trained weights.
-
-        Raises
-        ------
-        WeightsError
-        """
+        """Refuse, with a WeightsError, a bundle whose results differ from those of torch and of the trained weights."""
         refused = f"{self.bundle.folder.name}: nothing was written: "
         if worse := [row for row in self.parity if not row.is_kept]:
             told = "; ".join(f"{row.graph} {row.precision}: {row.error:.1e} > {row.tolerance:.0e}" for row in worse)
@@ -107,6 +95,7 @@ def export(
     config : Config
         Its sections `export` and `sampling`.
     lineage : dict
+        See `bundle_lineage`.
     tell : callable, optional
         Called with the name of each step.
     documents : callable, optional
@@ -142,19 +131,7 @@ def build_engines(
 ) -> dict[str, float]:
     """Restore a head with TensorRT, which builds and keeps the engine of every graph at every shape of a volume.
 
-    Engines that were built before are loaded.
-
-    Parameters
-    ----------
-    bundle : Bundle
-    precision : {"fp32", "fp16"}
-    tell : callable, optional
-        Called with the name of each stage.
-
-    Returns
-    -------
-    dict
-        Stage to seconds.
+    Engines that were built before are loaded. Returns stage to seconds; `tell` is called with the name of each stage.
 
     Raises
     ------
@@ -166,9 +143,9 @@ def build_engines(
     stage: Literal["coarse", "fine"] = "fine" if bundle.has_fine else "coarse"
     providers = ("tensorrt", "cuda", "cpu")
     enhancer = Enhancer.from_bundle(bundle, stage, "onnx", providers=providers, precision=precision)
-    head, seconds = noisy_head(bundle), {}
-    stages: dict[str, Enhancer] = {"coarse": replace(enhancer, fine=None), stage: enhancer}
-    for name, runner in stages.items():
+    head = noisy_head(bundle)
+    seconds: dict[str, float] = {}
+    for name, runner in {"coarse": replace(enhancer, fine=None), stage: enhancer}.items():
         tell(name)
         start = time.perf_counter()
         runner.restore(head)

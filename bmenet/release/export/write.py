@@ -1,9 +1,11 @@
 """Write a bundle: weights, graphs, settings and the checksum of every file."""
 
+import ctypes
 import glob
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,26 +42,11 @@ def write_bundle(
     lineage: dict[str, str],
     tell: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
-    """Write the networks of a weights folder as a bundle.
+    """Write the networks of a weights folder as a bundle; return it checked.
 
-    Parameters
-    ----------
-    weights : Path
-        Holds ``coarse`` and, for the second stage, its networks; without ``fine`` the bundle has the first stage alone.
-    folder : Path
-        Of the bundle, new or empty: see `new_folder`.
-    config : ExportConfig
-    sampling : SamplingConfig
-        The second stage's default.
-    lineage : dict
-        Where data and code come from.
-    tell : callable, optional
-        Called with the name of each graph before it is written.
-
-    Returns
-    -------
-    Bundle
-        Checked.
+    `weights` holds ``coarse`` and, for the second stage, its networks; without ``fine`` the bundle has the first stage
+    alone. `folder` is new or empty: see `new_folder`. `sampling` is the second stage's default, `lineage` tells where
+    data and code come from, and `tell` is called with the name of each graph before it is written.
 
     Raises
     ------
@@ -120,19 +107,9 @@ def trained_kinds(weights: Path) -> list[str]:
 def store_networks(weights: Path, kinds: list[str], folder: Path, storage: Storage) -> None:
     """Copy networks; in ``fp16`` with kernels and matrices in float16, which are loaded into float32 networks again.
 
-    Vectors (biases, norms, latent scales) stay float32: they take less than a hundredth of the space. The
-    ``model.json`` of rounded weights keeps the checksum of the trained ones, and names its parents by their new
-    checksums.
-
-    Parameters
-    ----------
-    weights : Path
-        The folder of the networks' folders.
-    kinds : list of str
-        Networks to store; parents come before those that were trained with them.
-    folder : Path
-        Gets a folder for each network.
-    storage : {"fp32", "fp16"}
+    Of `kinds`, parents come before those that were trained with them. Vectors (biases, norms, latent scales) stay
+    float32: they take less than a hundredth of the space. The ``model.json`` of rounded weights keeps the checksum of
+    the trained ones, and names its parents by their new checksums.
 
     Raises
     ------
@@ -164,7 +141,9 @@ def store_networks(weights: Path, kinds: list[str], folder: Path, storage: Stora
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of a bundle, or of nothing, when the block ends well.
 
-    One export at a time; the next one removes what a killed one left.
+    One export at a time; the next one removes what a killed one left. Old and new change places in one step. Where the
+    file system cannot do that (network drives, other systems than Linux), an export that was killed in between leaves
+    the name free, and the next one first gives it back to the old bundle.
 
     Raises
     ------
@@ -182,22 +161,39 @@ def new_folder(folder: Path) -> Iterator[Path]:
             f"{folder}: expected a bundle or nothing there; got other files, which stay; name another one"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
+    new = folder.with_name(f".partial-{uuid.uuid4().hex[:8]}-{folder.name}")
+    old = folder.with_name(f".partial-old-{folder.name}")
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
-            for stale in folder.parent.glob(f".partial-*-{glob.escape(folder.name)}"):
+            _give_back(old, folder)
+            for stale in folder.parent.glob(f".partial-{'[0-9a-f]' * 8}-{glob.escape(folder.name)}"):
                 shutil.rmtree(stale, ignore_errors=True)
-            new, old = (folder.with_name(f".partial-{uuid.uuid4().hex[:8]}-{folder.name}") for _ in range(2))
             new.mkdir()
             try:
                 yield new
-                if folder.exists():
-                    os.replace(folder, old)
-                os.replace(new, folder)
+                if not (folder.exists() and _exchange(new, folder)):
+                    if folder.exists():
+                        os.replace(folder, old)
+                    os.replace(new, folder)
             finally:
+                _give_back(old, folder)
                 shutil.rmtree(new, ignore_errors=True)
-                shutil.rmtree(old, ignore_errors=True)
     except Timeout:
         raise BMENetError(f"{folder}: expected no other export of this folder; one is running; wait for it") from None
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; return False, and do nothing, where the system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    in_here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and not rename(in_here, os.fsencode(one), in_here, os.fsencode(other), exchange)
+
+
+def _give_back(old: Path, folder: Path) -> None:
+    """Give an old bundle its name back if no other has it, and remove it if another has."""
+    if old.exists() and not folder.exists():
+        os.replace(old, folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_graphs(

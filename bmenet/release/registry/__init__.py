@@ -1,7 +1,14 @@
 """The model registry: versions of `bmenet`, and which of them is the champion."""
 
-from bmenet.release.registry.fetch import fetch_bundle, fetch_model
 from bmenet.release.registry.registry import Registry
-from bmenet.release.registry.version import CHALLENGER, CHAMPION, MODEL_NAME, SPACING_TAG, Version
+from bmenet.release.registry.store import (
+    CHALLENGER,
+    CHAMPION,
+    MODEL_NAME,
+    SPACING_TAG,
+    Version,
+    fetch_bundle,
+    fetch_model,
+)
 
 __all__ = ["CHALLENGER", "CHAMPION", "MODEL_NAME", "SPACING_TAG", "Registry", "Version", "fetch_bundle", "fetch_model"]

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from bmenet import __version__
-from bmenet.release.registry.version import MODEL_NAME, SPACING_TAG
+from bmenet.release.registry.store import MODEL_NAME, SPACING_TAG
 from bmenet.restoration.bundle import Bundle
 from bmenet.tracking.store import load_mlflow
 
@@ -32,19 +32,10 @@ _EXAMPLE_SPACING_MM = 10.0
 
 
 def write_model_folder(folder: Path, bundle: Bundle, model_file: Path, model_id: str, run_id: str) -> None:
-    """Write an MLflow model: a copy of the bundle and of the code that serves it. The model itself is not run.
+    """Write an MLflow model into a new folder: a copy of the bundle and of the code that serves it (no pickle).
 
-    ``mlflow.pyfunc.log_model`` would load it and restore the example, to see whether it can be served.
-
-    Parameters
-    ----------
-    folder : Path
-        Not there yet.
-    bundle : Bundle
-    model_file : Path
-        MLflow's models from code: no pickle.
-    model_id, run_id : str
-        What MLflow keeps it under.
+    The model itself is not run. ``mlflow.pyfunc.log_model`` would load it and restore the example, to see whether it
+    can be served.
     """
     load_mlflow()
     import mlflow
@@ -68,19 +59,9 @@ def write_model_folder(folder: Path, bundle: Bundle, model_file: Path, model_id:
 
 
 def create_version(client: "MlflowClient", bundle: Bundle, model_file: Path, run_id: str, tags: dict[str, str]) -> int:
-    """Log a bundle as a model of a run, register that, and return the version's number.
+    """Log a bundle as a model of the run that made it, register that, and return the version's number.
 
-    A model that is not whole is marked as failed.
-
-    Parameters
-    ----------
-    client : MlflowClient
-    bundle : Bundle
-    model_file : Path
-        The code that serves it.
-    run_id : str
-        The run that made it.
-    tags : mapping
+    `model_file` is the code that serves it. A model that is not whole is marked as failed.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.exceptions import MlflowException
@@ -135,9 +116,8 @@ def signature() -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    optional = [
-        ColSpec(kind, name, required=False) for name, kind in (("stage", "string"), ("steps", "long"), ("seed", "long"))
-    ]
+    kinds = {"stage": "string", "steps": "long", "seed": "long"}
+    optional = [ColSpec(kind, name, required=False) for name, kind in kinds.items()]
     return ModelSignature(Schema([ColSpec("string", "nifti"), *optional]), Schema([ColSpec("string", "nifti")]))
 
 
@@ -149,9 +129,8 @@ def input_example() -> "pd.DataFrame":
     ball = np.where(x**2 + y**2 + z**2 < 0.7, 100, 0).astype(np.uint8)
     affine = np.diag([_EXAMPLE_SPACING_MM] * 3 + [1.0])
     content = nib.Nifti1Image(ball, affine).to_bytes()
-    return pd.DataFrame(
-        [{"nifti": base64.b64encode(content).decode(), "stage": "coarse", "steps": 1, "seed": 0}]
-    ).astype({"steps": np.int64, "seed": np.int64})
+    request = {"nifti": base64.b64encode(content).decode(), "stage": "coarse", "steps": 1, "seed": 0}
+    return pd.DataFrame([request]).astype({"steps": np.int64, "seed": np.int64})
 
 
 def requirements() -> list[str]:
@@ -159,10 +138,10 @@ def requirements() -> list[str]:
 
     Not the package itself: it is on no index, and a stranger's package of its name must not be installed for it.
     """
-    needed = [Requirement(text) for text in importlib.metadata.requires("bmenet") or ()]
-    wanted = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
     pinned = []
-    for one in wanted:
+    for one in map(Requirement, importlib.metadata.requires("bmenet") or ()):
+        if one.marker is not None and not one.marker.evaluate({"extra": ""}):
+            continue
         try:
             pinned.append(f"{one.name}=={Version(importlib.metadata.version(one.name)).public}")
         except importlib.metadata.PackageNotFoundError:  # a variant of it may stand in: the model runs without

@@ -10,15 +10,18 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from bmenet.release.registry.fetch import answering, connect
 from bmenet.release.registry.model_folder import bundle_tags, create_version
-from bmenet.release.registry.version import CHALLENGER, CHAMPION, CODE_TAG, DIGEST_TAG, MODEL_NAME, SINCE_TAG, Version
+from bmenet.release.registry.store import CHALLENGER, CHAMPION, DIGEST_TAG, MODEL_NAME, Version, answering, connect
 from bmenet.restoration.bundle import Bundle
 from bmenet.runtime.errors import TrackingError, WeightsError
 from bmenet.runtime.files import sha256
 from bmenet.tracking.record import now_ms
 from bmenet.tracking.store import Place
 
+_CODE_TAG = "serving.sha256"
+"""Of the file that serves it: the same bundle with another one is another version."""
+_SINCE_TAG = "champion.since"
+"""When a version last became champion, for people to read."""
 _MAX_DESCRIPTION_LENGTH = 5_000
 """MLflow's databases have room for so much; PostgreSQL refuses more."""
 _CHAMPIONS_TAG, _MAX_CHAMPIONS = "champions", 200
@@ -31,14 +34,8 @@ class Registry:
     """The registered model `bmenet`.
 
     Processes of one workspace move its aliases one after another. Of two machines that share a server the last one
-    wins.
-
-    Parameters
-    ----------
-    place : Place, optional
-        By default that of the current folder.
-    is_made : bool
-        Whether a workspace's store is made where there is none.
+    wins. The place is by default that of the current folder; with `is_made`, a workspace's store is made where there is
+    none.
 
     Raises
     ------
@@ -99,18 +96,11 @@ class Registry:
     def register(self, bundle: Bundle, model_file: Path, run_id: str, tags: Mapping[str, str]) -> Version:
         """Register a bundle as the newest version, the challenger; what is there already is not registered again.
 
-        Parameters
-        ----------
-        bundle : Bundle
-        model_file : Path
-            The code that serves it.
-        run_id : str
-            The run that made it.
-        tags : mapping
-            Where it comes from, beside what its manifest says.
+        `model_file` is the code that serves it, `run_id` the run that made it; `tags` say where it comes from, beside
+        what its manifest says.
         """
         with self._lock(), answering():
-            identity = {DIGEST_TAG: bundle.digest, CODE_TAG: sha256(model_file)}
+            identity = {DIGEST_TAG: bundle.digest, _CODE_TAG: sha256(model_file)}
             same = [version.number for version in self.versions() if identity.items() <= version.tags.items()]
             all_tags = bundle_tags(bundle) | dict(tags) | identity
             number = same[-1] if same else create_version(self.client, bundle, model_file, run_id, all_tags)
@@ -122,10 +112,8 @@ class Registry:
         from mlflow.entities import Metric
 
         with answering():
-            metrics = [
-                Metric(name, value, now_ms(), 0, model_id=version.model_id, run_id=run_id)
-                for name, value in figures.items()
-            ]
+            of_model = {"model_id": version.model_id, "run_id": run_id}
+            metrics = [Metric(name, value, now_ms(), 0, **of_model) for name, value in figures.items()]
             self.client.log_batch(run_id, metrics=metrics)
             for name, value in figures.items():
                 self._tag(version.number, name, f"{value:.6g}")
@@ -135,17 +123,8 @@ class Registry:
     ) -> bool:
         """Carry out what the gate decided about a candidate; return False, and do nothing, if the champion is another.
 
-        Of the champion itself nothing is decided, and what was recorded about it stays.
-
-        Parameters
-        ----------
-        candidate : Version
-        champion : Version or None
-            The one that it was compared with.
-        is_promoted : bool
-        reasons : sequence of str
-        metric : str
-            The gate's.
+        `champion` is the one that it was compared with, `metric` the gate's. Of the champion itself nothing is
+        decided, and what was recorded about it stays.
         """
         with self._lock(), answering():
             present = self.champion()
@@ -199,9 +178,9 @@ class Registry:
 
     def _crown(self, number: int, champion: Version | None) -> None:
         """Make a version champion after the present one. Cut short, it is seen and taken in next time."""
-        champions = self._champions(champion)
+        champions = [*self._champions(champion), number]
         self._move_alias(number)
-        self._keep_champions([*champions, number])
+        self._keep_champions(champions)
 
     def _champions(self, present: Version | None) -> list[int]:
         """Return the numbers of the champions in order, the present one last.
@@ -224,7 +203,7 @@ class Registry:
 
     def _move_alias(self, number: int) -> None:
         self.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(number))
-        self._tag(number, SINCE_TAG, _now())
+        self._tag(number, _SINCE_TAG, _now())
 
     def _note(
         self, number: int, outcome: Literal["promoted", "kept", "rolled back"], by: str, reasons: Sequence[str]

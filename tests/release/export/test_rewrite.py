@@ -23,20 +23,21 @@ def test_every_group_norm_is_replaced_by_one_that_shares_its_weights_and_compute
     torch.testing.assert_close(network(features), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_products_are_half_and_norms_are_not():
+def test_products_are_half_norms_are_not_and_a_layer_of_an_unknown_kind_is_refused():
     network = nn.Sequential(
         nn.Conv1d(2, 4, 1), nn.GroupNorm(2, 4, affine=False), nn.ConvTranspose1d(4, 2, 2), ChannelNorm(2)
     )
     half = half_precision(network)
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
-    kinds = {name: parameter.dtype for name, parameter in half.named_parameters()}
-    assert kinds["0.layer.weight"] == kinds["2.layer.weight"] == torch.float16
-    assert kinds["3.layer.weight"] == torch.float32
+    kinds = {name: parameter.dtype for name, parameter in half.named_parameters() if name.endswith("weight")}
+    assert list(kinds.values()) == [torch.float16, torch.float16, torch.float32]
     given = []
     for norm in (half[1].layer, half[3].layer):
         norm.register_forward_pre_hook(lambda _layer, inputs: given.append(inputs[0].dtype))
     half(torch.ones(1, 2, 5))
     assert given == [torch.float32, torch.float32]
+    with pytest.raises(TypeError, match="got Embedding"):
+        half_precision(nn.Sequential(nn.Embedding(3, 4)))
 
 
 def test_a_bright_volume_does_not_overflow_in_the_norm():
@@ -49,25 +50,10 @@ def test_a_bright_volume_does_not_overflow_in_the_norm():
         torch.testing.assert_close(half_precision(network)(bright).float(), network(bright), atol=1e-2, rtol=0)
 
 
-def test_a_layer_of_an_unknown_kind_is_refused():
-    with pytest.raises(TypeError, match="got Embedding"):
-        half_precision(nn.Sequential(nn.Embedding(3, 4)))
-
-
-@pytest.fixture(scope="module")
-def autoencoder():
-    return make_fine_net().networks.autoencoder
-
-
-@pytest.fixture(scope="module")
-def inputs(autoencoder, phantom):
-    """Latent, base, gain and reference, each a tensor of its own."""
+def test_guidance_graph_is_the_gradient_that_autograd_finds(phantom):
+    autoencoder, window = make_fine_net().networks.autoencoder, 5
     reference = torch.from_numpy(phantom.data)[None, None]
-    return autoencoder.encode(reference).detach(), 0.5 * reference, torch.tensor(0.75), reference
-
-
-@pytest.mark.parametrize("window", [5, 9])
-def test_guidance_graph_is_the_gradient_that_autograd_finds(autoencoder, inputs, window):
+    inputs = (autoencoder.encode(reference).detach(), 0.5 * reference, torch.tensor(0.75), reference)
     latent, base, gain, reference = inputs
     graph = guidance_graph(autoencoder, window, inputs)
     operations = {str(node.target) for node in graph.graph.nodes if node.op == "call_function"}

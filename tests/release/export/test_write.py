@@ -1,10 +1,10 @@
 """A bundle is there whole or not at all, and tells nothing of the machine that wrote it."""
 
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
+from multiprocessing import get_context
 from pathlib import Path
 
 import onnx
@@ -14,6 +14,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from bmenet.networks.coarse import load_coarse
+from bmenet.release.export import write
 from bmenet.release.export.write import add_texts, new_folder, store_networks, write_bundle
 from bmenet.restoration.bundle import open_bundle
 from bmenet.restoration.torch_networks import load_networks
@@ -29,14 +30,16 @@ def trained(tmp_path_factory) -> Path:
     weights = tmp_path_factory.mktemp("trained")
     save_networks(weights)
     for kind, parents in {"denoiser": ["autoencoder"], "fine": ["autoencoder", "denoiser"]}.items():
-        path = weights / kind / "model.json"
-        spec = json.loads(path.read_text())
-        spec["parents"] = {parent: sha256(weights / parent / "model.json") for parent in parents}
-        path.write_text(json.dumps(spec))
+        _change_spec(weights / kind, {"parents": {name: sha256(weights / name / "model.json") for name in parents}})
     return weights
 
 
-def test_bundle_holds_graphs_weights_settings_and_lineage():
+def _change_spec(folder: Path, change: dict) -> None:
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+def test_bundle_holds_graphs_weights_settings_and_lineage_and_no_traces_of_the_machine():
     manifest = open_bundle(smoke_bundle()).manifest
     fp32, fp16 = manifest.graphs["fp32"], manifest.graphs["fp16"]
     assert set(fp32) - set(fp16) == {"guidance"}
@@ -53,9 +56,6 @@ def test_bundle_holds_graphs_weights_settings_and_lineage():
     assert fp32["coarse"].inputs[0].shape[0] == "batch"
     full, half = (manifest.files[f"onnx/{precision}/denoiser.onnx"].bytes for precision in ("fp32", "fp16"))
     assert half < 0.75 * full
-
-
-def test_graphs_have_the_opset_that_was_asked_for_and_no_traces_of_the_machine():
     folder = smoke_bundle()
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".onnx", ".safetensors"}
     for path in folder.rglob("*.onnx"):
@@ -69,7 +69,8 @@ def test_graphs_have_the_opset_that_was_asked_for_and_no_traces_of_the_machine()
 
 def test_coarse_weights_alone_make_a_bundle_of_one_stage_and_always_the_same(trained, tmp_path):
     shutil.copytree(trained / "coarse", tmp_path / "weights" / "coarse")
-    one, two = (write_bundle(tmp_path / "weights", tmp_path / n, EXPORT, SAMPLING, {}) for n in ("one", "two"))
+    config = EXPORT.model_copy(update={"precisions": ["fp32"]})
+    one, two = (write_bundle(tmp_path / "weights", tmp_path / n, config, SAMPLING, {}) for n in ("one", "two"))
     assert not one.has_fine
     assert all(name.startswith("coarse") for name in one.manifest.graphs["fp32"])
     assert one.digest == two.digest
@@ -85,13 +86,19 @@ def test_sampling_that_the_networks_do_not_know_is_refused(trained, tmp_path):
     assert not (tmp_path / "bundle").exists()
 
 
-@pytest.mark.parametrize("storage", ["fp32", "fp16"])
-def test_damaged_weights_are_not_stored(trained, tmp_path, storage):
+@pytest.mark.parametrize(
+    ("storage", "change", "message"),
+    [
+        ("fp32", {"sha256": "0" * 64}, r"denoiser.*expected SHA-256"),
+        ("fp16", {"sha256": "0" * 64}, r"denoiser.*expected SHA-256"),
+        ("fp16", {"lineage": {"seed": 1}}, r"fine: expected the denoiser it was trained with; got another one"),
+    ],
+)
+def test_networks_that_are_damaged_or_no_family_are_not_stored(trained, tmp_path, storage, change, message):
     copy = Path(shutil.copytree(trained, tmp_path / "weights"))
-    spec = json.loads((copy / "denoiser" / "model.json").read_text())
-    (copy / "denoiser" / "model.json").write_text(json.dumps(spec | {"sha256": "0" * 64}))
-    with pytest.raises(WeightsError, match=r"denoiser.*expected SHA-256"):
-        store_networks(copy, ["denoiser"], tmp_path / "stored", storage)
+    _change_spec(copy / "denoiser", change)
+    with pytest.raises(WeightsError, match=message):
+        store_networks(copy, ["autoencoder", "denoiser", "fine"], tmp_path / "stored", storage)
 
 
 def test_weights_are_stored_as_they_are_or_their_kernels_as_float16_that_compute_as_float32(trained, tmp_path):
@@ -117,14 +124,6 @@ def test_rounded_networks_still_belong_together(trained, tmp_path):
     assert {parameter.dtype for parameter in networks.control.parameters()} == {torch.float32}
 
 
-def test_networks_that_do_not_belong_together_are_not_rounded_into_a_family(trained, tmp_path):
-    copy = Path(shutil.copytree(trained, tmp_path / "weights"))
-    spec = json.loads((copy / "denoiser" / "model.json").read_text())
-    (copy / "denoiser" / "model.json").write_text(json.dumps(spec | {"lineage": {"seed": 1}}))
-    with pytest.raises(WeightsError, match=r"fine: expected the denoiser it was trained with; got another one"):
-        store_networks(copy, ["autoencoder", "denoiser", "fine"], tmp_path / "rounded", "fp16")
-
-
 def test_a_weight_beyond_float16_is_refused(trained, tmp_path):
     copy = Path(shutil.copytree(trained / "coarse", tmp_path / "coarse"))
     tensors = load_file(copy / "model.safetensors")
@@ -132,8 +131,7 @@ def test_a_weight_beyond_float16_is_refused(trained, tmp_path):
     tensors[name] = tensors[name].clone()
     tensors[name].view(-1)[0] = 1e5
     save_file(tensors, copy / "model.safetensors")
-    spec = json.loads((copy / "model.json").read_text())
-    (copy / "model.json").write_text(json.dumps(spec | {"sha256": sha256(copy / "model.safetensors")}))
+    _change_spec(copy, {"sha256": sha256(copy / "model.safetensors")})
     with pytest.raises(WeightsError, match=r"at most 65504; got 1e\+05 in .*set export\.storage to fp32"):
         store_networks(tmp_path, ["coarse"], tmp_path / "rounded", "fp16")
 
@@ -168,15 +166,40 @@ def test_other_files_are_never_replaced(tmp_path, name):
     assert (tmp_path / "results" / "thesis.txt").read_text() == (tmp_path / "notes").read_text() == "years of work"
 
 
-def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps(tmp_path):
-    script = (
-        "import os, signal; from pathlib import Path; from bmenet.release.export.write import new_folder\n"
-        f"with new_folder(Path({str(tmp_path / 'bundle')!r})) as new:\n"
-        "    (new / 'bundle.json').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=False)
-    assert done.returncode == -signal.SIGKILL
+def _die(*_) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _write_in_a_process(folder: Path) -> None:
+    """Write a bundle in a process that is killed."""
+    process = get_context("fork").Process(target=_write, args=(folder, "new"))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps_and_spares_others(tmp_path, monkeypatch):
+    (tmp_path / ".partial-01234567-other-bundle").mkdir()
+    monkeypatch.setattr(write, "_exchange", _die)
+    monkeypatch.setattr(write.os, "replace", _die)
+    _write_in_a_process(tmp_path / "bundle")
+    monkeypatch.undo()
     assert not (tmp_path / "bundle").exists()
-    assert list(tmp_path.glob(".partial-*"))
+    assert len(list(tmp_path.glob(".partial-*"))) == 2
     _write(tmp_path / "bundle", "whole")
-    assert not list(tmp_path.glob(".partial-*"))
+    assert [path.name for path in tmp_path.glob(".partial-*")] == [".partial-01234567-other-bundle"]
+
+
+@pytest.mark.parametrize("in_one_step", [True, False])
+def test_a_kill_while_two_bundles_change_places_leaves_one_of_them(tmp_path, monkeypatch, in_one_step):
+    folder, exchange, replace = tmp_path / "bundle", write._exchange, os.replace
+    _write(folder, "old")
+    monkeypatch.setattr(write, "_exchange", lambda *both: in_one_step and exchange(*both) and _die())
+    monkeypatch.setattr(write.os, "replace", lambda one, other: _die() if other == folder else replace(one, other))
+    _write_in_a_process(folder)
+    monkeypatch.undo()
+    assert folder.exists() == in_one_step
+    with pytest.raises(OSError, match="No space left"):
+        _write(folder, None)
+    assert (folder / "bundle.json").read_text() == ("new" if in_one_step else "old")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.lock", "bundle"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bmenet.release.registry import Registry
-from tests.release.gate.published import make_store
+from tests.release.published import make_store
 
 
 @pytest.fixture

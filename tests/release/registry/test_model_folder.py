@@ -10,7 +10,7 @@ import pytest
 from bmenet.release.registry import fetch_model
 from bmenet.release.registry.model_folder import input_example, requirements, signature
 from bmenet.runtime.errors import TrackingError
-from tests.release.gate.published import make_run, publish
+from tests.release.published import make_run, publish
 
 
 def test_a_version_tells_what_it_is_and_where_it_comes_from(registry):
@@ -24,11 +24,8 @@ def test_a_version_tells_what_it_is_and_where_it_comes_from(registry):
         "profile": "smoke",
     }
     assert expected.items() <= version.tags.items()
-    entity = registry.client.get_model_version("bmenet", "1")
-    assert (entity.status, entity.run_id) == ("READY", run_id)
-    model = registry.client.get_logged_model(version.model_id)
-    assert str(model.status) == "READY"
-    assert model.source_run_id == run_id
+    entity, model = registry.client.get_model_version("bmenet", "1"), registry.client.get_logged_model(version.model_id)
+    assert (entity.status, entity.run_id) == (str(model.status), model.source_run_id) == ("READY", run_id)
     assert model.tags["bundle.digest"] == version.digest
     assert [output.model_id for output in registry.client.get_run(run_id).outputs.model_outputs] == [version.model_id]
 
@@ -53,17 +50,12 @@ def test_the_files_of_a_model_hold_no_pickle_no_place_and_the_signature(registry
     assert model.signature.outputs.input_names() == ["nifti"]
 
 
-def test_the_example_is_a_volume_that_fits_the_signature():
+def test_the_example_fits_the_signature_and_requirements_are_pinned_and_leave_out_this_package():
     from mlflow.models.utils import _enforce_schema
 
     example = input_example()
     assert len(_enforce_schema(example, signature().inputs)) == 1
-    volume = nib.Nifti1Image.from_bytes(base64.b64decode(example["nifti"][0]))
-    assert volume.ndim == 3
-    assert volume.get_fdata().max() > 0
-
-
-def test_requirements_are_pinned_and_leave_out_this_package():
+    assert nib.Nifti1Image.from_bytes(base64.b64decode(example["nifti"][0])).get_fdata().max() > 0
     pinned = requirements()
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", one) for one in pinned if not one.startswith("onnxruntime"))
     names = {re.split(r"[=<>]", one)[0] for one in pinned}

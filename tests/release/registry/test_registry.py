@@ -6,7 +6,7 @@ import pytest
 
 from bmenet.release.registry import CHALLENGER, CHAMPION, Registry
 from bmenet.runtime.errors import TrackingError, WeightsError
-from tests.release.gate.published import make_run, publish
+from tests.release.published import make_run, publish
 
 
 def _settle(registry, candidate, champion, is_promoted=True, reason="better"):
@@ -43,17 +43,7 @@ def test_a_promotion_moves_the_alias_and_a_refusal_does_not(registry):
     assert tags["gate.reasons"] == "worse; and so on"
 
 
-def test_a_decision_about_another_champion_than_the_present_one_changes_nothing(registry):
-    first, second, third = _three(registry)
-    _settle(registry, first, None)
-    _settle(registry, second, first)
-    assert not _settle(registry, third, first)
-    assert not _settle(registry, third, None)
-    assert registry.champion().number == 2
-    assert "gate.decision" not in registry.versions()[2].tags
-
-
-def test_of_two_publishes_at_once_one_has_to_decide_again(registry):
+def test_of_two_publishes_at_once_one_has_to_decide_again_and_its_first_decision_changes_nothing(registry):
     first, *candidates = _three(registry)
     _settle(registry, first, None)
     start, settled = threading.Barrier(2), {}
@@ -70,17 +60,17 @@ def test_of_two_publishes_at_once_one_has_to_decide_again(registry):
         thread.join()
     assert sorted(settled.values()) == [False, True]
     assert settled[registry.champion().number]
+    (loser,) = [candidate for candidate in candidates if not settled[candidate.number]]
+    assert not _settle(registry, loser, None)
+    assert "gate.decision" not in registry.require(loser.number).tags
     assert registry.rollback()[1] == 1
 
 
 @pytest.mark.parametrize(
     ("moves", "back"),
     [
-        ([1, 2, 3], [2, 1, None]),
         ([1, 2, "back", 3], [1, None]),  # not to the one that was taken back
-        ([1, 2, 1], [2, 1, None]),
         ([1, 2, 3, 2], [3, 2, 1, None]),
-        ([1], [None]),
         ([], [None]),
     ],
 )
@@ -103,17 +93,7 @@ def test_rollback_goes_one_champion_back_each_time_until_there_is_none(registry,
             assert f"back from version {before} to {expected}: blurred" in tags["gate.reasons"]
 
 
-def test_of_the_champions_as_many_are_kept_as_a_tag_holds(registry, monkeypatch):
-    _three(registry)
-    monkeypatch.setattr("bmenet.release.registry.registry._MAX_CHAMPIONS", 2)
-    for number in (1, 2, 3):
-        registry.promote(number)
-    assert registry.rollback()[1] == 2
-    with pytest.raises(WeightsError):
-        registry.rollback()
-
-
-def test_a_champion_set_or_deleted_elsewhere_is_taken_in(registry):
+def test_a_champion_set_or_deleted_elsewhere_is_taken_in_and_as_many_are_kept_as_a_tag_holds(registry, monkeypatch):
     _three(registry)
     registry.promote(1)
     registry.promote(2)
@@ -126,6 +106,12 @@ def test_a_champion_set_or_deleted_elsewhere_is_taken_in(registry):
     registry.client.set_registered_model_tag("bmenet", "champions", "spoilt")
     registry.promote(1)
     assert registry.rollback() == (1, 3)
+    monkeypatch.setattr("bmenet.release.registry.registry._MAX_CHAMPIONS", 2)
+    for number in (1, 3, 1, 3):
+        registry.promote(number)
+    assert registry.rollback() == (3, 1)
+    with pytest.raises(WeightsError, match="expected a champion before the present one"):
+        registry.rollback()
     registry.client.delete_registered_model_alias("bmenet", CHAMPION)
     with pytest.raises(WeightsError, match="expected a champion before the present one"):
         registry.rollback()

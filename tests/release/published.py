@@ -1,15 +1,20 @@
-"""Made-up bundles, a stand-in for the code that serves them, and a workspace whose registry already has its tables."""
+"""Made-up bundles that brighten dark validation volumes, and a workspace whose registry already has its tables."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from bmenet.data.layout import Layout
 from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.volume import Volume, save_unit_volume
 from bmenet.release.registry import Registry, Version
 from bmenet.restoration.bundle import MANIFEST_FILE, Bundle, open_bundle
 from bmenet.runtime.files import read_json, sha256, write_json, write_text
 from tests.bundled import smoke_bundle
 from tests.stores import add_store
+
+SUBJECTS = ("sub-01", "sub-02", "sub-03")
 
 SERVING_CODE = """
 import mlflow
@@ -69,6 +74,30 @@ def make_run(registry: Registry) -> str:
 def publish(registry: Registry, content: str, run_id: str | None = None) -> Version:
     """Register a made-up bundle."""
     bundle = make_bundle(Path("bundles") / content / "bundle", content)
-    return registry.register(
-        bundle, Path("mlflow/enhance_model.py"), run_id or make_run(registry), {"profile": "smoke"}
-    )
+    run_id = run_id or make_run(registry)
+    return registry.register(bundle, Path("mlflow/enhance_model.py"), run_id, {"profile": "smoke"})
+
+
+@dataclass(frozen=True)
+class Brightener:
+    """Multiplies by a gain: 1.25 is right."""
+
+    gain: float
+
+    def restore(self, volume: Volume) -> Volume:
+        return volume.with_data(volume.data * self.gain)
+
+
+def load_brightener(bundle: Bundle, stage: str) -> Brightener:
+    """Read the gain where a real bundle has its weights."""
+    return Brightener(float((bundle.folder / "weights" / "coarse" / "model.safetensors").read_text()))
+
+
+def write_validation(phantom: Volume, subjects: tuple[str, ...] = SUBJECTS) -> None:
+    """Write a split, and clean and dark volumes of the validation subjects, each of its own brightness."""
+    layout = Layout()
+    write_json(layout.split, {"train": ["sub-90"], "validation": list(subjects), "test": ["sub-91"]})
+    for number, subject in enumerate(subjects):
+        clean = phantom.with_data(phantom.data * (1 - 0.05 * number))
+        save_unit_volume(layout.clean(subject), clean)
+        save_unit_volume(layout.degraded(subject, "111"), clean.with_data(clean.data * 0.8))

@@ -5,40 +5,29 @@ import pytest
 from bmenet.release.registry import Registry, fetch_bundle, fetch_model
 from bmenet.restoration.bundle import open_bundle
 from bmenet.runtime.errors import TrackingError, WeightsError
-from tests.release.gate.published import make_bundle, make_run, publish
+from tests.release.published import make_bundle, make_run, publish
 
 
-@pytest.mark.parametrize("uri", ["models:/bmenet@challenger", "models:/bmenet/1"])
-def test_fetch_model_copies_a_registered_bundle_whole(registry, workspace, tmp_path, uri):
+def test_a_registered_bundle_is_fetched_whole_by_alias_or_number_and_what_is_not_there_is_refused(registry, tmp_path):
     import mlflow
 
     before = mlflow.get_tracking_uri()
-    publish(registry, "first")
-    found = fetch_model(uri, tmp_path)
-    assert found.is_relative_to(tmp_path)
-    assert open_bundle(found / "artifacts" / "bundle").digest == open_bundle("bundles/first/bundle").digest
-    assert mlflow.get_tracking_uri() == before  # the caller's own
-
-
-def test_fetch_bundle_leaves_nothing(registry):
     version = publish(registry, "first")
+    for uri in ("models:/bmenet@challenger", "models:/bmenet/1"):
+        found = fetch_model(uri, tmp_path)
+        assert found.is_relative_to(tmp_path)
+        assert open_bundle(found / "artifacts" / "bundle").digest == version.digest
     with fetch_bundle(1) as bundle:
-        assert bundle.digest == version.digest
-        folder = bundle.folder
-    assert not folder.exists()
-
-
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("models:/bmenet@champion", "expected a published model; the registry answered"),
-        ("models:/bmenet/7", "expected a published model; the registry answered"),
-        ("models:/bmenet", "expected models:/NAME@ALIAS or models:/NAME/VERSION"),
-    ],
-)
-def test_fetch_model_refuses_what_is_not_there(registry, tmp_path, uri, message):
-    with pytest.raises(WeightsError, match=f"{uri}: {message}"):
-        fetch_model(uri, tmp_path)
+        assert bundle.digest == version.digest == open_bundle("bundles/first/bundle").digest
+    assert not bundle.folder.exists()
+    for uri, message in {
+        "models:/bmenet@champion": "expected a published model; the registry answered",
+        "models:/bmenet/7": "expected a published model; the registry answered",
+        "models:/bmenet": "expected models:/NAME@ALIAS or models:/NAME/VERSION",
+    }.items():
+        with pytest.raises(WeightsError, match=f"{uri}: {message}"):
+            fetch_model(uri, tmp_path)
+    assert mlflow.get_tracking_uri() == before  # the caller's own
 
 
 def test_fetch_model_without_a_store_makes_none(tmp_path, monkeypatch):

@@ -9,23 +9,15 @@ from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
 from bmenet.evaluation.metrics import Metric
 from bmenet.runtime.errors import BMENetError
 
-BY_HAND = "to promote it all the same: `bmenet registry promote VERSION`"
 _MIN_SUBJECTS = 2
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate decided.
+    """Whether a candidate becomes champion, and sentences that say why.
 
-    Parameters
-    ----------
-    is_promoted : bool
-        Whether the candidate becomes champion.
-    reasons : tuple of str
-        Sentences for people.
-    gain : Interval, optional
-        Of the candidate over the champion, paired by subject; positive is better, whichever way the metric points.
-        None where nothing was compared.
+    `gain` is the candidate's over the champion, paired by subject; positive is better, whichever way the metric points.
+    It is None where nothing was compared.
     """
 
     is_promoted: bool
@@ -47,10 +39,9 @@ def decide(
 
     Parameters
     ----------
-    candidate_values : mapping
-        Validation subject to value; of several codes their mean.
-    champion_values : mapping, or None
-        The champion's, on the same volumes. None: there is no champion, and the candidate becomes the first.
+    candidate_values, champion_values : mapping
+        Validation subject to value; of several codes their mean. The champion's are None where there is none: the
+        candidate becomes the first.
     metric : Metric
         Says which way is better.
     resamples : int
@@ -65,10 +56,10 @@ def decide(
     if champion_values is None:
         return Decision(True, ("there was no champion: the first model becomes it",))
     _require_finite("champion", champion_values)
-    if set(candidate_values) != set(champion_values):
+    if candidate_values.keys() != champion_values.keys():
         return keep(
-            f"the champion was measured on other validation subjects ({len(set(champion_values))}, of which "
-            f"{len(set(candidate_values) & set(champion_values))} are the candidate's {len(candidate_values)})"
+            f"the champion was measured on other validation subjects ({len(champion_values)}, of which "
+            f"{len(candidate_values.keys() & champion_values.keys())} are the candidate's {len(candidate_values)})"
         )
     gains = np.array([candidate_values[subject] - champion_values[subject] for subject in sorted(candidate_values)])
     if metric.lower_is_better:
@@ -77,16 +68,15 @@ def decide(
         return keep(f"one validation subject (gain {gains[0]:+.4g}) has no interval: raise split.validation")
     gain = bootstrap_mean(gains, resamples, generator)
     figures = f"mean gain {gain.mean:+.4g}, 95 % interval {gain.low:+.4g} to {gain.high:+.4g}, {gains.size} subjects"
-    if gain.low > 0:
-        return Decision(True, (f"better than the champion: {figures}",), gain)
-    if gain.high < 0:
-        return Decision(False, (f"worse than the champion: {figures}",), gain)
-    return Decision(False, (f"no better than the champion, as the interval contains 0: {figures}",), gain)
+    outcome = "no better than the champion, as the interval contains 0"
+    if gain.low > 0 or gain.high < 0:
+        outcome = f"{'better' if gain.low > 0 else 'worse'} than the champion"
+    return Decision(gain.low > 0, (f"{outcome}: {figures}",), gain)
 
 
 def keep(reason: str) -> Decision:
     """Return the decision for models that cannot be compared: the champion stays, unless a person says otherwise."""
-    return Decision(False, (reason, BY_HAND))
+    return Decision(False, (reason, "to promote it all the same: `bmenet registry promote VERSION`"))
 
 
 def _require_finite(name: str, values: Mapping[str, float]) -> None:

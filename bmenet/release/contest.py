@@ -1,6 +1,7 @@
 """The candidate against the champion, on the same validation volumes; nothing here knows of any other volumes."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -11,13 +12,21 @@ from bmenet.config import PublishConfig
 from bmenet.data.layout import Layout
 from bmenet.evaluation.bootstrap import Interval
 from bmenet.evaluation.metrics import METRICS
-from bmenet.release.gate.gate import Decision, decide, keep
-from bmenet.release.gate.validation import Restores, Values, means, measure_validation, of_metric, volumes_hash
+from bmenet.evaluation.metrics.measure import measure
+from bmenet.imaging.volume import load_unit_volume
+from bmenet.release.gate import Decision, decide, keep
 from bmenet.restoration.bundle import Bundle
-from bmenet.runtime.errors import ConfigError, WeightsError
+from bmenet.restoration.enhancer import Enhancer
+from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
+from bmenet.runtime.files import sha256
+from bmenet.runtime.progress import progress_bar
 from bmenet.runtime.seeding import generator
 
-Load = Callable[[Bundle, Literal["coarse", "fine"]], Restores]
+Values = dict[str, dict[str, float]]
+"""Subject to metric to value, the mean over codes."""
+
+
+Load = Callable[[Bundle, Literal["coarse", "fine"]], Enhancer]
 """From a bundle and a stage to what restores, such as ``Enhancer.from_bundle``."""
 
 
@@ -25,20 +34,9 @@ Load = Callable[[Bundle, Literal["coarse", "fine"]], Restores]
 class Verdict:
     """What the gate decided about a candidate, and on what evidence. No subject is named.
 
-    Parameters
-    ----------
-    is_promoted : bool
-    reasons : tuple of str
-    metric, stage : str
-        What was compared, and whose results: ``coarse`` or ``fine``.
-    codes : tuple of str
-    subjects : int
-    volumes : str
-        One hash of all volumes' checksums: the same volumes, the same hash.
-    candidate, champion : float
-        Means over subjects; None where there was no champion, or none that can be compared.
-    gain : Interval or None
-        Positive is better.
+    `metric` is what was compared, `stage` whose results, over `subjects` people. `volumes` is one hash of all volumes'
+    checksums: the same volumes, the same hash. `candidate` and `champion` are means over subjects, None where there was
+    no champion, or none that can be compared. A positive `gain` is better.
     """
 
     is_promoted: bool
@@ -62,19 +60,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Contest:
-    """A candidate on the validation volumes.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        The candidate.
-    subjects : tuple of str
-        The validation subjects.
-    config : PublishConfig
-    resamples, seed : int
-        Of the bootstrap.
-    layout : Layout
-    load : callable
+    """A candidate's bundle on the volumes of the validation subjects; `resamples` and `seed` are the bootstrap's.
 
     Raises
     ------
@@ -115,31 +101,26 @@ class Contest:
     @property
     def figures(self) -> dict[str, float]:
         """Means over subjects of every metric of the candidate."""
-        return {f"validation.{name}": value for name, value in means(self.values).items()}
+        return {f"validation.{name}": _mean(self.values, name) for name in METRICS}
 
     def against(self, champion: str | None, theirs: Bundle | WeightsError | None) -> Verdict:
         """Decide, and say why.
 
-        Parameters
-        ----------
-        champion : str or None
-            The digest of the champion's bundle; None where there is no champion.
-        theirs : Bundle, WeightsError or None
-            That bundle, or why it cannot be read. None where there is nothing to compare with.
+        `champion` is the digest of the champion's bundle, None where there is no champion; `theirs` is that bundle, or
+        why it cannot be read, and None where there is nothing to compare with.
         """
         config, reached = self.config, None
-        own = of_metric(self.values, config.metric)
+        obstacle = self._obstacle(theirs) if isinstance(theirs, Bundle) else str(theirs or "it has no bundle")
         if champion is None:
-            decision = self._decide(own, None)
+            decision = self._decide(None)
         elif champion == self.bundle.digest:
             decision = Decision(False, ("nothing new: the champion is this very bundle",))
-        elif isinstance(theirs, Bundle) and not (obstacle := self._obstacle(theirs)):
-            reached = of_metric(self._measure(theirs, "champion"), config.metric)
-            decision = self._decide(own, reached)
+        elif isinstance(theirs, Bundle) and not obstacle:
+            reached = self._measure(theirs, "champion")
+            decision = self._decide(reached)
             decision = replace(decision, reasons=(*decision.reasons, *self._caveats(theirs)))
         else:
-            why = obstacle if isinstance(theirs, Bundle) else theirs or "it has no bundle"
-            decision = keep(f"the champion cannot be compared: {why}")
+            decision = keep(f"the champion cannot be compared: {obstacle}")
         return Verdict(
             decision.is_promoted,
             decision.reasons,
@@ -148,13 +129,15 @@ class Contest:
             tuple(config.codes),
             len(self.subjects),
             self.volumes,
-            _mean(own),
-            _mean(reached) if reached else None,
+            _mean(self.values, config.metric),
+            _mean(reached, config.metric) if reached else None,
             decision.gain,
         )
 
-    def _decide(self, own: dict[str, float], theirs: dict[str, float] | None) -> Decision:
-        return decide(own, theirs, METRICS[self.config.metric], self.resamples, generator(self.seed, "bootstrap"))
+    def _decide(self, champion: Values | None) -> Decision:
+        metric = self.config.metric
+        own, theirs = _of(self.values, metric), None if champion is None else _of(champion, metric)
+        return decide(own, theirs, METRICS[metric], self.resamples, generator(self.seed, "bootstrap"))
 
     def _obstacle(self, champion: Bundle) -> str | None:
         """Say what keeps the champion from being run on the candidate's volumes."""
@@ -168,8 +151,7 @@ class Contest:
     def _caveats(self, champion: Bundle) -> tuple[str, ...]:
         """Say what makes the comparison unequal, though it can be made."""
         key = f"dvc.md5.{self.layout.split.as_posix()}"
-        own, other = (bundle.manifest.lineage.get(key) for bundle in (self.bundle, champion))
-        if own == other:
+        if self.bundle.manifest.lineage.get(key) == champion.manifest.lineage.get(key):
             return ()
         return ("the champion was trained under another split: it may have seen these volumes, to its advantage",)
 
@@ -178,5 +160,54 @@ class Contest:
         return measure_validation(enhancer, self.subjects, self.config.codes, self.layout, f"validate the {role}")
 
 
-def _mean(values: dict[str, float]) -> float:
-    return float(np.mean(list(values.values())))
+def measure_validation(
+    enhancer: Enhancer, subjects: Sequence[str], codes: Sequence[str], layout: Layout, description: str
+) -> Values:
+    """Restore every subject's volume under every code, and measure it against the clean one, behind a progress bar.
+
+    Raises
+    ------
+    VolumeError
+        If a volume is missing, or what was restored is not finite.
+    """
+    values: Values = {}
+    with progress_bar() as bar:
+        task = bar.add_task(description, total=len(subjects) * len(codes), note="")
+        for subject in subjects:
+            clean = load_unit_volume(layout.clean(subject))
+            measured = []
+            for code in codes:
+                bar.update(task, note=f"{subject} {code}")
+                restored = enhancer.restore(load_unit_volume(layout.case_input(subject, code)))
+                measured.append(measure(restored, clean))
+                bar.advance(task)
+            values[subject] = {name: float(np.mean([of_code[name] for of_code in measured])) for name in METRICS}
+    return values
+
+
+def volumes_hash(subjects: Sequence[str], codes: Sequence[str], layout: Layout) -> str:
+    """Return one hash of the checksums of all volumes that a comparison uses; no name goes into it.
+
+    Raises
+    ------
+    VolumeError
+        If a volume is missing.
+    """
+    paths = [layout.clean(subject) for subject in subjects]
+    paths += [layout.case_input(subject, code) for subject in subjects for code in codes]
+    if missing := [path for path in paths if not path.exists()]:
+        raise VolumeError(
+            f"{missing[0]}: expected the volumes of every validation subject under the codes of publish.codes; got "
+            f"{len(missing)} fewer; run `dvc repro degrade`"
+        )
+    return hashlib.sha256("".join(sorted(map(sha256, paths))).encode()).hexdigest()
+
+
+def _of(values: Values, metric: str) -> dict[str, float]:
+    """Return subject to one metric's value."""
+    return {subject: reached[metric] for subject, reached in values.items()}
+
+
+def _mean(values: Values, metric: str) -> float:
+    """Return a metric's mean over subjects."""
+    return float(np.mean(list(_of(values, metric).values())))

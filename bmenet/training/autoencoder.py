@@ -37,12 +37,8 @@ class CropBatches(Dataset[Batch]):
 
     Parameters
     ----------
-    layout : Layout
-    subjects : sequence of str
     config : AutoencoderConfig
         Gives `crop` and the latent's size.
-    batch_size : int
-    seed : int
     """
 
     def __init__(

@@ -17,12 +17,6 @@ class SliceBatches(Dataset[Batch]):
 
     Every element draws a case, perhaps its left-right mirror image, a plane, a central slice through the head, a
     window of `crop` voxels, and a gain and gamma that change degraded and clean alike.
-
-    Parameters
-    ----------
-    cases : Cases or MixedCases
-    config : CoarseConfig
-    seed : int
     """
 
     def __init__(self, cases: Cases | MixedCases, config: CoarseConfig, seed: int) -> None:

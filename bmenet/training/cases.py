@@ -47,11 +47,8 @@ class Cases(ABC):
 
     Parameters
     ----------
-    layout : Layout
-    subjects : sequence of str
     config : CoarseConfig
         Gives `code_weights`; code ``000`` is the clean volume itself.
-    spacing_mm : int
     """
 
     def __init__(self, layout: Layout, subjects: Sequence[str], config: CoarseConfig, spacing_mm: int) -> None:
@@ -100,7 +97,6 @@ class FreshCases(Cases):
         As of `Cases`; `config` must have `online`.
     preset : Severity
         Ranges to draw from where `online` has none.
-    seed : int
     """
 
     def __init__(

@@ -17,11 +17,8 @@ def subject_covariates(config: Config, layout: Layout, known: dict, subject: str
 
     Parameters
     ----------
-    config : Config
-    layout : Layout
     known : dict
         Subject to ``age`` and ``sex``, None where not known.
-    subject : str
     """
     clean = load_unit_volume(layout.clean(subject))
     brain_mask = foreground_mask(clean.data)

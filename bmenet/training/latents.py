@@ -115,7 +115,6 @@ def channel_sensitivity(autoencoder: LatentAutoencoder, latent: Tensor, seed: in
 
     Parameters
     ----------
-    autoencoder : LatentAutoencoder
     latent : Tensor, shape (C, X, Y, Z)
         E(x): the middle half of it, along each axis, is probed with noise, a channel at a time.
     seed : int
@@ -151,12 +150,10 @@ def _kept(
     ----------
     what : str
         Ends the name of the file of an item.
-    layout : Layout
     kinds : sequence of str
         The networks that encode.
     volumes : mapping
         Item to the SHA-256 of its volumes.
-    encode : callable
     """
     index = CaseIndex(layout.index("latents"))
     method = [code_hash(__name__), str(fastest_dtype("cpu")), *(weights_digest(layout.weights(kind)) for kind in kinds)]

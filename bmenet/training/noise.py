@@ -35,10 +35,8 @@ class NoiseBatches(Dataset[Batch]):
         Of drawing each example.
     crop : sequence of int or None
         Latent voxels; None takes all.
-    batch_size : int
     timesteps : int
         Drawn from [0, timesteps).
-    seed : int
     key : str
         Tells the draws of one training from those of another.
     """
@@ -91,7 +89,6 @@ class Frozen:
 
     Parameters
     ----------
-    network : Module
     dtype : torch.dtype
         Of its forward pass.
     """

@@ -40,11 +40,6 @@ def sign(metric: str) -> int:
 class Case:
     """A validation case: its clean volume, the volume that the tuned stage is given, and the metrics between them.
 
-    Parameters
-    ----------
-    plan : Plan
-    subject, code : str
-
     Attributes
     ----------
     name : str

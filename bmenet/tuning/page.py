@@ -149,8 +149,6 @@ def write_page(
 
     Parameters
     ----------
-    path : Path
-    title : str
     facts : mapping
         Name to value.
     tables : mapping

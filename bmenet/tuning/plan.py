@@ -27,8 +27,6 @@ class Plan:
 
     Parameters
     ----------
-    config : Config
-    layout : Layout
     train, validation : tuple of str
         Subjects.
     storage : str, optional

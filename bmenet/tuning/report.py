@@ -75,8 +75,6 @@ def look_at(plan: Plan, study: optuna.Study, chosen: FrozenTrial | None = None) 
 
     Parameters
     ----------
-    plan : Plan
-    study : optuna.Study
     chosen : FrozenTrial, optional
         Taken for the best: of a front a person may choose.
     """

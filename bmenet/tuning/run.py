@@ -47,8 +47,6 @@ def tune(
 
     Parameters
     ----------
-    config : Config
-    layout : Layout
     workers : int
         Processes on this machine.
     chosen : int, optional
@@ -112,8 +110,6 @@ def run_study(plan: Plan, study: optuna.Study, workers: int) -> None:
 
     Parameters
     ----------
-    plan : Plan
-    study : optuna.Study
     workers : int
         Processes on this machine.
 
@@ -154,13 +150,7 @@ def run_study(plan: Plan, study: optuna.Study, workers: int) -> None:
 
 
 class _Crew:
-    """The worker processes of this machine.
-
-    Parameters
-    ----------
-    plan : Plan
-    size : int
-    """
+    """The worker processes of this machine."""
 
     def __init__(self, plan: Plan, size: int) -> None:
         self._plan, self._size = plan, size

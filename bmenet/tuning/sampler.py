@@ -60,7 +60,6 @@ class SeededSampler(PartialFixedSampler):
     ----------
     name : str
         Of `SAMPLERS`.
-    seed : int
     first : mapping
         Parameter to value in the first trial.
     """

@@ -161,7 +161,6 @@ def fail_stale(study: optuna.Study, seen: set[int]) -> None:
 
     Parameters
     ----------
-    study : optuna.Study
     seen : set of int
         Running trials that got a heartbeat here; added to.
     """

@@ -55,8 +55,6 @@ class TrialRunner:
 
     Parameters
     ----------
-    plan : Plan
-    objective : callable
     is_stopping : callable
         Whether an error is due to a signal: a training turns SIGTERM into one.
     """
@@ -167,8 +165,6 @@ def record_ended(plan: Plan, study: optuna.Study, is_over: bool = False) -> None
 
     Parameters
     ----------
-    plan : Plan
-    study : optuna.Study
     is_over : bool
         Whether no worker of this machine is left; else trials that ended just now are left to their workers.
     """
@@ -191,9 +187,6 @@ def record_trial(plan: Plan, study: optuna.Study, trial: FrozenTrial, state: str
 
     Parameters
     ----------
-    plan : Plan
-    study : optuna.Study
-    trial : FrozenTrial
     state : str
         How it ended, in words.
     """

@@ -79,10 +79,8 @@ def work(plan: Plan, number: int, threads: int, seconds: float | None, stop: Eve
 
     Parameters
     ----------
-    plan : Plan
     number : int
         Of the worker: with several GPUs, each worker has one.
-    threads : int
     seconds : float or None
         No trial begins after so long.
     stop : Event

@@ -31,7 +31,6 @@ class CheckpointFolder:
 
     Parameters
     ----------
-    folder : Path
     signature : str
         Fingerprint of everything that decides the result; a checkpoint under another one is not resumed.
     """

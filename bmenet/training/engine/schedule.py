@@ -10,10 +10,8 @@ class Schedule:
 
     Parameters
     ----------
-    steps, warmup_steps : int
     learning_rate : float
         Its peak.
-    weight_decay, gradient_clip : float
     ema_decay : float
         Of the averaged weights, in [0, 1).
     validate_every, checkpoint_every, log_every : int

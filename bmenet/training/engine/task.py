@@ -47,7 +47,6 @@ class Task(ABC):
 
     Parameters
     ----------
-    config : Config
     layout : Layout
         Where volumes and weights are, and where checkpoints go.
     split : dict

@@ -45,7 +45,6 @@ class Trainer:
 
     Parameters
     ----------
-    task : Task
     logger : Logger, optional
         Gets the rows of the history, and the metrics and the picture of every validation.
     """

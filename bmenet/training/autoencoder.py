@@ -19,8 +19,7 @@ from bmenet.networks.fine_weights import AUTOENCODER, EDGE_AUTOENCODER, load_fin
 from bmenet.networks.weights import Spec
 from bmenet.restoration.torch_networks import decode_volume, edge_map, encode_volume
 from bmenet.runtime.seeding import generator
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.task import Loss, Task, Validation
+from bmenet.training.engine.task import Batch, Loss, Task, Validation
 from bmenet.training.subjects import load_clean
 
 _MEASURED_SUBJECTS = 8

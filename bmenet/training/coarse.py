@@ -18,11 +18,9 @@ from bmenet.networks.weights import Spec, weights_digest
 from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.runtime.errors import ConfigError, VolumeError
 from bmenet.runtime.files import read_json
-from bmenet.training.batches import SliceBatches
-from bmenet.training.cases import Cases, FreshCases, MixedCases, StoredCases
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.schedule import Schedule
-from bmenet.training.engine.task import Loss, Split, Task, Validation
+from bmenet.training.batches import Cases, FreshCases, MixedCases, SliceBatches, StoredCases
+from bmenet.training.engine.state import Schedule
+from bmenet.training.engine.task import Batch, Loss, Split, Task, Validation
 
 VALIDATED_CODES = ("111", "000")
 """Everything at once, whose PSNR ranks the weights; and nothing, which must come out as it went in."""

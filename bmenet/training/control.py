@@ -21,8 +21,7 @@ from bmenet.restoration.coarsen import VALIDATED_CODE, case_codes
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
 from bmenet.restoration.torch_networks import TorchNetworks
 from bmenet.runtime.errors import TrainingError
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.task import Loss, Validation
+from bmenet.training.engine.task import Batch, Loss, Validation
 from bmenet.training.latents import CoarseCase, case_covariates, case_latents, channel_sensitivity, load_autoencoder
 from bmenet.training.noise import Example, Frozen, NoiseTask
 from bmenet.training.subjects import coarse_digests, load_pair

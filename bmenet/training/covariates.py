@@ -16,12 +16,9 @@ from bmenet.networks.covariates import RANGES
 from bmenet.networks.fine_weights import AUTOENCODER, COVARIATES, DENOISER, load_fine
 from bmenet.networks.weights import Spec
 from bmenet.restoration.coarsen import case_codes
-from bmenet.runtime.code import code_hash
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.task import Loss, Validation
-from bmenet.training.known_covariates import subject_covariates
+from bmenet.training.engine.task import Batch, Loss, Validation
 from bmenet.training.latents import CoarseCase, clean_latents
-from bmenet.training.noise import Example, Frozen, NoiseTask
+from bmenet.training.noise import Example, Frozen, NoiseTask, subject_covariates
 from bmenet.training.subjects import coarse_digests
 
 _SEEN_MM = 4
@@ -97,7 +94,6 @@ class CovariatesTask(NoiseTask):
         return [
             *super().decisive(),
             self.split["covariates"],
-            code_hash(subject_covariates.__module__),
             codes,
             coarse_digests(self.layout, self.all_subjects, codes),
         ]

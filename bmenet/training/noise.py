@@ -1,6 +1,6 @@
 """What the denoiser, the covariate encoder and the ControlNet share: they are trained by the noise in latents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,11 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from bmenet.config import Config
+from bmenet.data.layout import Layout
 from bmenet.diffusion.noise_schedule import NoiseSchedule
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.ventricles import estimate_ventricles_ml
+from bmenet.imaging.volume import load_unit_volume
 from bmenet.networks.compute import autocast, lay_channels_last
+from bmenet.networks.covariates import ScaledCovariates, scale_covariates
 from bmenet.runtime.seeding import generator
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.task import Task
+from bmenet.training.engine.task import Batch, Task
 
 Example = Mapping[str, Tensor]
 """``latent``, shape (C, x, y, z), and whatever else belongs to it."""
@@ -102,6 +107,33 @@ class Frozen:
         self.network.to(first.device)
         with autocast(first.device, self.dtype):
             return self.network(first, *others)
+
+
+def subject_covariates(config: Config, layout: Layout, known: dict, subject: str) -> ScaledCovariates:
+    """Scale what is known about a subject: age and sex from its table, volumes from its clean volume.
+
+    Parameters
+    ----------
+    known : dict
+        Subject to ``age`` and ``sex``, None where not known.
+    """
+    clean = load_unit_volume(layout.clean(subject))
+    brain_mask = foreground_mask(clean.data)
+    brain_ml = np.count_nonzero(brain_mask) * config.grid.spacing_mm**3 / 1000
+    person = known.get(subject, {})
+    return scale_covariates(
+        config.covariates,
+        sex=person.get("sex"),
+        age=person.get("age"),
+        ventricles_ml=estimate_ventricles_ml(clean, brain_mask),
+        brain_ml=brain_ml,
+    )
+
+
+def informed_covariates(known: dict, subjects: Iterable[str]) -> list[bool]:
+    """Return, for each covariate, whether any of the subjects tells it; volumes are always measured."""
+    people = [known.get(subject, {}) for subject in subjects]
+    return [*(any(person.get(key) is not None for person in people) for key in ("sex", "age")), True, True]
 
 
 class NoiseTask(Task):

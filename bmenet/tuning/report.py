@@ -19,7 +19,7 @@ from bmenet.runtime.seeding import generator
 from bmenet.tuning.objective import gain
 from bmenet.tuning.page import draw_stills, interactive_plots, write_page
 from bmenet.tuning.plan import Plan
-from bmenet.tuning.sampler import is_first
+from bmenet.tuning.search_space import is_first
 from bmenet.tuning.study import PUT_BACK, STATES, best_trial, counted, put_back_numbers
 from bmenet.tuning.trial import CASES, ERROR, picture_path
 

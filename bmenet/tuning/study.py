@@ -19,8 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from bmenet.config.tune import SECONDS
 from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.tuning.plan import Plan
-from bmenet.tuning.sampler import PRUNERS, SeededSampler
-from bmenet.tuning.search_space import current_values
+from bmenet.tuning.search_space import PRUNERS, SeededSampler, current_values
 
 RUN = "run"
 """User attribute of the study: the key of its MLflow run."""

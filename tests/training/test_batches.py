@@ -6,9 +6,8 @@ import torch
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
-from bmenet.training.batches import SliceBatches
-from bmenet.training.cases import Case, StoredCases
-from bmenet.training.engine.loader import batch_loader
+from bmenet.training.batches import Case, SliceBatches, StoredCases
+from bmenet.training.engine.task import batch_loader
 from tests.training.conftest import SPLIT
 
 

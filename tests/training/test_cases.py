@@ -9,7 +9,7 @@ from bmenet.imaging.intensity import CANONICAL_BRIGHTNESS, blind_scale
 from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import UNIT_STEP, load_unit_volume
 from bmenet.runtime.seeding import generator
-from bmenet.training.cases import POOL_CASES, FreshCases, MixedCases, StoredCases
+from bmenet.training.batches import POOL_CASES, FreshCases, MixedCases, StoredCases
 from tests.training.conftest import SPLIT
 
 BATCHES_PER_CASE = 24

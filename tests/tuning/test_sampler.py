@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from bmenet.tuning.sampler import PRUNERS, SAMPLERS, SeededSampler
+from bmenet.tuning.search_space import PRUNERS, SAMPLERS, SeededSampler
 
 TRIALS = {"tpe": 14, "gp": 12, "cmaes": 13, "nsga2": 22, "random": 6}
 """Enough for a model to be fitted, or a generation to be bred."""

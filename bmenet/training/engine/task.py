@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+from accelerate import Accelerator
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
@@ -17,9 +18,11 @@ from bmenet.runtime.cache import join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.files import sha256
+from bmenet.runtime.threads import use_one_thread
 from bmenet.training.engine.checkpoint import CheckpointFolder
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.schedule import Schedule
+from bmenet.training.engine.state import Schedule
+
+Batch = dict[str, Tensor]
 
 Split = dict[str, Any]
 """``train``, ``validation`` and ``test``: lists of subjects; ``covariates``: subject to age and sex."""
@@ -28,6 +31,8 @@ Loss = tuple[Tensor, dict[str, Tensor]]
 """The total, and its named terms without their gradient."""
 
 
+_AHEAD = 24
+"""Batches that a loader process keeps ready: a fresh case takes as long as many steps, which must not wait for it."""
 _NOT_DECISIVE = {"workers", "checkpoint_every"}
 """Keys of sections that leave the trained weights as they are."""
 
@@ -173,3 +178,26 @@ class Task(ABC):
     def clean_digests(self) -> list[str]:
         """Return the SHA-256 of the clean volumes of training and validation subjects."""
         return [sha256(self.layout.clean(subject)) for subject in self.all_subjects]
+
+
+def batch_loader(
+    batches: Dataset[Batch], start: int, steps: int, workers: int, accelerator: Accelerator | None = None
+) -> DataLoader[Batch]:
+    """Load batches for training steps [start, steps), made ahead by `workers` processes.
+
+    Of every step's batches, one a process of `accelerator`, this process gets its own.
+    """
+    rank, ranks = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(start * ranks + rank, steps * ranks, ranks),
+        num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_use_one_thread,
+    )
+
+
+def _use_one_thread(_worker: int) -> None:
+    use_one_thread()

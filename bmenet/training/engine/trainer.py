@@ -20,9 +20,8 @@ from bmenet.runtime.logger import Logger, NullLogger
 from bmenet.runtime.progress import console, progress_bar
 from bmenet.runtime.seeding import derive_seed
 from bmenet.training.engine.checkpoint import Checkpoint, CheckpointFolder
-from bmenet.training.engine.loader import Batch, batch_loader
 from bmenet.training.engine.state import TrainingState
-from bmenet.training.engine.task import Task
+from bmenet.training.engine.task import Batch, Task, batch_loader
 
 Row = dict[str, float]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from bmenet.training.engine.schedule import Schedule
+from bmenet.training.engine.state import Schedule
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Train the autoencoders: of clean volumes, then, from the same weights, of their edge maps."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, cast
 
@@ -29,25 +30,21 @@ _GAIN = (0.9, 1.1)
 """The coarse result's brightness is not exactly the clean one's: the autoencoder must not mind."""
 
 
+@dataclass(eq=False)
 class CropBatches(Dataset[Batch]):
     """Whole batches: ``clean`` (B, 1, X, Y, Z) and ``noise`` (B, C, x, y, z) for the latent, both float32.
 
     Every element is a random window, perhaps mirrored, times a random gain; batch number `index` is always the same.
-
-    Parameters
-    ----------
-    config : AutoencoderConfig
-        Gives `crop` and the latent's size.
     """
 
-    def __init__(
-        self, layout: Layout, subjects: list[str], config: AutoencoderConfig, batch_size: int, seed: int
-    ) -> None:
-        self.subjects = subjects
-        self.config = config
-        self.batch_size = batch_size
-        self.seed = seed
-        self._load = lru_cache(maxsize=None)(lambda subject: load_clean(layout, subject).data.astype(np.float16))
+    layout: Layout
+    subjects: list[str]
+    config: AutoencoderConfig
+    batch_size: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._load = lru_cache(maxsize=None)(lambda subject: load_clean(self.layout, subject).data.astype(np.float16))
 
     def __getitem__(self, index: int) -> Batch:
         """Return batch number `index`."""

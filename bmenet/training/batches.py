@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -47,21 +48,18 @@ class Case(NamedTuple):
     bounds: np.ndarray
 
 
+@dataclass(eq=False)
 class Cases(ABC):
-    """A source of cases.
+    """A source of cases, of codes drawn by `code_weights`; code ``000`` is the clean volume itself."""
 
-    Parameters
-    ----------
-    config : CoarseConfig
-        Gives `code_weights`; code ``000`` is the clean volume itself.
-    """
+    layout: Layout
+    subjects: Sequence[str]
+    config: CoarseConfig
+    spacing_mm: int
 
-    def __init__(self, layout: Layout, subjects: Sequence[str], config: CoarseConfig, spacing_mm: int) -> None:
-        self.layout = layout
-        self.subjects = list(subjects)
-        weights = {code: weight for code, weight in config.code_weights.items() if weight > 0}
-        self.codes, self.chances = list(weights), np.array(list(weights.values())) / sum(weights.values())
-        self.spacing_mm = spacing_mm
+    def __post_init__(self) -> None:
+        weights = {code: weight for code, weight in self.config.code_weights.items() if weight > 0}
+        self._codes, self._chances = list(weights), np.array(list(weights.values())) / sum(weights.values())
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, index: int) -> Case:
@@ -70,15 +68,14 @@ class Cases(ABC):
     def _draw_names(self, rng: np.random.Generator) -> tuple[str, str]:
         """Draw subject and code."""
         subject = self.subjects[rng.integers(len(self.subjects))]
-        return subject, self.codes[rng.choice(len(self.codes), p=self.chances)]
+        return subject, self._codes[rng.choice(len(self._codes), p=self._chances)]
 
 
+@dataclass(eq=False)
 class StoredCases(Cases):
-    """Cases that the stage `degrade` wrote, memory-mapped; parameters as of `Cases`."""
+    """Cases that the stage `degrade` wrote, memory-mapped."""
 
-    def __init__(self, layout: Layout, subjects: Sequence[str], config: CoarseConfig, spacing_mm: int) -> None:
-        super().__init__(layout, subjects, config, spacing_mm)
-        self._loaded: dict[tuple[str, str], Case] = {}
+    _loaded: dict[tuple[str, str], Case] = field(default_factory=dict, init=False)
 
     def draw(self, rng: np.random.Generator, index: int) -> Case:
         """Draw a case that is stored."""
@@ -90,39 +87,31 @@ class StoredCases(Cases):
         return self._loaded[key]
 
 
+@dataclass(eq=False)
 class FreshCases(Cases):
-    """Cases degraded anew while training goes on, from a pool that moves through them.
+    """Cases degraded anew while training goes on, from a pool that moves through them; `config` must have `online`.
 
     Case number `n` is a pure function of (seed, n), and the pool at a batch one of its index, so an interrupted
     training sees the same cases again. Every loader process keeps a pool of its own: use one process.
 
     Parameters
     ----------
-    layout, subjects, config, spacing_mm
-        As of `Cases`; `config` must have `online`.
     preset : Severity
         Ranges to draw from where `online` has none.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        subjects: Sequence[str],
-        config: CoarseConfig,
-        spacing_mm: int,
-        preset: Severity,
-        seed: int,
-    ) -> None:
-        super().__init__(layout, subjects, config, spacing_mm)
-        assert config.online is not None
-        self.online = config.online
-        self.severity = config.online.severity or preset
-        self.seed = seed
-        self._pool: dict[int, Case] = {}
+    preset: Severity
+    seed: int
+    _pool: dict[int, Case] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        assert self.config.online is not None
+        self._online = self.config.online
 
     def draw(self, rng: np.random.Generator, index: int) -> Case:
         """Draw one case of the pool."""
-        oldest = index // self.online.batches_per_case
+        oldest = index // self._online.batches_per_case
         number = oldest + int(rng.integers(POOL_CASES))
         if number not in self._pool:
             self._pool = {kept: case for kept, case in self._pool.items() if kept >= oldest}
@@ -132,22 +121,23 @@ class FreshCases(Cases):
     def _degrade(self, number: int) -> Case:
         rng = generator(self.seed, "fresh case", number)
         subject, code = self._draw_names(rng)
-        if rng.random() < self.online.template_chance:
+        if rng.random() < self._online.template_chance:
             clean = load_template(standard_grid(self.spacing_mm))
         else:
             clean = load_unit_volume(self.layout.clean(subject))
-        volumes = fresh_case(clean, self.severity, code, self.online.variety, rng)
+        volumes = fresh_case(clean, self._online.severity or self.preset, code, self._online.variety, rng)
         degraded, target = (
             np.minimum(np.rint(volume.data / UNIT_STEP), _MAX_COUNT).astype(np.uint16) for volume in volumes
         )
         return _case(degraded, target, self.spacing_mm)
 
 
+@dataclass(frozen=True)
 class MixedCases:
     """Stored and fresh cases, half and half."""
 
-    def __init__(self, stored: StoredCases, fresh: FreshCases) -> None:
-        self.stored, self.fresh = stored, fresh
+    stored: StoredCases
+    fresh: FreshCases
 
     def draw(self, rng: np.random.Generator, index: int) -> Case:
         """Draw a stored or a fresh case."""
@@ -162,6 +152,7 @@ def _case(degraded: np.ndarray, clean: np.ndarray, spacing_mm: float) -> Case:
     return Case(degraded, clean, UNIT_STEP / scale, np.array([(line[0], line[-1]) for line in lines]))
 
 
+@dataclass(eq=False)
 class SliceBatches(Dataset[Batch]):
     """Whole batches of crops: item `index` is batch `index`, always the same one.
 
@@ -169,10 +160,9 @@ class SliceBatches(Dataset[Batch]):
     window of `crop` voxels, and a gain and gamma that change degraded and clean alike.
     """
 
-    def __init__(self, cases: Cases | MixedCases, config: CoarseConfig, seed: int) -> None:
-        self.cases = cases
-        self.config = config
-        self.seed = seed
+    cases: Cases | MixedCases
+    config: CoarseConfig
+    seed: int
 
     def __getitem__(self, index: int) -> Batch:
         """Return ``slab`` (B, context_slices + 3, H, W) and ``clean`` (B, 1, H, W), float32."""

@@ -1,6 +1,7 @@
 """What the denoiser, the covariate encoder and the ControlNet share: they are trained by the noise in latents."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +30,7 @@ _FRACTIONS = (0.05, 0.2, 0.4, 0.6, 0.8)
 """Of the range of timesteps: where the loss is validated."""
 
 
+@dataclass(eq=False)
 class NoiseBatches(Dataset[Batch]):
     """Whole batches of latents and what belongs to them, with ``noise``, ``timestep`` (B,), and ``die`` (B,) in [0, 1).
 
@@ -46,24 +48,16 @@ class NoiseBatches(Dataset[Batch]):
         Tells the draws of one training from those of another.
     """
 
-    def __init__(
-        self,
-        examples: Sequence[Example],
-        chances: Sequence[float],
-        *,
-        crop: Sequence[int] | None,
-        batch_size: int,
-        timesteps: int,
-        seed: int,
-        key: str,
-    ) -> None:
-        self.examples = list(examples)
-        self.chances = np.asarray(chances, dtype=np.float64) / np.sum(chances)
-        self.crop = crop
-        self.batch_size = batch_size
-        self.timesteps = timesteps
-        self.seed = seed
-        self.key = key
+    examples: Sequence[Example]
+    chances: Sequence[float]
+    crop: Sequence[int] | None
+    batch_size: int
+    timesteps: int
+    seed: int
+    key: str
+
+    def __post_init__(self) -> None:
+        self._chances = np.asarray(self.chances, dtype=np.float64) / np.sum(self.chances)
 
     def __getitem__(self, index: int) -> Batch:
         """Return batch number `index`."""
@@ -72,7 +66,7 @@ class NoiseBatches(Dataset[Batch]):
         return {name: torch.stack([element[name] for element in elements]) for name in elements[0]}
 
     def _element(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        example = dict(self.examples[rng.choice(len(self.examples), p=self.chances)])
+        example = dict(self.examples[rng.choice(len(self.examples), p=self._chances)])
         extents = example["latent"].shape[1:]
         crop = [min(size, extent) for size, extent in zip(self.crop or extents, extents, strict=True)]
         firsts = [int(rng.integers(extent - size, endpoint=True)) for size, extent in zip(crop, extents, strict=True)]

@@ -118,6 +118,11 @@ class Task(ABC):
         return getattr(self.config, self.sections[0])
 
     @property
+    def shared(self) -> Any:
+        """What several trainings have in common: number format, loader processes, validation volumes."""
+        return self.config.training
+
+    @property
     def inputs(self) -> list[Path]:
         """Files and folders that the training reads."""
         return [self.layout.registered, self.layout.split, *map(self.layout.weights, self.parents)]
@@ -126,19 +131,18 @@ class Task(ABC):
     def schedule(self) -> Schedule:
         """When things happen, and how fast the network learns."""
         names = set(Schedule.__dataclass_fields__)
-        sections = (self.config.training, self.steps)
-        values = {key: value for section in sections for key, value in section.model_dump(include=names).items()}
+        values = self.shared.model_dump(include=names) | self.steps.model_dump(include=names)
         return Schedule(**values, log_every=self.config.tracking.log_every)
 
     @property
     def precision(self) -> str:
         """Of the forward pass: ``auto``, ``fp32`` or ``bf16``."""
-        return self.config.training.precision
+        return self.shared.precision
 
     @property
     def workers(self) -> int:
         """Processes that make batches."""
-        return self.config.training.workers
+        return self.shared.workers
 
     @cached_property
     def signature(self) -> str:
@@ -169,7 +173,7 @@ class Task(ABC):
     @property
     def validation_subjects(self) -> list[str]:
         """The validation subjects in use."""
-        return self.split["validation"][: self.config.training.validation_volumes]
+        return self.split["validation"][: self.shared.validation_volumes]
 
     def parent_digests(self) -> dict[str, str]:
         """Return the networks that it builds on, and their digests: part of what its weights are kept with."""

@@ -51,17 +51,6 @@ def test_server_that_is_down_costs_one_warning_and_gets_everything_later(place, 
     assert sync() == 0
 
 
-def test_next_stage_sends_what_the_last_one_could_not(place, config, runs, monkeypatch):
-    monkeypatch.setenv("BMENET_EXECUTION", "one")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
-    train(config, range(3))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    with track_stage(config, "evaluate"):
-        pass
-    assert sorted(run.info.run_name for run in runs()) == ["evaluate", "smoke pipeline", "train_coarse"]
-    assert [run.info.status for run in runs()] == ["FINISHED"] * 3
-
-
 def test_server_that_vanishes_half_way_gets_the_rest_later_and_nothing_twice(place, config, runs, monkeypatch):
     from mlflow.tracking import MlflowClient
 

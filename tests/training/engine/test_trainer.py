@@ -15,6 +15,7 @@ from bmenet.data.layout import Layout
 from bmenet.runtime.errors import TrainingError
 from bmenet.runtime.logger import NullLogger
 from bmenet.training.engine import checkpoint
+from bmenet.training.engine.state import Schedule
 from bmenet.training.engine.task import Loss, Validation
 from bmenet.training.engine.trainer import Trainer, clear_checkpoints, write_trained
 from tests.training.line import LineTask
@@ -59,6 +60,19 @@ def saved_step(trainer: Trainer) -> int:
     assert found is not None
     assert all(torch.isfinite(tensor).all() for tensor in found.tensors.values())
     return found.scalars["step"]
+
+
+def test_rate_warms_up_linearly_to_its_peak_and_ends_near_zero_and_averaging_is_short_sighted_at_first() -> None:
+    schedule = Schedule(
+        steps=100, learning_rate=1e-3, warmup_steps=9, weight_decay=0, gradient_clip=1, ema_decay=0.99,
+        validate_every=10, patience=3, checkpoint_every=10, log_every=10,
+    )  # fmt: skip
+    rates = [schedule.rate(step) for step in range(100)]
+    assert [rates[0], rates[4], rates[9]] == pytest.approx([1e-4, 5e-4, 1e-3])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert 0 < rates[-1] < 1e-5
+    assert schedule.averaging(0) == pytest.approx(0.1)
+    assert schedule.averaging(10_000) == 0.99
 
 
 def test_training_lowers_the_loss_and_records_it(make) -> None:

@@ -92,12 +92,8 @@ class FreshCases(Cases):
     """Cases degraded anew while training goes on, from a pool that moves through them; `config` must have `online`.
 
     Case number `n` is a pure function of (seed, n), and the pool at a batch one of its index, so an interrupted
-    training sees the same cases again. Every loader process keeps a pool of its own: use one process.
-
-    Parameters
-    ----------
-    preset : Severity
-        Ranges to draw from where `online` has none.
+    training sees the same cases again. Every loader process keeps a pool of its own: use one process. `preset` holds
+    the ranges to draw from where `online` has none.
     """
 
     preset: Severity

@@ -30,13 +30,7 @@ must not train a network again."""
 
 
 class CoarseTask(Task):
-    """Restore slices of degraded volumes.
-
-    Raises
-    ------
-    ConfigError
-        If a subset is empty or `code_weights` names a code that is not degraded.
-    """
+    """Restore slices of degraded volumes; a ConfigError where `code_weights` names a code that is not degraded."""
 
     kind = COARSE
     sections: ClassVar = ("coarse", "intensity")
@@ -69,13 +63,7 @@ class CoarseTask(Task):
         self.coarse_loss = CoarseLoss(self.steps)
 
     def network(self) -> nn.Module:
-        """Return an untrained network, or the one that `coarse.start_from` names.
-
-        Raises
-        ------
-        ConfigError
-            If that one is of another shape.
-        """
+        """Return an untrained network, or the one that `coarse.start_from` names; a ConfigError for another shape."""
         coarse = self.steps
         network = build_coarse(coarse)
         if coarse.start_from is not None:

@@ -42,14 +42,7 @@ class ControlTask(NoiseTask):
     the latent grid makes it edge-sensitive. Now and then the edges are left out of the hint, so that the network works
     without them too and what they bring can be measured.
 
-    `prepare` sets the attributes.
-
-    Attributes
-    ----------
-    reference_variance : list of float, (C,), or None
-        Of E(r) about E(x): see `CleanPrediction`.
-    channel_weights : list of float, (C,)
-        ``q``.
+    `prepare` sets `reference_variance`, (C,), of E(r) about E(x) (see `CleanPrediction`), and `channel_weights`, ``q``.
     """
 
     kind = CONTROL

@@ -34,18 +34,8 @@ _FRACTIONS = (0.05, 0.2, 0.4, 0.6, 0.8)
 class NoiseBatches(Dataset[Batch]):
     """Whole batches of latents and what belongs to them, with ``noise``, ``timestep`` (B,), and ``die`` (B,) in [0, 1).
 
-    Parameters
-    ----------
-    examples : sequence of mapping
-        Tensors of shape (channels, x, y, z) named ``hint`` or ``edges`` are cropped with the latent.
-    chances : sequence of float
-        Of drawing each example.
-    crop : sequence of int or None
-        Latent voxels; None takes all.
-    timesteps : int
-        Drawn from [0, timesteps).
-    key : str
-        Tells the draws of one training from those of another.
+    Tensors of shape (channels, x, y, z) named ``hint`` or ``edges`` are cropped with the latent: `crop` latent voxels
+    (None: all). Timesteps lie in [0, timesteps). `key` tells the draws of one training from those of another.
     """
 
     examples: Sequence[Example]
@@ -85,11 +75,6 @@ class Frozen:
     """Call a network in evaluation mode and in a fixed number format; gradients pass through it, none stay in it.
 
     It is no module, so that no optimiser, checkpoint or average can find its weights.
-
-    Parameters
-    ----------
-    dtype : torch.dtype
-        Of its forward pass.
     """
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
@@ -104,23 +89,14 @@ class Frozen:
 
 
 def subject_covariates(config: Config, layout: Layout, known: dict, subject: str) -> ScaledCovariates:
-    """Scale what is known about a subject: age and sex from its table, volumes from its clean volume.
-
-    Parameters
-    ----------
-    known : dict
-        Subject to ``age`` and ``sex``, None where not known.
-    """
+    """Scale what is known about a subject: ``age`` and ``sex`` if `known` has them, volumes from its clean volume."""
     clean = load_unit_volume(layout.clean(subject))
     brain_mask = foreground_mask(clean.data)
     brain_ml = np.count_nonzero(brain_mask) * config.grid.spacing_mm**3 / 1000
     person = known.get(subject, {})
+    ventricles_ml = estimate_ventricles_ml(clean, brain_mask)
     return scale_covariates(
-        config.covariates,
-        sex=person.get("sex"),
-        age=person.get("age"),
-        ventricles_ml=estimate_ventricles_ml(clean, brain_mask),
-        brain_ml=brain_ml,
+        config.covariates, sex=person.get("sex"), age=person.get("age"), ventricles_ml=ventricles_ml, brain_ml=brain_ml
     )
 
 
@@ -133,14 +109,7 @@ def informed_covariates(known: dict, subjects: Iterable[str]) -> list[bool]:
 class NoiseTask(Task):
     """Train on noised latents; validate the loss at fixed timesteps, with fixed noise, on whole validation latents.
 
-    `prepare` sets the attributes.
-
-    Attributes
-    ----------
-    examples, held_out : list of mapping
-        Of training and of validation.
-    dtype : torch.dtype
-        Of the forward pass.
+    `prepare` sets `examples` of training, those `held_out` for validation, and the `dtype` of the forward pass.
     """
 
     examples: list[Example]
@@ -164,15 +133,8 @@ class NoiseTask(Task):
 
     def batches(self) -> NoiseBatches:
         """Return batches of examples, cropped as the denoiser's are."""
-        return NoiseBatches(
-            self.examples,
-            self.chances,
-            crop=self.config.denoiser.crop,
-            batch_size=self.steps.batch_size,
-            timesteps=self.timesteps,
-            seed=self.config.seed,
-            key=self.kind,
-        )
+        crop, batch_size, seed = self.config.denoiser.crop, self.steps.batch_size, self.config.seed
+        return NoiseBatches(self.examples, self.chances, crop, batch_size, self.timesteps, seed, self.kind)
 
     @torch.no_grad()
     def held_out_loss(self, network: nn.Module) -> dict[str, float]:

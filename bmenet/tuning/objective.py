@@ -76,19 +76,7 @@ class Case:
 
 @dataclass
 class Outcome:
-    """The result of a trial on the validation cases.
-
-    Parameters
-    ----------
-    gains : list of float
-        The composite's gain of each case.
-    cases : dict
-        Case to metrics.
-    seconds : list of float
-        Of each volume.
-    picture : dict
-        Name to volume, of the first case.
-    """
+    """The result of a trial: of each validation case gain, metrics and seconds, and the volumes of the first case."""
 
     gains: list[float] = field(default_factory=list)
     cases: dict[str, dict[str, float]] = field(default_factory=dict)

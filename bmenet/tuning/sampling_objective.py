@@ -61,10 +61,7 @@ def clock(device: str) -> float:
 class RememberingNetworks:
     """Networks that do not compute again what depends on the reference alone: E(r), E_edge(G(r)), c and D(E(r)).
 
-    Attributes
-    ----------
-    saved_seconds : float
-        What was not spent, since the first computation took so long.
+    `saved_seconds` were not spent, since the first computation took so long.
     """
 
     def __init__(self, networks: FineNetworks) -> None:

@@ -20,16 +20,8 @@ _COUNTERS = ("step", "best_score", "best_step", "misses", "sums", "history", "va
 class Schedule:
     """The numbers of an optimisation that do not depend on what is trained.
 
-    Parameters
-    ----------
-    learning_rate : float
-        Its peak.
-    ema_decay : float
-        Of the averaged weights, in [0, 1).
-    validate_every, checkpoint_every, log_every : int
-        In steps.
-    patience : int
-        Validations without a better score before training stops.
+    `learning_rate` is the peak; `ema_decay` of the averaged weights lies in [0, 1); intervals are in steps; `patience`
+    is the number of validations without a better score before training stops.
     """
 
     steps: int
@@ -59,18 +51,8 @@ class Schedule:
 class TrainingState:
     """The network, its running average, the best average so far, the optimiser, and the counters.
 
-    Attributes
-    ----------
-    step : int
-        Steps done.
-    best_score : float or None
-        Of `best`, at step `best_step`; higher is better.
-    misses : int
-        Validations since then.
-    sums : dict
-        Loss terms summed since the last row of `history`.
-    history, validations : list of dict
-        One row for every log and every validation.
+    `best_score` is that of `best`, at step `best_step`, higher is better; `misses` are the validations since then;
+    `sums` are loss terms since the last row of `history`; `history` has a row for every log.
     """
 
     network: nn.Module

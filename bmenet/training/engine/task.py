@@ -30,7 +30,6 @@ Split = dict[str, Any]
 Loss = tuple[Tensor, dict[str, Tensor]]
 """The total, and its named terms without their gradient."""
 
-
 _AHEAD = 24
 """Batches that a loader process keeps ready: a fresh case takes as long as many steps, which must not wait for it."""
 _NOT_DECISIVE = {"workers", "checkpoint_every"}
@@ -49,13 +48,6 @@ class Task(ABC):
     """A network, its batches, its loss, its validation, and what its weights are kept with.
 
     Making one is cheap: volumes are read by `prepare`.
-
-    Parameters
-    ----------
-    layout : Layout
-        Where volumes and weights are, and where checkpoints go.
-    split : dict
-        Subjects by subset.
 
     Attributes
     ----------

@@ -22,9 +22,7 @@ COMMENT = "# what a person wrote, and wants to keep"
 @pytest.fixture
 def tuned(workspace, phantom, monkeypatch):
     """A workspace that can be tuned, with a tracking store; the profile smoke is what params.yaml is."""
-    for name in ("MLFLOW_TRACKING_URI", "BMENET_EXECUTION", "BMENET_STUDIES", "BMENET_WORKERS", "RANK"):
-        monkeypatch.delenv(name, raising=False)
-    fill_workspace(workspace, phantom)
+    fill_workspace(workspace, phantom, monkeypatch)
     add_store(workspace)
     return workspace
 
@@ -89,8 +87,10 @@ def test_of_a_front_a_person_chooses(here, bmenet):
     assert (here / "params.yaml").read_bytes() == before
     result = bmenet(*options, "--apply", "--trial", 2)
     assert result.exit_code == 0
-    chosen = read_json(here / "reports" / "tune" / "study.json")["best"]
+    summary = read_json(here / "reports" / "tune" / "study.json")
+    chosen = summary["best"]
     assert chosen["trial"] == 2
+    assert set(summary["front"]) <= {0, 1, 2}
     assert flatten(load_config()).items() >= chosen["params"].items()
 
 

@@ -1,12 +1,12 @@
 """Cases and batches of the Coarse-net are functions of seed and index, and lie as they do on disk."""
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from bmenet.config import Config
+from bmenet.config import CoarseConfig, Config, with_values
 from bmenet.config.augmentation import OnlineConfig
 from bmenet.data.layout import Layout
 from bmenet.imaging.grid import standard_grid
@@ -17,13 +17,6 @@ from bmenet.runtime.seeding import generator
 from bmenet.training.batches import POOL_CASES, Case, FreshCases, MixedCases, SliceBatches, StoredCases
 from bmenet.training.engine.task import batch_loader
 from tests.training.conftest import SPLIT
-
-
-class _Process(NamedTuple):
-    """What a loader asks of accelerate: which of how many processes this is."""
-
-    process_index: int
-    num_processes: int
 
 
 class PositionCase:
@@ -45,15 +38,11 @@ def batches(config: Config, layout: Layout) -> SliceBatches:
     return SliceBatches(StoredCases(layout, SPLIT["train"], config.coarse, 4), config.coarse, config.seed)
 
 
-def plain(config: Config, crop: tuple[int, int]) -> Config:
-    """No change of intensity, every plane."""
-    still = config.coarse.augment.model_copy(
-        update={
-            name: config.coarse.augment.gain.model_copy(update={"low": 1.0, "high": 1.0}) for name in ("gain", "gamma")
-        }
-    )
-    changes = {"augment": still, "crop": crop, "planes": ["axial", "coronal", "sagittal"]}
-    return config.model_copy(update={"coarse": config.coarse.model_copy(update=changes)})
+def plain(config: Config, crop: tuple[int, int], change: float = 1.0) -> CoarseConfig:
+    """Every plane, one gain and gamma, by default those that change no intensity."""
+    spans = {f"coarse.augment.{name}.{end}": change for name in ("gain", "gamma") for end in ("low", "high")}
+    planes = ["axial", "coronal", "sagittal"]
+    return with_values(config, spans | {"coarse.crop": crop, "coarse.planes": planes}).coarse
 
 
 def test_batch_is_a_function_of_seed_and_index(batches: SliceBatches) -> None:
@@ -69,13 +58,15 @@ def test_batch_is_a_function_of_seed_and_index(batches: SliceBatches) -> None:
 
 
 def test_ranks_share_the_batches_without_overlap(batches: SliceBatches) -> None:
-    shares = [batch_loader(batches, 1, 4, 0, _Process(rank, 2)).sampler for rank in (0, 1)]
+    shares = [
+        batch_loader(batches, 1, 4, 0, SimpleNamespace(process_index=rank, num_processes=2)).sampler for rank in (0, 1)
+    ]
     assert [list(share) for share in shares] == [[2, 4, 6], [3, 5, 7]]
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_only_left_and_right_are_ever_mirrored(config: Config, axis: int) -> None:
-    batches = SliceBatches(PositionCase(axis), plain(config, (8, 8)).coarse, 0)
+    batches = SliceBatches(PositionCase(axis), plain(config, (8, 8)), 0)
     mirrored = 0
     for index in range(20):
         for slab, clean in zip(*batches[index].values(), strict=True):
@@ -93,18 +84,14 @@ def test_only_left_and_right_are_ever_mirrored(config: Config, axis: int) -> Non
 
 
 def test_crop_larger_than_the_plane_is_filled_with_background(config: Config) -> None:
-    batch = SliceBatches(PositionCase(1), plain(config, (20, 24)).coarse, 0)[0]
+    batch = SliceBatches(PositionCase(1), plain(config, (20, 24)), 0)[0]
     assert batch["clean"].shape[-2:] == (20, 24)
     assert batch["clean"][..., 14:, :].max() == 0
     assert batch["clean"][..., :8, :8].min() > 0
 
 
 def test_gain_and_gamma_change_degraded_and_clean_alike(config: Config) -> None:
-    span = config.coarse.augment.gain.model_copy(update={"low": 1.5, "high": 1.5})
-    changed = plain(config, (8, 8)).coarse
-    augment = changed.augment.model_copy(update={"gain": span, "gamma": span})
-    before = SliceBatches(PositionCase(1), changed, 0)[0]
-    after = SliceBatches(PositionCase(1), changed.model_copy(update={"augment": augment}), 0)[0]
+    before, after = (SliceBatches(PositionCase(1), plain(config, (8, 8), change), 0)[0] for change in (1.0, 1.5))
     torch.testing.assert_close(after["clean"], 1.5 * before["clean"] ** 1.5)
     torch.testing.assert_close(after["slab"][:, :3], 1.5 * before["slab"][:, :3] ** 1.5)
     assert torch.equal(after["slab"][:, 3:], before["slab"][:, 3:])
@@ -113,19 +100,15 @@ def test_gain_and_gamma_change_degraded_and_clean_alike(config: Config) -> None:
 BATCHES_PER_CASE = 24
 
 
-def with_weights(config: Config, weights: dict[str, float]) -> Config:
-    return config.model_copy(update={"coarse": config.coarse.model_copy(update={"code_weights": weights})})
-
-
 def stored(config: Config, layout: Layout, weights: dict[str, float]) -> StoredCases:
-    return StoredCases(layout, SPLIT["train"], with_weights(config, weights).coarse, 4)
+    return StoredCases(layout, SPLIT["train"], config.coarse.model_copy(update={"code_weights": weights}), 4)
 
 
 def fresh(config: Config, layout: Layout, seed: int = 1, template_chance: float = 0.0) -> FreshCases:
     online = OnlineConfig(
         batches_per_case=BATCHES_PER_CASE, template_chance=template_chance, severity=None, variety=None
     )
-    coarse = with_weights(config, {"010": 1}).coarse.model_copy(update={"online": online})
+    coarse = config.coarse.model_copy(update={"code_weights": {"010": 1}, "online": online})
     return FreshCases(layout, SPLIT["train"], coarse, 4, config.degradation.preset, seed)
 
 

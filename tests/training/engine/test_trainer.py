@@ -119,28 +119,6 @@ def test_optimiser_follows_the_schedule_and_gradients_are_clipped(make) -> None:
     assert gradient.norm().item() == pytest.approx(0.25, rel=1e-4)
 
 
-def test_resumed_training_is_the_unbroken_one(make) -> None:
-    straight = make()
-    straight.train()
-    expected = straight.state.to_checkpoint("no")
-    clear_checkpoints(straight.task)
-    assert not list(straight.checkpoints.folder.iterdir())
-
-    def interrupt(trainer: Trainer) -> None:
-        if trainer.state.step == 11:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        make(interrupt).train()
-    resumed = make()
-    assert saved_step(resumed) == 8
-    resumed.train()
-    got = resumed.state.to_checkpoint("no")
-    assert got.scalars == expected.scalars
-    assert got.tensors.keys() == expected.tensors.keys()
-    assert all(torch.equal(got.tensors[name], tensor) for name, tensor in expected.tensors.items())
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_writes_a_checkpoint_then_stops(make, number: signal.Signals) -> None:
     trainer = make(lambda trainer: os.kill(os.getpid(), number) if trainer.state.step == 6 else None)

@@ -87,10 +87,8 @@ def test_of_a_front_a_person_chooses(here, bmenet):
     assert (here / "params.yaml").read_bytes() == before
     result = bmenet(*options, "--apply", "--trial", 2)
     assert result.exit_code == 0
-    summary = read_json(here / "reports" / "tune" / "study.json")
-    chosen = summary["best"]
+    chosen = read_json(here / "reports" / "tune" / "study.json")["best"]
     assert chosen["trial"] == 2
-    assert set(summary["front"]) <= {0, 1, 2}
     assert flatten(load_config()).items() >= chosen["params"].items()
 
 

@@ -2,6 +2,7 @@
 
 import csv
 
+import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState, create_trial
@@ -12,7 +13,7 @@ from bmenet.runtime.files import read_json
 from bmenet.tuning.report import BEST_FILE, PAGE_FILE, by_subject, look_at, paired_gains, write_report
 from bmenet.tuning.study import open_study
 from bmenet.tuning.trial import CASES
-from tests.tuned import VALIDATION, run_trials, scaled
+from tests.tuned import VALIDATION, outcome, plan_of, run_trials, scaled
 
 WEIGHTS = ("quality", {"psnr_brain": 1.0, "hfen_brain": 10.0})
 
@@ -102,3 +103,17 @@ def test_without_a_complete_trial_there_is_no_best_and_without_the_values_before
     run_trials(plan, scaled)
     found = look_at(plan, study)
     assert (found.best.number, found.default, found.gains) == (1, None, {})
+
+
+def test_a_person_may_choose_another_trial_of_the_front(tuned, tmp_path):
+    plan = plan_of(tuned, tune__objectives=["quality", "seconds"])
+    reached = [(1.0, 5.0), (3.0, 9.0), (2.0, 1.0), (0.0, 9.0)]
+    study = run_trials(plan, *[lambda *_, g=gain, s=seconds: outcome(g, g, seconds=s) for gain, seconds in reached])
+    assert look_at(plan, study).best.number == 1
+    found = look_at(plan, study, study.trials[2])
+    assert found.values == study.trials[2].params
+    write_report(plan, study, found, tmp_path / "report")
+    summary = read_json(tmp_path / "report" / "study.json")
+    assert sorted(summary["front"]) == [1, 2]
+    assert summary["best"]["trial"] == 2
+    assert optuna.study.StudyDirection.MINIMIZE in study.directions

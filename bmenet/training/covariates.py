@@ -17,8 +17,9 @@ from bmenet.networks.fine_weights import AUTOENCODER, COVARIATES, DENOISER, load
 from bmenet.networks.weights import Spec
 from bmenet.restoration.coarsen import case_codes
 from bmenet.training.engine.task import Batch, Loss, Validation
+from bmenet.training.known_covariates import subject_covariates
 from bmenet.training.latents import CoarseCase, clean_latents
-from bmenet.training.noise import Example, Frozen, NoiseTask, subject_covariates
+from bmenet.training.noise import Example, Frozen, NoiseTask
 from bmenet.training.subjects import coarse_digests
 
 _SEEN_MM = 4

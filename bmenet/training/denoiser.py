@@ -14,8 +14,9 @@ from bmenet.networks.fine_weights import AUTOENCODER, DENOISER
 from bmenet.networks.weights import Spec
 from bmenet.restoration.torch_networks import decode_volume
 from bmenet.training.engine.task import Batch, Loss, Validation
+from bmenet.training.known_covariates import informed_covariates, subject_covariates
 from bmenet.training.latents import Latents, clean_latents, load_autoencoder
-from bmenet.training.noise import Example, NoiseTask, informed_covariates, subject_covariates
+from bmenet.training.noise import Example, NoiseTask
 
 _SHOWN_FRACTION = 0.1
 """Of the timesteps: noise that still leaves something to see."""

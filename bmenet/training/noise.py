@@ -1,6 +1,6 @@
 """What the denoiser, the covariate encoder and the ControlNet share: they are trained by the noise in latents."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,14 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from bmenet.config import Config
-from bmenet.data.layout import Layout
 from bmenet.diffusion.noise_schedule import NoiseSchedule
-from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.ventricles import estimate_ventricles_ml
-from bmenet.imaging.volume import load_unit_volume
 from bmenet.networks.compute import autocast, lay_channels_last
-from bmenet.networks.covariates import ScaledCovariates, scale_covariates
 from bmenet.runtime.seeding import generator
 from bmenet.training.engine.task import Batch, Task
 
@@ -86,24 +80,6 @@ class Frozen:
         self.network.to(first.device)
         with autocast(first.device, self.dtype):
             return self.network(first, *others)
-
-
-def subject_covariates(config: Config, layout: Layout, known: dict, subject: str) -> ScaledCovariates:
-    """Scale what is known about a subject: ``age`` and ``sex`` if `known` has them, volumes from its clean volume."""
-    clean = load_unit_volume(layout.clean(subject))
-    brain_mask = foreground_mask(clean.data)
-    brain_ml = np.count_nonzero(brain_mask) * config.grid.spacing_mm**3 / 1000
-    person = known.get(subject, {})
-    ventricles_ml = estimate_ventricles_ml(clean, brain_mask)
-    return scale_covariates(
-        config.covariates, sex=person.get("sex"), age=person.get("age"), ventricles_ml=ventricles_ml, brain_ml=brain_ml
-    )
-
-
-def informed_covariates(known: dict, subjects: Iterable[str]) -> list[bool]:
-    """Return, for each covariate, whether any of the subjects tells it; volumes are always measured."""
-    people = [known.get(subject, {}) for subject in subjects]
-    return [*(any(person.get(key) is not None for person in people) for key in ("sex", "age")), True, True]
 
 
 class NoiseTask(Task):

@@ -8,8 +8,8 @@ from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.runtime.errors import TrainingError
 from bmenet.training.control import ControlTask, _reference_variance
+from bmenet.training.known_covariates import informed_covariates
 from bmenet.training.latents import channel_sensitivity
-from bmenet.training.noise import informed_covariates
 from tests.training.conftest import SPLIT
 
 SHAPE = (1, 3, 16, 16, 16)

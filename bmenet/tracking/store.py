@@ -197,7 +197,8 @@ class Store:
         match kind:
             case "metric" | "param" | "tag":
                 entity = {"metric": Metric, "param": Param, "tag": RunTag}[kind]
-                self.client.log_batch(run_id, **{f"{kind}s": [entity(*value) for value in values]})
+                entries: dict[str, Any] = {f"{kind}s": [entity(*value) for value in values]}
+                self.client.log_batch(run_id, **entries)
             case "input":
                 datasets = [Dataset(name=path, digest=md5, source_type="dvc", source=path) for path, md5 in values]
                 self.client.log_inputs(run_id, datasets=[DatasetInput(dataset) for dataset in datasets])

@@ -1,7 +1,6 @@
 """Training cases of the Coarse-net (a clean volume and one degradation of it), stored or drawn, and batches of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -53,7 +52,7 @@ class Cases(ABC):
     """A source of cases, of codes drawn by `code_weights`; code ``000`` is the clean volume itself."""
 
     layout: Layout
-    subjects: Sequence[str]
+    subjects: list[str]
     config: CoarseConfig
     spacing_mm: int
 

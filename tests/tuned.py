@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pytest
 import yaml
 
 from bmenet.config import Config, load_config, with_values
@@ -37,8 +38,10 @@ QUICK = {
 """A trial of the present values takes a fraction of a second."""
 
 
-def fill_workspace(root: Path, phantom: Volume) -> None:
-    """Give a workspace with profiles all that a study needs, and params.yaml the quick values."""
+def fill_workspace(root: Path, phantom: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a workspace with profiles all that a study needs, and params.yaml the quick values; nothing is sent away."""
+    for name in ("MLFLOW_TRACKING_URI", "BMENET_EXECUTION", "BMENET_STUDIES", "BMENET_WORKERS", "RANK"):
+        monkeypatch.delenv(name, raising=False)
     shutil.copytree(_template(phantom.data.tobytes(), phantom), root, dirs_exist_ok=True)
     write_values(root, QUICK)
 

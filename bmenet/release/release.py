@@ -14,8 +14,7 @@ from safetensors import safe_open
 
 from bmenet import __version__
 from bmenet.config import Config, flatten
-from bmenet.config.evaluate import Storage
-from bmenet.config.evaluate import CLEAN_CODE
+from bmenet.config.evaluate import CLEAN_CODE, Storage
 from bmenet.data.layout import Layout
 from bmenet.evaluation.bootstrap import Interval
 from bmenet.evaluation.methods import COARSE, FINE

@@ -45,7 +45,6 @@ class Record:
     ----------
     folder : Path
         Of this record alone.
-    stage, name, experiment : str
     key : str
         Identifies the run in every store. Records with the same key are parts of one run.
     tags : dict

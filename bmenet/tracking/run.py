@@ -37,10 +37,6 @@ def track_stage(
 
     Parameters
     ----------
-    config : Config
-        All of params.yaml.
-    stage : str
-        Name of the stage in dvc.yaml.
     inputs : iterable of Path, optional
         Files and folders the stage reads.
     resume_key : str, optional
@@ -110,16 +106,10 @@ def log_trial(
 
     Parameters
     ----------
-    config : Config
-        All of params.yaml; of it the run gets the profile only.
     study : str
         The `run_key` of the study.
-    number : int
-        Of the trial in its study.
     status : {"FINISHED", "FAILED", "KILLED"}
         KILLED also for a pruned trial.
-    params, metrics, tags : mapping
-        Values tried, numbers reached, labels.
     curves : mapping, optional
         Metric to {step: value}.
     artifacts : mapping, optional

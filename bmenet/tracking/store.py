@@ -47,12 +47,7 @@ _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 class Place:
     """Addresses of the tracking store, all absolute.
 
-    Parameters
-    ----------
-    folder : Path
-        The workspace's ``mlflow`` folder.
-    uri : str
-        ``MLFLOW_TRACKING_URI`` where it is set, else the sqlite file in `folder`.
+    `folder` is the workspace's ``mlflow``; `uri` is ``MLFLOW_TRACKING_URI`` where it is set, else its sqlite file.
     """
 
     folder: Path
@@ -66,8 +61,7 @@ class Place:
         """
         here = Path.cwd()
         copies = [parent for parent in (here, *here.parents) if parent.parts[-3:] == (".dvc", "tmp", "exps")]
-        root = copies[-1].parents[2] if copies else here
-        folder = root / "mlflow"
+        folder = (copies[-1].parents[2] if copies else here) / "mlflow"
         return cls(folder, os.environ.get(URI_VARIABLE) or f"sqlite:///{folder / _DATABASE}")
 
     @property
@@ -103,13 +97,7 @@ def load_mlflow() -> None:
 
 
 class Store:
-    """A tracking store; an empty database is made on first use.
-
-    Parameters
-    ----------
-    place : Place
-        Its addresses.
-    """
+    """A tracking store; an empty database is made on first use."""
 
     def __init__(self, place: Place) -> None:
         load_mlflow()
@@ -128,10 +116,7 @@ class Store:
     def send(self, record: Record) -> None:
         """Send what `record` holds and this store has not; note what the store refused.
 
-        Raises
-        ------
-        Exception
-            Whatever kept the store from answering; the record keeps what was not sent.
+        Raises whatever kept the store from answering; the record keeps what was not sent.
         """
         from mlflow.exceptions import MlflowException
 
@@ -162,10 +147,7 @@ class Store:
     def send_idle(self) -> int:
         """Send every record that no living process owns, oldest first, and return how many; the unended were killed.
 
-        Raises
-        ------
-        Exception
-            The first that a record met; it does not keep the younger ones from being sent.
+        Raises the first error that a record met; it does not keep the younger ones from being sent.
         """
         sent, failing_s, first_error = 0, 0.0, None
         with suppress(Timeout), records_lock(self._place.pending, 0):  # else another process is at it
@@ -213,12 +195,10 @@ class Store:
         from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 
         match kind:
-            case "metric":
-                self.client.log_batch(run_id, metrics=[Metric(*value) for value in values])
-            case "param":
-                self.client.log_batch(run_id, params=[Param(*value) for value in values])
-            case "tag":
-                self.client.log_batch(run_id, tags=[RunTag(*value) for value in values])
+            case "metric" | "param" | "tag":
+                entity = {"metric": Metric, "param": Param, "tag": RunTag}[kind]
+                entries: dict[str, Any] = {f"{kind}s": [entity(*value) for value in values]}
+                self.client.log_batch(run_id, **entries)
             case "input":
                 datasets = [Dataset(name=path, digest=md5, source_type="dvc", source=path) for path, md5 in values]
                 self.client.log_inputs(run_id, datasets=[DatasetInput(dataset) for dataset in datasets])

@@ -1,5 +1,6 @@
 """Train the autoencoders: of clean volumes, then, from the same weights, of their edge maps."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, cast
 
@@ -19,8 +20,7 @@ from bmenet.networks.fine_weights import AUTOENCODER, EDGE_AUTOENCODER, load_fin
 from bmenet.networks.weights import Spec
 from bmenet.restoration.torch_networks import decode_volume, edge_map, encode_volume
 from bmenet.runtime.seeding import generator
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.task import Loss, Task, Validation
+from bmenet.training.engine.task import Batch, Loss, Task, Validation
 from bmenet.training.subjects import load_clean
 
 _MEASURED_SUBJECTS = 8
@@ -30,29 +30,21 @@ _GAIN = (0.9, 1.1)
 """The coarse result's brightness is not exactly the clean one's: the autoencoder must not mind."""
 
 
+@dataclass(eq=False)
 class CropBatches(Dataset[Batch]):
     """Whole batches: ``clean`` (B, 1, X, Y, Z) and ``noise`` (B, C, x, y, z) for the latent, both float32.
 
     Every element is a random window, perhaps mirrored, times a random gain; batch number `index` is always the same.
-
-    Parameters
-    ----------
-    layout : Layout
-    subjects : sequence of str
-    config : AutoencoderConfig
-        Gives `crop` and the latent's size.
-    batch_size : int
-    seed : int
     """
 
-    def __init__(
-        self, layout: Layout, subjects: list[str], config: AutoencoderConfig, batch_size: int, seed: int
-    ) -> None:
-        self.subjects = subjects
-        self.config = config
-        self.batch_size = batch_size
-        self.seed = seed
-        self._load = lru_cache(maxsize=None)(lambda subject: load_clean(layout, subject).data.astype(np.float16))
+    layout: Layout
+    subjects: list[str]
+    config: AutoencoderConfig
+    batch_size: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._load = lru_cache(maxsize=None)(lambda subject: load_clean(self.layout, subject).data.astype(np.float16))
 
     def __getitem__(self, index: int) -> Batch:
         """Return batch number `index`."""

@@ -1,34 +1,163 @@
-"""Training batches as a pure function of (seed, index): resuming is starting at a later index."""
+"""Training cases of the Coarse-net (a clean volume and one degradation of it), stored or drawn, and batches of them."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bmenet.config import CoarseConfig
+from bmenet.config import CoarseConfig, Severity
+from bmenet.data.layout import Layout
+from bmenet.degradation.fresh_case import fresh_case
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.intensity import blind_scale
+from bmenet.imaging.template import load_template
+from bmenet.imaging.volume import UNIT_STEP, load_unit_volume, map_unit_volume
 from bmenet.networks.slab import PLANE_AXES, coordinate_channels
 from bmenet.runtime.seeding import generator
-from bmenet.training.cases import Case, Cases, MixedCases
-from bmenet.training.engine.loader import Batch
+from bmenet.training.engine.task import Batch
+
+_FOREGROUND = 0.04
+
+POOL_CASES = 16
+"""Fresh cases that are drawn from at one time."""
+
+_MAX_COUNT = 2**16 - 1
 
 
+class Case(NamedTuple):
+    """A clean volume and its degraded twin, as stored counts.
+
+    Attributes
+    ----------
+    degraded, clean : ndarray, shape (X, Y, Z), uint16
+        Multiply by `unit` for intensities.
+    unit : float
+        One count, divided by the blind scale of the degraded volume: what inference would divide by.
+    bounds : ndarray, shape (3, 2)
+        First and last voxel of the head along x, y, z.
+    """
+
+    degraded: np.ndarray
+    clean: np.ndarray
+    unit: float
+    bounds: np.ndarray
+
+
+@dataclass(eq=False)
+class Cases(ABC):
+    """A source of cases, of codes drawn by `code_weights`; code ``000`` is the clean volume itself."""
+
+    layout: Layout
+    subjects: list[str]
+    config: CoarseConfig
+    spacing_mm: int
+
+    def __post_init__(self) -> None:
+        weights = {code: weight for code, weight in self.config.code_weights.items() if weight > 0}
+        self._codes, self._chances = list(weights), np.array(list(weights.values())) / sum(weights.values())
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, index: int) -> Case:
+        """Draw a case for batch `index`; the same generator state and index give the same case."""
+
+    def _draw_names(self, rng: np.random.Generator) -> tuple[str, str]:
+        """Draw subject and code."""
+        subject = self.subjects[rng.integers(len(self.subjects))]
+        return subject, self._codes[rng.choice(len(self._codes), p=self._chances)]
+
+
+@dataclass(eq=False)
+class StoredCases(Cases):
+    """Cases that the stage `degrade` wrote, memory-mapped."""
+
+    _loaded: dict[tuple[str, str], Case] = field(default_factory=dict, init=False)
+
+    def draw(self, rng: np.random.Generator, index: int) -> Case:
+        """Draw a case that is stored."""
+        subject, code = key = self._draw_names(rng)
+        if key not in self._loaded:
+            clean, _ = map_unit_volume(self.layout.clean(subject))
+            degraded, _ = map_unit_volume(self.layout.case_input(subject, code))
+            self._loaded[key] = _case(degraded, clean, self.spacing_mm)
+        return self._loaded[key]
+
+
+@dataclass(eq=False)
+class FreshCases(Cases):
+    """Cases degraded anew while training goes on, from a pool that moves through them; `config` must have `online`.
+
+    Case number `n` is a pure function of (seed, n), and the pool at a batch one of its index, so an interrupted
+    training sees the same cases again. Every loader process keeps a pool of its own: use one process. `preset` holds
+    the ranges to draw from where `online` has none.
+    """
+
+    preset: Severity
+    seed: int
+    _pool: dict[int, Case] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        assert self.config.online is not None
+        self._online = self.config.online
+
+    def draw(self, rng: np.random.Generator, index: int) -> Case:
+        """Draw one case of the pool."""
+        oldest = index // self._online.batches_per_case
+        number = oldest + int(rng.integers(POOL_CASES))
+        if number not in self._pool:
+            self._pool = {kept: case for kept, case in self._pool.items() if kept >= oldest}
+            self._pool[number] = self._degrade(number)
+        return self._pool[number]
+
+    def _degrade(self, number: int) -> Case:
+        rng = generator(self.seed, "fresh case", number)
+        subject, code = self._draw_names(rng)
+        if rng.random() < self._online.template_chance:
+            clean = load_template(standard_grid(self.spacing_mm))
+        else:
+            clean = load_unit_volume(self.layout.clean(subject))
+        volumes = fresh_case(clean, self._online.severity or self.preset, code, self._online.variety, rng)
+        degraded, target = (
+            np.minimum(np.rint(volume.data / UNIT_STEP), _MAX_COUNT).astype(np.uint16) for volume in volumes
+        )
+        return _case(degraded, target, self.spacing_mm)
+
+
+@dataclass(frozen=True)
+class MixedCases:
+    """Stored and fresh cases, half and half."""
+
+    stored: StoredCases
+    fresh: FreshCases
+
+    def draw(self, rng: np.random.Generator, index: int) -> Case:
+        """Draw a stored or a fresh case."""
+        return (self.stored if rng.random() < 0.5 else self.fresh).draw(rng, index)
+
+
+def _case(degraded: np.ndarray, clean: np.ndarray, spacing_mm: float) -> Case:
+    """Measure a case: its blind scale and where the head lies."""
+    scale = blind_scale(degraded.astype(np.float32) * np.float32(UNIT_STEP), spacing_mm)
+    head = np.asarray(clean) > _FOREGROUND / UNIT_STEP
+    lines = [np.flatnonzero(head.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return Case(degraded, clean, UNIT_STEP / scale, np.array([(line[0], line[-1]) for line in lines]))
+
+
+@dataclass(eq=False)
 class SliceBatches(Dataset[Batch]):
     """Whole batches of crops: item `index` is batch `index`, always the same one.
 
     Every element draws a case, perhaps its left-right mirror image, a plane, a central slice through the head, a
     window of `crop` voxels, and a gain and gamma that change degraded and clean alike.
-
-    Parameters
-    ----------
-    cases : Cases or MixedCases
-    config : CoarseConfig
-    seed : int
     """
 
-    def __init__(self, cases: Cases | MixedCases, config: CoarseConfig, seed: int) -> None:
-        self.cases = cases
-        self.config = config
-        self.seed = seed
+    cases: Cases | MixedCases
+    config: CoarseConfig
+    seed: int
 
     def __getitem__(self, index: int) -> Batch:
         """Return ``slab`` (B, context_slices + 3, H, W) and ``clean`` (B, 1, H, W), float32."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from bmenet.config import Config
+from bmenet.config import CoarseConfig, Config
 from bmenet.data.layout import Layout
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
 from bmenet.evaluation.panel import panel
@@ -18,11 +18,8 @@ from bmenet.networks.weights import Spec, weights_digest
 from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.runtime.errors import ConfigError, VolumeError
 from bmenet.runtime.files import read_json
-from bmenet.training.batches import SliceBatches
-from bmenet.training.cases import Cases, FreshCases, MixedCases, StoredCases
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.schedule import Schedule
-from bmenet.training.engine.task import Loss, Split, Task, Validation
+from bmenet.training.batches import Cases, FreshCases, MixedCases, SliceBatches, StoredCases
+from bmenet.training.engine.task import Batch, Loss, Split, Task, Validation
 
 VALIDATED_CODES = ("111", "000")
 """Everything at once, whose PSNR ranks the weights; and nothing, which must come out as it went in."""
@@ -33,13 +30,7 @@ must not train a network again."""
 
 
 class CoarseTask(Task):
-    """Restore slices of degraded volumes.
-
-    Raises
-    ------
-    ConfigError
-        If a subset is empty or `code_weights` names a code that is not degraded.
-    """
+    """Restore slices of degraded volumes; a ConfigError where `code_weights` names a code that is not degraded."""
 
     kind = COARSE
     sections: ClassVar = ("coarse", "intensity")
@@ -57,30 +48,14 @@ class CoarseTask(Task):
             )
 
     @property
-    def schedule(self) -> Schedule:
-        """When things happen, and how fast the network learns."""
-        own = self.steps.model_dump(include=set(Schedule.__dataclass_fields__))
-        return Schedule(**own, log_every=self.config.tracking.log_every)
-
-    @property
-    def precision(self) -> str:
-        """Of the forward pass."""
-        return self.steps.precision
-
-    @property
-    def workers(self) -> int:
-        """Processes that make batches."""
-        return self.steps.workers
+    def shared(self) -> CoarseConfig:
+        """The Coarse-net has these keys in a section of its own."""
+        return self.config.coarse
 
     @property
     def inputs(self) -> list[Path]:
         """Clean and degraded volumes, and the split."""
         return [self.layout.registered, self.layout.degraded_folder, self.layout.split]
-
-    @property
-    def validation_subjects(self) -> list[str]:
-        """The validation subjects in use."""
-        return self.split["validation"][: self.steps.validation_volumes]
 
     def prepare(self, dtype: torch.dtype) -> None:
         """Note the number format; cases are read when they are drawn."""
@@ -88,13 +63,7 @@ class CoarseTask(Task):
         self.coarse_loss = CoarseLoss(self.steps)
 
     def network(self) -> nn.Module:
-        """Return an untrained network, or the one that `coarse.start_from` names.
-
-        Raises
-        ------
-        ConfigError
-            If that one is of another shape.
-        """
+        """Return an untrained network, or the one that `coarse.start_from` names; a ConfigError for another shape."""
         coarse = self.steps
         network = build_coarse(coarse)
         if coarse.start_from is not None:

@@ -21,8 +21,7 @@ from bmenet.restoration.coarse_net import VALIDATED_CODE, case_codes
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
 from bmenet.restoration.torch_networks import TorchNetworks
 from bmenet.runtime.errors import TrainingError
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.task import Loss, Validation
+from bmenet.training.engine.task import Batch, Loss, Validation
 from bmenet.training.latents import CoarseCase, case_covariates, case_latents, channel_sensitivity, load_autoencoder
 from bmenet.training.noise import Example, Frozen, NoiseTask
 from bmenet.training.subjects import coarse_digests, load_pair
@@ -43,14 +42,7 @@ class ControlTask(NoiseTask):
     the latent grid makes it edge-sensitive. Now and then the edges are left out of the hint, so that the network works
     without them too and what they bring can be measured.
 
-    `prepare` sets the attributes.
-
-    Attributes
-    ----------
-    reference_variance : list of float, (C,), or None
-        Of E(r) about E(x): see `CleanPrediction`.
-    channel_weights : list of float, (C,)
-        ``q``.
+    `prepare` sets `reference_variance`, (C,), of E(r) about E(x) (see `CleanPrediction`), and `channel_weights`, ``q``.
     """
 
     kind = CONTROL

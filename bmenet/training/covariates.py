@@ -15,9 +15,7 @@ from bmenet.networks.covariate_encoder import RANGES, CovariateEncoder
 from bmenet.networks.fine_weights import AUTOENCODER, COVARIATES, DENOISER, load_fine
 from bmenet.networks.weights import Spec
 from bmenet.restoration.coarse_net import case_codes
-from bmenet.runtime.code import code_hash
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.task import Loss, Validation
+from bmenet.training.engine.task import Batch, Loss, Validation
 from bmenet.training.known_covariates import subject_covariates
 from bmenet.training.latents import CoarseCase, clean_latents
 from bmenet.training.noise import Example, Frozen, NoiseTask
@@ -96,7 +94,6 @@ class CovariatesTask(NoiseTask):
         return [
             *super().decisive(),
             self.split["covariates"],
-            code_hash(subject_covariates.__module__),
             codes,
             coarse_digests(self.layout, self.all_subjects, codes),
         ]

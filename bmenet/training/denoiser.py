@@ -13,9 +13,7 @@ from bmenet.networks.denoiser import Denoiser
 from bmenet.networks.fine_weights import AUTOENCODER, DENOISER
 from bmenet.networks.weights import Spec
 from bmenet.restoration.torch_networks import decode_volume
-from bmenet.runtime.code import code_hash
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.task import Loss, Validation
+from bmenet.training.engine.task import Batch, Loss, Validation
 from bmenet.training.known_covariates import informed_covariates, subject_covariates
 from bmenet.training.latents import Latents, clean_latents, load_autoencoder
 from bmenet.training.noise import Example, NoiseTask
@@ -83,7 +81,6 @@ class DenoiserTask(NoiseTask):
             *super().decisive(),
             self.config.covariates.model_dump(mode="json", include=set(RANGES)),
             self.split["covariates"],
-            code_hash(subject_covariates.__module__),
         ]
 
     def _examples(self, subject: str, latents: Latents) -> list[Example]:

@@ -12,26 +12,14 @@ from bmenet.networks.covariate_encoder import ScaledCovariates, scale_covariates
 
 
 def subject_covariates(config: Config, layout: Layout, known: dict, subject: str) -> ScaledCovariates:
-    """Scale what is known about a subject: age and sex from its table, volumes from its clean volume.
-
-    Parameters
-    ----------
-    config : Config
-    layout : Layout
-    known : dict
-        Subject to ``age`` and ``sex``, None where not known.
-    subject : str
-    """
+    """Scale what is known about a subject: ``age`` and ``sex`` if `known` has them, volumes from its clean volume."""
     clean = load_unit_volume(layout.clean(subject))
     brain_mask = foreground_mask(clean.data)
     brain_ml = np.count_nonzero(brain_mask) * config.grid.spacing_mm**3 / 1000
     person = known.get(subject, {})
+    ventricles_ml = estimate_ventricles_ml(clean, brain_mask)
     return scale_covariates(
-        config.covariates,
-        sex=person.get("sex"),
-        age=person.get("age"),
-        ventricles_ml=estimate_ventricles_ml(clean, brain_mask),
-        brain_ml=brain_ml,
+        config.covariates, sex=person.get("sex"), age=person.get("age"), ventricles_ml=ventricles_ml, brain_ml=brain_ml
     )
 
 

@@ -113,13 +113,7 @@ def as_batch(data: np.ndarray) -> Tensor:
 def channel_sensitivity(autoencoder: LatentAutoencoder, latent: Tensor, seed: int = 0) -> list[float]:
     """Return how much each channel changes the image: the mean square change of D(z) for one of z, largest 1.
 
-    Parameters
-    ----------
-    autoencoder : LatentAutoencoder
-    latent : Tensor, shape (C, X, Y, Z)
-        E(x): the middle half of it, along each axis, is probed with noise, a channel at a time.
-    seed : int
-        Of the noise.
+    The middle half of `latent`, E(x) of shape (C, X, Y, Z), is probed along each axis with noise, a channel at a time.
     """
     middle = tuple(slice(extent // 4, extent - extent // 4) for extent in latent.shape[1:])
     z = latent[(slice(None), *middle)][None]
@@ -147,16 +141,7 @@ def _kept(
 ) -> dict[Item, Latents]:
     """Return the tensors of every item, encoded now or before by the same code and networks from the same volumes.
 
-    Parameters
-    ----------
-    what : str
-        Ends the name of the file of an item.
-    layout : Layout
-    kinds : sequence of str
-        The networks that encode.
-    volumes : mapping
-        Item to the SHA-256 of its volumes.
-    encode : callable
+    `what` ends the name of an item's file; `kinds` are the networks that encode; `volumes`: item to SHA-256 of volumes.
     """
     index = CaseIndex(layout.index("latents"))
     method = [code_hash(__name__), str(fastest_dtype("cpu")), *(weights_digest(layout.weights(kind)) for kind in kinds)]

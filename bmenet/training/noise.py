@@ -1,6 +1,7 @@
 """What the denoiser, the covariate encoder and the ControlNet share: they are trained by the noise in latents."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +13,7 @@ from torch.utils.data import Dataset
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.networks.compute import autocast, lay_channels_last
 from bmenet.runtime.seeding import generator
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.task import Task
+from bmenet.training.engine.task import Batch, Task
 
 Example = Mapping[str, Tensor]
 """``latent``, shape (C, x, y, z), and whatever else belongs to it."""
@@ -24,43 +24,24 @@ _FRACTIONS = (0.05, 0.2, 0.4, 0.6, 0.8)
 """Of the range of timesteps: where the loss is validated."""
 
 
+@dataclass(eq=False)
 class NoiseBatches(Dataset[Batch]):
     """Whole batches of latents and what belongs to them, with ``noise``, ``timestep`` (B,), and ``die`` (B,) in [0, 1).
 
-    Parameters
-    ----------
-    examples : sequence of mapping
-        Tensors of shape (channels, x, y, z) named ``hint`` or ``edges`` are cropped with the latent.
-    chances : sequence of float
-        Of drawing each example.
-    crop : sequence of int or None
-        Latent voxels; None takes all.
-    batch_size : int
-    timesteps : int
-        Drawn from [0, timesteps).
-    seed : int
-    key : str
-        Tells the draws of one training from those of another.
+    Tensors of shape (channels, x, y, z) named ``hint`` or ``edges`` are cropped with the latent: `crop` latent voxels
+    (None: all). Timesteps lie in [0, timesteps). `key` tells the draws of one training from those of another.
     """
 
-    def __init__(
-        self,
-        examples: Sequence[Example],
-        chances: Sequence[float],
-        *,
-        crop: Sequence[int] | None,
-        batch_size: int,
-        timesteps: int,
-        seed: int,
-        key: str,
-    ) -> None:
-        self.examples = list(examples)
-        self.chances = np.asarray(chances, dtype=np.float64) / np.sum(chances)
-        self.crop = crop
-        self.batch_size = batch_size
-        self.timesteps = timesteps
-        self.seed = seed
-        self.key = key
+    examples: Sequence[Example]
+    chances: Sequence[float]
+    crop: Sequence[int] | None
+    batch_size: int
+    timesteps: int
+    seed: int
+    key: str
+
+    def __post_init__(self) -> None:
+        self._chances = np.asarray(self.chances, dtype=np.float64) / np.sum(self.chances)
 
     def __getitem__(self, index: int) -> Batch:
         """Return batch number `index`."""
@@ -69,7 +50,7 @@ class NoiseBatches(Dataset[Batch]):
         return {name: torch.stack([element[name] for element in elements]) for name in elements[0]}
 
     def _element(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        example = dict(self.examples[rng.choice(len(self.examples), p=self.chances)])
+        example = dict(self.examples[rng.choice(len(self.examples), p=self._chances)])
         extents = example["latent"].shape[1:]
         crop = [min(size, extent) for size, extent in zip(self.crop or extents, extents, strict=True)]
         firsts = [int(rng.integers(extent - size, endpoint=True)) for size, extent in zip(crop, extents, strict=True)]
@@ -88,12 +69,6 @@ class Frozen:
     """Call a network in evaluation mode and in a fixed number format; gradients pass through it, none stay in it.
 
     It is no module, so that no optimiser, checkpoint or average can find its weights.
-
-    Parameters
-    ----------
-    network : Module
-    dtype : torch.dtype
-        Of its forward pass.
     """
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
@@ -110,14 +85,7 @@ class Frozen:
 class NoiseTask(Task):
     """Train on noised latents; validate the loss at fixed timesteps, with fixed noise, on whole validation latents.
 
-    `prepare` sets the attributes.
-
-    Attributes
-    ----------
-    examples, held_out : list of mapping
-        Of training and of validation.
-    dtype : torch.dtype
-        Of the forward pass.
+    `prepare` sets `examples` of training, those `held_out` for validation, and the `dtype` of the forward pass.
     """
 
     examples: list[Example]
@@ -141,15 +109,8 @@ class NoiseTask(Task):
 
     def batches(self) -> NoiseBatches:
         """Return batches of examples, cropped as the denoiser's are."""
-        return NoiseBatches(
-            self.examples,
-            self.chances,
-            crop=self.config.denoiser.crop,
-            batch_size=self.steps.batch_size,
-            timesteps=self.timesteps,
-            seed=self.config.seed,
-            key=self.kind,
-        )
+        crop, batch_size, seed = self.config.denoiser.crop, self.steps.batch_size, self.config.seed
+        return NoiseBatches(self.examples, self.chances, crop, batch_size, self.timesteps, seed, self.kind)
 
     @torch.no_grad()
     def held_out_loss(self, network: nn.Module) -> dict[str, float]:

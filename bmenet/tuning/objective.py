@@ -22,12 +22,7 @@ DICE = "dice"
 def gain(weights: Mapping[str, float], restored: Mapping[str, float], given: Mapping[str, float]) -> float:
     """Return the weighted sum of the gains of a restored volume; positive is better for every metric.
 
-    Parameters
-    ----------
-    weights : mapping
-        Metric to weight, points a unit of the metric.
-    restored, given : mapping
-        Metric to value, of the result and of the volume that the stage was given.
+    `weights` are points a unit of a metric; `given` is measured on the volume that the stage was given.
     """
     return sum(weight * sign(metric) * (restored[metric] - given[metric]) for metric, weight in weights.items())
 
@@ -40,15 +35,7 @@ def sign(metric: str) -> int:
 class Case:
     """A validation case: its clean volume, the volume that the tuned stage is given, and the metrics between them.
 
-    Parameters
-    ----------
-    plan : Plan
-    subject, code : str
-
-    Attributes
-    ----------
-    name : str
-        Place of the subject in the plan, and the code: studies name no subject.
+    Its `name` is the place of the subject in the plan, and the code: studies name no subject.
     """
 
     def __init__(self, plan: Plan, subject: str, code: str) -> None:
@@ -89,19 +76,7 @@ class Case:
 
 @dataclass
 class Outcome:
-    """The result of a trial on the validation cases.
-
-    Parameters
-    ----------
-    gains : list of float
-        The composite's gain of each case.
-    cases : dict
-        Case to metrics.
-    seconds : list of float
-        Of each volume.
-    picture : dict
-        Name to volume, of the first case.
-    """
+    """The result of a trial: of each validation case gain, metrics and seconds, and the volumes of the first case."""
 
     gains: list[float] = field(default_factory=list)
     cases: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -58,7 +58,7 @@ def draw_stills(study: optuna.Study, objectives: Sequence[str], folder: Path) ->
     with plt.rc_context(), warnings.catch_warnings():  # optuna sets a style, and says that its stills are experimental
         warnings.simplefilter("ignore")
         for name, (plot, view, options) in _plots(study, objectives).items():
-            if _kind(name) in _STILLS:
+            if name.removesuffix(f"_{SECONDS}") in _STILLS:
                 axes = np.ravel(np.asarray(getattr(visualization.matplotlib, plot)(view, **options)))
                 figure = axes[0].figure
                 figure.set_size_inches(max(8.0, 3.0 * len(axes)), 4.8)
@@ -133,10 +133,6 @@ def _importances(view: optuna.Study) -> dict[str, float]:
         return {}
 
 
-def _kind(name: str) -> str:
-    return name.removesuffix(f"_{SECONDS}")
-
-
 def write_page(
     path: Path,
     title: str,
@@ -147,24 +143,15 @@ def write_page(
 ) -> None:
     """Write a study as one HTML file, atomically: it loads nothing from anywhere.
 
-    Parameters
-    ----------
-    path : Path
-    title : str
-    facts : mapping
-        Name to value.
-    tables : mapping
-        Title to table; an empty one is left out.
-    plots : mapping
-        Name to a plotly fragment, which goes into the page as it is; every other text is escaped.
-    pictures : mapping
-        Name to PNG, for print.
+    An empty table is left out. `plots` are fragments of plotly, which go into the page as they are; every other text is
+    escaped. `pictures` are PNG, for print.
     """
     environment = jinja2.Environment(loader=jinja2.PackageLoader("bmenet.tuning", "."), autoescape=True)
-    read = {
-        name: (f"{_READ[_kind(name)][0]}{': seconds' if _kind(name) != name else ''}", _READ[_kind(name)][1])
-        for name in [*plots, *pictures]
-    }
+    read = {}
+    for name in [*plots, *pictures]:
+        kind, suffix, _ = name.partition(f"_{SECONDS}")
+        heading, hint = _READ[kind]
+        read[name] = f"{heading}{': seconds' if suffix else ''}", hint
     page = environment.get_template("study.html").render(
         title=title,
         facts=facts,

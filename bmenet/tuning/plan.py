@@ -25,16 +25,8 @@ STORAGE_VARIABLE = "BMENET_STUDIES"
 class Plan:
     """A study before its first trial. It knows the subjects of training and validation, and no others.
 
-    Parameters
-    ----------
-    config : Config
-    layout : Layout
-    train, validation : tuple of str
-        Subjects.
-    storage : str, optional
-        SQLAlchemy URL of a database; by default an SQLite file of the workspace.
-    grace_s : int
-        A running trial that has sent no heartbeat for so many seconds is taken for dead.
+    `storage` is the SQLAlchemy URL of a database, by default an SQLite file of the workspace. A running trial that has
+    sent no heartbeat for `grace_s` seconds is taken for dead.
     """
 
     config: Config

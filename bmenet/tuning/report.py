@@ -19,7 +19,7 @@ from bmenet.runtime.seeding import generator
 from bmenet.tuning.objective import gain
 from bmenet.tuning.page import draw_stills, interactive_plots, write_page
 from bmenet.tuning.plan import Plan
-from bmenet.tuning.sampler import is_first
+from bmenet.tuning.search_space import is_first
 from bmenet.tuning.study import PUT_BACK, STATES, best_trial, counted, put_back_numbers
 from bmenet.tuning.trial import CASES, ERROR, picture_path
 
@@ -31,18 +31,8 @@ PAGE_FILE = "study.html"
 class Found:
     """The result of a study.
 
-    Parameters
-    ----------
-    best : FrozenTrial or None
-        None: no trial is complete.
-    default : FrozenTrial or None
-        The complete trial of the values that params.yaml had when the study began.
-    gains : dict
-        Metric to the best's gain over the default, on validation subjects.
-    states : dict
-        Word to number of trials.
-    seconds : float
-        A trial, median of those that are complete, wall clock.
+    `default` is the complete trial of the values that params.yaml had when the study began; `gains` are the best's over
+    it on validation subjects, by metric; `states` is word to number of trials; `seconds` the median of complete trials.
     """
 
     best: FrozenTrial | None
@@ -71,15 +61,7 @@ class Found:
 
 
 def look_at(plan: Plan, study: optuna.Study, chosen: FrozenTrial | None = None) -> Found:
-    """Return the result so far; of several objectives the best trial is the best in the first.
-
-    Parameters
-    ----------
-    plan : Plan
-    study : optuna.Study
-    chosen : FrozenTrial, optional
-        Taken for the best: of a front a person may choose.
-    """
+    """Return the result so far; the best trial is the best in the first objective, or the one that a person chose."""
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     default = next(filter(is_first, complete), None)
@@ -98,14 +80,7 @@ def paired_gains(
 ) -> dict[str, Interval]:
     """Return metric to the mean gain of one trial over another, with its interval over subjects; positive is better.
 
-    Parameters
-    ----------
-    best, default : FrozenTrial
-        Complete ones.
-    composite : (str, mapping)
-        Name and weights of the composite, which is compared first.
-    resamples, seed : int
-        Of the bootstrap.
+    Both trials are complete. The composite, name and weights, is compared first.
     """
     ours, theirs = (by_subject(trial.user_attrs[CASES]) for trial in (best, default))
     name, weights = composite
@@ -163,16 +138,8 @@ def trials_table(study: optuna.Study, objectives: list[str], keys: list[str]) ->
 
 def gain_table(found: Found) -> pd.DataFrame:
     """Return the paired comparison, a row a metric."""
-    return pd.DataFrame(
-        [
-            {
-                "metric": name,
-                "mean gain": f"{gain.mean:+.4f}",
-                "95 % interval": f"{gain.low:+.4f} to {gain.high:+.4f}",
-            }
-            for name, gain in found.gains.items()
-        ]
-    )
+    rows = [(name, f"{gain.mean:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}") for name, gain in found.gains.items()]
+    return pd.DataFrame(rows, columns=["metric", "mean gain", "95 % interval"])
 
 
 def _best_table(found: Found) -> pd.DataFrame:

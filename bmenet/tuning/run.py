@@ -44,17 +44,8 @@ def tune(
     """Run the study until its budget is used up, and report it into ``reports/tune``.
 
     A study that was stopped goes on; one that is done is only reported. Interrupted, it is reported as far as it got.
-
-    Parameters
-    ----------
-    config : Config
-    layout : Layout
-    workers : int
-        Processes on this machine.
-    chosen : int, optional
-        The number of the complete trial to be taken for the best.
-    storage : str, optional
-        SQLAlchemy URL; by default ``BMENET_STUDIES``, else an SQLite file of the workspace.
+    `workers` are processes on this machine; `chosen` is the number of the complete trial to be taken for the best;
+    `storage` is a SQLAlchemy URL, by default ``BMENET_STUDIES``, else an SQLite file of the workspace.
 
     Raises
     ------
@@ -88,13 +79,7 @@ def tune(
 
 
 def _chosen(study: optuna.Study, number: int | None) -> FrozenTrial | None:
-    """Return the trial that was asked for.
-
-    Raises
-    ------
-    ConfigError
-        If it is not there, or not complete.
-    """
+    """Return the trial that was asked for, if it is complete."""
     if number is None:
         return None
     trials = study.get_trials(deepcopy=False)
@@ -109,13 +94,6 @@ def run_study(plan: Plan, study: optuna.Study, workers: int) -> None:
 
     Other processes, here or on other machines, may work at the same study. A worker that is killed is replaced; its
     trial is tried once more when its heartbeat has been missing for `plan.grace_s` seconds.
-
-    Parameters
-    ----------
-    plan : Plan
-    study : optuna.Study
-    workers : int
-        Processes on this machine.
 
     Raises
     ------
@@ -143,7 +121,7 @@ def run_study(plan: Plan, study: optuna.Study, workers: int) -> None:
                         " is kept: run it again with fewer --workers"
                     )
                 bar.update(task, completed=min(done, budget), note=escape(_note(study)))
-                if not crew.is_working and (done >= budget or crew.is_late):
+                if not crew.processes and (done >= budget or crew.is_late):
                     return
                 if not crew.is_late and not is_enough(study, budget):
                     crew.fill()
@@ -154,20 +132,14 @@ def run_study(plan: Plan, study: optuna.Study, workers: int) -> None:
 
 
 class _Crew:
-    """The worker processes of this machine.
-
-    Parameters
-    ----------
-    plan : Plan
-    size : int
-    """
+    """The worker processes of this machine."""
 
     def __init__(self, plan: Plan, size: int) -> None:
         self._plan, self._size = plan, size
         self._context = multiprocessing.get_context("spawn")
         self._stop: Event = self._context.Event()
         self._threads = max(1, thread_count() // size)
-        self._processes: dict[int, SpawnProcess] = {}
+        self.processes: dict[int, SpawnProcess] = {}
         timeout = plan.config.tune.timeout_s
         self._end = None if timeout is None else time.monotonic() + timeout
 
@@ -176,52 +148,41 @@ class _Crew:
         """Whether no trial is to begin any more."""
         return self._end is not None and time.monotonic() >= self._end
 
-    @property
-    def is_working(self) -> bool:
-        """Whether there is a worker."""
-        return bool(self._processes)
-
     def fill(self) -> None:
         """Start the workers that are missing."""
         seconds = None if self._end is None else self._end - time.monotonic()
-        for number in set(range(self._size)) - set(self._processes):
+        for number in set(range(self._size)) - set(self.processes):
             process = self._context.Process(target=work, args=(self._plan, number, self._threads, seconds, self._stop))
             with threads_of_children(self._threads), _ignored_by_children(signal.SIGINT):
                 process.start()
-            self._processes[number] = process
+            self.processes[number] = process
 
     def reap(self) -> int:
-        """Forget the workers that have ended, and return how many were killed.
-
-        Raises
-        ------
-        BMENetError
-            If one has ended with an error of its own.
-        """
-        ended = {number: process for number, process in self._processes.items() if process.exitcode is not None}
-        for number, process in ended.items():
-            del self._processes[number]
-            if process.exitcode and process.exitcode > 0:
+        """Forget the workers that have ended, and return how many were killed; one with an error of its own raises."""
+        codes = {number: process.exitcode for number, process in self.processes.items()}
+        ended = {number: code for number, code in codes.items() if code is not None}
+        for number, code in ended.items():
+            del self.processes[number]
+            if code > 0:
                 raise BMENetError(
-                    f"tune: a worker ended with exit code {process.exitcode}, its message is above; what is done is"
-                    " kept"
+                    f"tune: a worker ended with exit code {code}, its message is above; what is done is kept"
                 )
-            if process.exitcode:
-                console.print(f"a worker was killed by signal {-process.exitcode}", style="yellow")
-        return sum(process.exitcode != 0 for process in ended.values())
+            if code < 0:
+                console.print(f"a worker was killed by signal {-code}", style="yellow")
+        return sum(code != 0 for code in ended.values())
 
     def dismiss(self) -> None:
         """Let every worker put its trial back and leave; kill those that do not."""
         self._stop.set()
-        for process in self._processes.values():
+        for process in self.processes.values():
             process.terminate()
         end = time.monotonic() + _GOODBYE_S
-        for process in self._processes.values():
+        for process in self.processes.values():
             process.join(max(0.1, end - time.monotonic()))
             if process.exitcode is None:
                 process.kill()
                 process.join()
-        self._processes.clear()
+        self.processes.clear()
 
 
 def _note(study: optuna.Study) -> str:

@@ -19,13 +19,7 @@ T = TypeVar("T")
 
 
 class SamplingObjective:
-    """Sample the second stage on every validation case, a pruned trial only on the first few.
-
-    Parameters
-    ----------
-    plan : Plan
-    device : torch.device
-    """
+    """Sample the second stage on every validation case, a pruned trial only on the first few."""
 
     def __init__(self, plan: Plan, device: torch.device) -> None:
         net = FineNet.from_folder(plan.layout.weights_folder, device)
@@ -67,14 +61,7 @@ def clock(device: str) -> float:
 class RememberingNetworks:
     """Networks that do not compute again what depends on the reference alone: E(r), E_edge(G(r)), c and D(E(r)).
 
-    Parameters
-    ----------
-    networks : FineNetworks
-
-    Attributes
-    ----------
-    saved_seconds : float
-        What was not spent, since the first computation took so long.
+    `saved_seconds` were not spent, since the first computation took so long.
     """
 
     def __init__(self, networks: FineNetworks) -> None:

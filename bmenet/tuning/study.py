@@ -19,8 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from bmenet.config.tune import SECONDS
 from bmenet.runtime.errors import BMENetError, ConfigError
 from bmenet.tuning.plan import Plan
-from bmenet.tuning.sampler import PRUNERS, SeededSampler
-from bmenet.tuning.search_space import current_values
+from bmenet.tuning.search_space import PRUNERS, SeededSampler, current_values
 
 RUN = "run"
 """User attribute of the study: the key of its MLflow run."""
@@ -161,7 +160,6 @@ def fail_stale(study: optuna.Study, seen: set[int]) -> None:
 
     Parameters
     ----------
-    study : optuna.Study
     seen : set of int
         Running trials that got a heartbeat here; added to.
     """

@@ -44,7 +44,6 @@ class TrainingObjective:
 
     Parameters
     ----------
-    plan : Plan
     device : torch.device
         Of the restoration; training runs where accelerate puts it.
     """

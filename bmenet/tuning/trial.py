@@ -53,12 +53,7 @@ class SurplusTrial(BMENetError):
 class TrialRunner:
     """Run trials of a study until its budget is used up.
 
-    Parameters
-    ----------
-    plan : Plan
-    objective : callable
-    is_stopping : callable
-        Whether an error is due to a signal: a training turns SIGTERM into one.
+    `is_stopping` tells whether an error is due to a signal: a training turns SIGTERM into one.
     """
 
     def __init__(self, plan: Plan, objective: Objective, is_stopping: Callable[[], bool] = lambda: False) -> None:
@@ -165,12 +160,7 @@ def _give_back(trial: optuna.Trial) -> None:
 def record_ended(plan: Plan, study: optuna.Study, is_over: bool = False) -> None:
     """Record the trials that have ended and whose run does not say how: their worker was killed before it could.
 
-    Parameters
-    ----------
-    plan : Plan
-    study : optuna.Study
-    is_over : bool
-        Whether no worker of this machine is left; else trials that ended just now are left to their workers.
+    Trials that ended just now are left to their workers, unless none is left on this machine (`is_over`).
     """
     trials = study.get_trials(deepcopy=False)
     again = put_back_numbers(trials)
@@ -180,23 +170,13 @@ def record_ended(plan: Plan, study: optuna.Study, is_over: bool = False) -> None
         state = PUT_BACK if trial.number in again else STATES.get(trial.state)
         if state is None or trial.datetime_complete is None or recorded.get(f"{_RECORDED}{trial.number}") == state:
             continue
-        if state == PUT_BACK and not trial.params:  # it had not begun
-            continue
-        if is_over or state == PUT_BACK or trial.datetime_complete <= settled:
+        has_begun = state != PUT_BACK or bool(trial.params)
+        if has_begun and (is_over or state == PUT_BACK or trial.datetime_complete <= settled):
             record_trial(plan, study, trial, state)
 
 
 def record_trial(plan: Plan, study: optuna.Study, trial: FrozenTrial, state: str) -> None:
-    """Record a trial that has ended as a run nested in the run of its study; twice is once.
-
-    Parameters
-    ----------
-    plan : Plan
-    study : optuna.Study
-    trial : FrozenTrial
-    state : str
-        How it ended, in words.
-    """
+    """Record a trial that has ended, in words how, as a run nested in the run of its study; twice is once."""
     tags = {"trial.state": state}
     if reason := trial.user_attrs.get(ERROR):
         tags["trial.reason"] = reason

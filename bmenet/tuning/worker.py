@@ -25,12 +25,7 @@ from bmenet.tuning.trial import TrialRunner
 class Departure:
     """A handler of SIGTERM that ends the process at once, except inside `held`.
 
-    A signal inside Optuna would leave a trial in the database that nobody puts back.
-
-    Attributes
-    ----------
-    is_due : bool
-        Whether the signal came.
+    A signal inside Optuna would leave a trial in the database that nobody puts back. `is_due`: the signal came.
     """
 
     def __init__(self) -> None:
@@ -75,18 +70,9 @@ class Departure:
 
 
 def work(plan: Plan, number: int, threads: int, seconds: float | None, stop: Event) -> None:
-    """Run trials in this process, a child of the one that reports; ends with it.
+    """Run trials in this process, a child of the one that reports, until that one ends or sets `stop`.
 
-    Parameters
-    ----------
-    plan : Plan
-    number : int
-        Of the worker: with several GPUs, each worker has one.
-    threads : int
-    seconds : float or None
-        No trial begins after so long.
-    stop : Event
-        Set when the workers are asked to leave.
+    With several GPUs, worker `number` has one of its own. After so many `seconds`, if given, no trial begins.
     """
     import torch
 

@@ -22,9 +22,7 @@ COMMENT = "# what a person wrote, and wants to keep"
 @pytest.fixture
 def tuned(workspace, phantom, monkeypatch):
     """A workspace that can be tuned, with a tracking store; the profile smoke is what params.yaml is."""
-    for name in ("MLFLOW_TRACKING_URI", "BMENET_EXECUTION", "BMENET_STUDIES", "BMENET_WORKERS", "RANK"):
-        monkeypatch.delenv(name, raising=False)
-    fill_workspace(workspace, phantom)
+    fill_workspace(workspace, phantom, monkeypatch)
     add_store(workspace)
     return workspace
 

@@ -30,7 +30,9 @@ def test_input_hash_names_the_workspace_path_and_nothing_above_it(scans, tmp_pat
     assert set(input_hashes([Path("scans/z.txt").absolute(), outside, "missing"])) == {"scans/z.txt", "scan.txt"}
 
 
-def test_execution_is_the_dvc_process_above(workspace):
+def test_execution_is_named_or_the_dvc_process_above_or_one_of_its_own(workspace, monkeypatch):
+    monkeypatch.delenv("BMENET_EXECUTION", raising=False)
+    assert execution_key() != execution_key()
     code = "from bmenet.tracking.lineage import execution_key; print(execution_key())"
     dvc = workspace / "dvc"
     dvc.write_text(f'#!/bin/sh\n{sys.executable} -c "{code}"\n{sys.executable} -c "{code}"\n')
@@ -39,21 +41,13 @@ def test_execution_is_the_dvc_process_above(workspace):
     assert keys[0][0] == keys[0][1]
     assert keys[1][0] == keys[1][1]
     assert keys[0] != keys[1]
-
-
-def test_execution_by_hand_is_one_of_its_own_unless_named(monkeypatch):
-    monkeypatch.delenv("BMENET_EXECUTION", raising=False)
-    assert execution_key() != execution_key()
     monkeypatch.setenv("BMENET_EXECUTION", "night")
     assert execution_key() == execution_key()
 
 
-def test_code_tags_are_empty_outside_a_repository(workspace, monkeypatch):
+def test_code_is_not_dirty_for_what_the_pipeline_writes_and_has_no_tags_outside_a_repository(workspace, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.parent))
     assert code_tags() == {}
-
-
-def test_code_is_not_dirty_for_what_the_pipeline_writes(workspace):
     Path("reports").mkdir()
     for name in ("dvc.lock", "reports/metrics.json"):
         Path(name).write_text("before")

@@ -51,17 +51,6 @@ def test_server_that_is_down_costs_one_warning_and_gets_everything_later(place, 
     assert sync() == 0
 
 
-def test_next_stage_sends_what_the_last_one_could_not(place, config, runs, monkeypatch):
-    monkeypatch.setenv("BMENET_EXECUTION", "one")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
-    train(config, range(3))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    with track_stage(config, "evaluate"):
-        pass
-    assert sorted(run.info.run_name for run in runs()) == ["evaluate", "smoke pipeline", "train_coarse"]
-    assert [run.info.status for run in runs()] == ["FINISHED"] * 3
-
-
 def test_server_that_vanishes_half_way_gets_the_rest_later_and_nothing_twice(place, config, runs, monkeypatch):
     from mlflow.tracking import MlflowClient
 
@@ -154,25 +143,27 @@ def test_killed_training_goes_on_in_the_same_run(place, config, runs, start_pyth
     with track_stage(config, "degrade"):  # meanwhile the run is known as killed
         pass
     assert [run.info.status for run in runs() if run.info.run_name == "train_coarse"] == ["KILLED"]
-    train(config, range(2, 6), resume_key="key")  # from the checkpoint of step 2
-    (child,) = [run for run in runs() if run.info.run_name == "train_coarse"]
-    assert child.info.status == "FINISHED"
-    assert history(place, child, "loss") == [(step, float(step)) for step in range(6)]
+    child = go_on(place, config, runs)
     parent = client(place).get_run(child.data.tags["mlflow.parentRunId"])
     assert parent.info.status == "FINISHED"
     assert left(place) == []
+
+
+def go_on(place, config, runs):
+    """Go on from the checkpoint of step 2; return the run, which holds every step once, and the files of both."""
+    train(config, range(2, 6), resume_key="key")
+    (child,) = [run for run in runs() if run.info.run_name == "train_coarse"]
+    assert child.info.status == "FINISHED"
+    assert history(place, child, "loss") == [(step, float(step)) for step in range(6)]
+    assert {file.path for file in client(place).list_artifacts(child.info.run_id)} == {"killed", "notes"}
+    return child
 
 
 def test_training_killed_while_the_server_hangs_loses_nothing(place, config, runs, start_python):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         kill_in_training(start_python, "key", wait_s=0, MLFLOW_TRACKING_URI=address)
-    train(config, range(2, 6), resume_key="key")
-    (child,) = [run for run in runs() if run.info.run_name == "train_coarse"]
-    assert child.info.status == "FINISHED"
-    assert history(place, child, "loss") == [(step, float(step)) for step in range(6)]
-    notes = {file.path for file in client(place).list_artifacts(child.info.run_id)}
-    assert notes == {"killed", "notes"}
+    go_on(place, config, runs)
 
 
 def test_training_with_another_key_is_another_run(place, config, runs):

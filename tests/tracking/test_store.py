@@ -9,25 +9,19 @@ from bmenet.tracking.store import Place
 from tests.tracking.conftest import client
 
 
-def test_place_is_absolute_and_in_the_workspace(workspace, monkeypatch):
+def test_place_is_the_workspace_also_of_a_temporary_dvc_experiment_or_a_server(workspace, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     place = Place.of_workspace()
     assert place.uri == f"sqlite:///{workspace}/mlflow/mlflow.db"
     assert place.artifacts == f"file://{workspace}/mlflow/artifacts"
     assert place.pending == workspace / "mlflow" / "pending"
-
-
-def test_place_of_a_temporary_dvc_experiment_is_the_workspace_it_came_from(workspace, monkeypatch):
     copy = Path(".dvc/tmp/exps/standalone/tmpabc")
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
-    assert Place.of_workspace().folder == workspace / "mlflow"
-
-
-def test_place_of_a_server_leaves_artifacts_to_it(workspace, monkeypatch):
+    assert Place.of_workspace() == place
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
-    place = Place.of_workspace()
-    assert (place.uri, place.artifacts) == ("http://127.0.0.1:5000", None)
+    server = Place.of_workspace()
+    assert (server.uri, server.artifacts) == ("http://127.0.0.1:5000", None)  # which it decides itself
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bmenet.config import Config, load_config
+from bmenet.config import Config, load_config, with_values
 from bmenet.config.profiles import load_profile
 from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
@@ -16,18 +16,12 @@ SPLIT = {"train": ["sub-01", "sub-02"], "validation": ["sub-03"], "test": []}
 @pytest.fixture
 def config(workspace: Path) -> Config:
     """The smoke profile, smaller, in full precision."""
-    config = load_config()
     changes = {
         "steps": 12, "batch_size": 2, "crop": (24, 24), "validate_every": 6, "checkpoint_every": 2, "warmup_steps": 2,
         "workers": 0, "precision": "fp32", "planes": ["axial", "sagittal"], "code_weights": {"000": 1, "111": 2},
     }  # fmt: skip
-    return config.model_copy(
-        update={
-            "coarse": config.coarse.model_copy(update=changes),
-            "degradation": config.degradation.model_copy(update={"codes": ["111"]}),
-            "tracking": config.tracking.model_copy(update={"log_every": 3}),
-        }
-    )
+    coarse = {f"coarse.{key}": value for key, value in changes.items()}
+    return with_values(load_config(), coarse | {"degradation.codes": ["111"], "tracking.log_every": 3})
 
 
 @pytest.fixture(scope="session")

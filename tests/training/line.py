@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from bmenet.networks.weights import Spec
 from bmenet.training.engine.checkpoint import CheckpointFolder
-from bmenet.training.engine.schedule import Schedule
+from bmenet.training.engine.state import Schedule
 from bmenet.training.engine.task import Loss, Task, Validation
 
 

@@ -9,6 +9,7 @@ from bmenet.data.layout import Layout
 from bmenet.runtime.errors import TrainingError
 from bmenet.training.control import ControlTask, _reference_variance
 from bmenet.training.known_covariates import informed_covariates
+from bmenet.training.latents import channel_sensitivity
 from tests.training.conftest import SPLIT
 
 SHAPE = (1, 3, 16, 16, 16)
@@ -92,3 +93,15 @@ def test_a_covariate_that_nobody_tells_is_not_informed() -> None:
     people = {"a": {"age": None, "sex": "F"}, "b": {"age": None, "sex": None}}
     assert informed_covariates(people, ["a", "b", "c"]) == [True, False, True, True]
     assert informed_covariates(people, ["b"]) == [False, False, True, True]
+
+
+class Decoder(torch.nn.Module):
+    """Adds up the channels, each with its own gain."""
+
+    def decode(self, latent):
+        return (latent * torch.tensor([2.0, 1.0, 0.1]).view(1, 3, 1, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def test_sensitivity_is_the_square_of_a_channel_s_gain():
+    latent = torch.randn(3, 8, 8, 8, generator=torch.Generator().manual_seed(1))
+    assert channel_sensitivity(Decoder(), latent) == pytest.approx([1, 0.25, 0.0025], rel=1e-3)

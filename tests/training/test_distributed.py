@@ -33,7 +33,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict]]:
         for rank in range(2)
     ]
     try:
-        told = [map(json.loads, process.communicate(timeout=90)[0].splitlines()) for process in processes]
+        told = [map(json.loads, process.communicate(timeout=300)[0].splitlines()) for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -32,7 +32,7 @@ TASKS: list[type[Task]] = [AutoencoderTask, EdgeAutoencoderTask, DenoiserTask, C
 @pytest.fixture
 def config(config: Config) -> Config:
     """Trainings of a few steps in full precision."""
-    short = {"batch_size": 1, "steps": 4, "validate_every": 2, "checkpoint_every": 2}
+    short = {"batch_size": 1, "steps": 4, "validate_every": 4, "checkpoint_every": 2}
     changes = {task.sections[0]: getattr(config, task.sections[0]).model_copy(update=short) for task in TASKS}
     changes["fine"] = changes["fine"].model_copy(update={"code_weights": {"111": 1}})
     changes["training"] = config.training.model_copy(update={"workers": 0, "precision": "fp32", "warmup_steps": 1})

@@ -12,9 +12,7 @@ from tests.tuned import fill_workspace, plan_of
 @pytest.fixture
 def tuned(workspace: Path, phantom: Volume, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The workspace, its params.yaml with the quick values; nothing is sent to a tracking store."""
-    for name in ("MLFLOW_TRACKING_URI", "BMENET_EXECUTION", "BMENET_STUDIES", "BMENET_WORKERS", "RANK"):
-        monkeypatch.delenv(name, raising=False)
-    fill_workspace(workspace, phantom)
+    fill_workspace(workspace, phantom, monkeypatch)
     return workspace
 
 

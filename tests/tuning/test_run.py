@@ -125,7 +125,7 @@ def test_workers_that_are_killed_one_after_the_other_end_the_call(plan, monkeypa
 
     def fill(crew):
         started.append(len(started))
-        crew._processes = {0: SimpleNamespace(exitcode=-signal.SIGKILL)}
+        crew.processes = {0: SimpleNamespace(exitcode=-signal.SIGKILL)}
 
     monkeypatch.setattr(run, "_LOOK_S", 0.0)
     monkeypatch.setattr(run._Crew, "fill", fill)

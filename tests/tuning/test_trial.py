@@ -107,6 +107,7 @@ def test_a_bug_fails_its_trial_and_is_shown_and_an_interrupted_trial_is_put_back
         run_trials(plan, stopped)
     with pytest.raises(SystemExit):  # an error of a worker that was asked to stop
         TrialRunner(plan, broken, lambda: True).run(load_study(plan))
+    assert states(load_study(plan)) == ["fail", "fail", "waiting"]
     study = run_trials(plan, scaled)
     assert states(study) == ["fail", "fail", "complete"]
     assert study.trials[2].params == current_values(plan.config)
@@ -127,18 +128,6 @@ def test_values_that_do_not_go_together_are_pruned_with_the_reason(tuned):
     assert states(study) == ["pruned"]
     assert study.trials[0].user_attrs[ERROR].startswith("infeasible: ")
     assert "max_timestep" in study.trials[0].user_attrs[ERROR]
-
-
-def test_a_trial_that_a_signal_interrupts_is_put_back(plan):
-    def stopped(*_):
-        raise SystemExit(143)
-
-    with pytest.raises(SystemExit):
-        run_trials(plan, stopped)
-    study = run_trials(plan, scaled)
-    assert states(study) == ["fail", "complete"]
-    assert study.trials[1].params == current_values(plan.config)
-    assert len(counted(study)) == 1
 
 
 @pytest.mark.parametrize("stop", [SystemExit(143), KeyboardInterrupt()])
@@ -163,14 +152,6 @@ def test_a_worker_that_is_asked_to_stop_ends_its_trial_and_begins_no_other(plan)
     with pytest.raises(SystemExit):
         TrialRunner(plan, scaled, lambda: True).run(study)
     assert states(study) == ["complete"]
-
-
-def test_an_error_of_a_worker_that_was_asked_to_stop_is_an_interruption(plan):
-    study = open_study(plan)
-    with pytest.raises(SystemExit):
-        TrialRunner(plan, broken, lambda: True).run(study)
-    assert states(study) == ["fail", "waiting"]
-    assert counted(study) == []
 
 
 def test_the_later_of_two_who_take_the_last_trial_gives_it_back(tuned):

@@ -29,11 +29,7 @@ class Checkpoint:
 class CheckpointFolder:
     """The checkpoints of one training.
 
-    Parameters
-    ----------
-    folder : Path
-    signature : str
-        Fingerprint of everything that decides the result; a checkpoint under another one is not resumed.
+    The signature is a fingerprint of everything that decides the result: under another one, none is resumed.
     """
 
     folder: Path

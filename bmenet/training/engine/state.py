@@ -1,6 +1,7 @@
-"""Everything that a training carries from one step to the next."""
+"""Everything that a training carries from one step to the next, and the schedule of its steps."""
 
 import copy
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from bmenet.training.engine.checkpoint import Checkpoint
-from bmenet.training.engine.schedule import Schedule
 
 _BETAS = (0.9, 0.99)
 """AdamW's; a second moment that remembers 1000 steps made norm-free networks diverge when gradients grew suddenly."""
@@ -16,22 +16,43 @@ _BETAS = (0.9, 0.99)
 _COUNTERS = ("step", "best_score", "best_step", "misses", "sums", "history", "validations")
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """The numbers of an optimisation that do not depend on what is trained.
+
+    `learning_rate` is the peak; `ema_decay` of the averaged weights lies in [0, 1); intervals are in steps; `patience`
+    is the number of validations without a better score before training stops.
+    """
+
+    steps: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    gradient_clip: float
+    ema_decay: float
+    validate_every: int
+    patience: int
+    checkpoint_every: int
+    log_every: int
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of step `step`, counted from 0: linear warm-up, then a half cosine to zero."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / (self.warmup_steps + 1)
+        progress = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
+        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+    def averaging(self, step: int) -> float:
+        """Return the decay of the averaged weights after step `step`: short-sighted at first, then `ema_decay`."""
+        return min(self.ema_decay, (1 + step) / (10 + step))
+
+
 @dataclass
 class TrainingState:
     """The network, its running average, the best average so far, the optimiser, and the counters.
 
-    Attributes
-    ----------
-    step : int
-        Steps done.
-    best_score : float or None
-        Of `best`, at step `best_step`; higher is better.
-    misses : int
-        Validations since then.
-    sums : dict
-        Loss terms summed since the last row of `history`.
-    history, validations : list of dict
-        One row for every log and every validation.
+    `best_score` is that of `best`, at step `best_step`, higher is better; `misses` are the validations since then;
+    `sums` are loss terms since the last row of `history`; `history` has a row for every log.
     """
 
     network: nn.Module

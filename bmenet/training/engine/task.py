@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+from accelerate import Accelerator
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
@@ -17,9 +18,11 @@ from bmenet.runtime.cache import join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.errors import ConfigError
 from bmenet.runtime.files import sha256
+from bmenet.runtime.threads import use_one_thread
 from bmenet.training.engine.checkpoint import CheckpointFolder
-from bmenet.training.engine.loader import Batch
-from bmenet.training.engine.schedule import Schedule
+from bmenet.training.engine.state import Schedule
+
+Batch = dict[str, Tensor]
 
 Split = dict[str, Any]
 """``train``, ``validation`` and ``test``: lists of subjects; ``covariates``: subject to age and sex."""
@@ -27,7 +30,8 @@ Split = dict[str, Any]
 Loss = tuple[Tensor, dict[str, Tensor]]
 """The total, and its named terms without their gradient."""
 
-
+_AHEAD = 24
+"""Batches that a loader process keeps ready: a fresh case takes as long as many steps, which must not wait for it."""
 _NOT_DECISIVE = {"workers", "checkpoint_every"}
 """Keys of sections that leave the trained weights as they are."""
 
@@ -44,14 +48,6 @@ class Task(ABC):
     """A network, its batches, its loss, its validation, and what its weights are kept with.
 
     Making one is cheap: volumes are read by `prepare`.
-
-    Parameters
-    ----------
-    config : Config
-    layout : Layout
-        Where volumes and weights are, and where checkpoints go.
-    split : dict
-        Subjects by subset.
 
     Attributes
     ----------
@@ -114,6 +110,11 @@ class Task(ABC):
         return getattr(self.config, self.sections[0])
 
     @property
+    def shared(self) -> Any:
+        """What several trainings have in common: number format, loader processes, validation volumes."""
+        return self.config.training
+
+    @property
     def inputs(self) -> list[Path]:
         """Files and folders that the training reads."""
         return [self.layout.registered, self.layout.split, *map(self.layout.weights, self.parents)]
@@ -122,19 +123,18 @@ class Task(ABC):
     def schedule(self) -> Schedule:
         """When things happen, and how fast the network learns."""
         names = set(Schedule.__dataclass_fields__)
-        sections = (self.config.training, self.steps)
-        values = {key: value for section in sections for key, value in section.model_dump(include=names).items()}
+        values = self.shared.model_dump(include=names) | self.steps.model_dump(include=names)
         return Schedule(**values, log_every=self.config.tracking.log_every)
 
     @property
     def precision(self) -> str:
         """Of the forward pass: ``auto``, ``fp32`` or ``bf16``."""
-        return self.config.training.precision
+        return self.shared.precision
 
     @property
     def workers(self) -> int:
         """Processes that make batches."""
-        return self.config.training.workers
+        return self.shared.workers
 
     @cached_property
     def signature(self) -> str:
@@ -165,7 +165,7 @@ class Task(ABC):
     @property
     def validation_subjects(self) -> list[str]:
         """The validation subjects in use."""
-        return self.split["validation"][: self.config.training.validation_volumes]
+        return self.split["validation"][: self.shared.validation_volumes]
 
     def parent_digests(self) -> dict[str, str]:
         """Return the networks that it builds on, and their digests: part of what its weights are kept with."""
@@ -174,3 +174,26 @@ class Task(ABC):
     def clean_digests(self) -> list[str]:
         """Return the SHA-256 of the clean volumes of training and validation subjects."""
         return [sha256(self.layout.clean(subject)) for subject in self.all_subjects]
+
+
+def batch_loader(
+    batches: Dataset[Batch], start: int, steps: int, workers: int, accelerator: Accelerator | None = None
+) -> DataLoader[Batch]:
+    """Load batches for training steps [start, steps), made ahead by `workers` processes.
+
+    Of every step's batches, one a process of `accelerator`, this process gets its own.
+    """
+    rank, ranks = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(start * ranks + rank, steps * ranks, ranks),
+        num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_use_one_thread,
+    )
+
+
+def _use_one_thread(_worker: int) -> None:
+    use_one_thread()

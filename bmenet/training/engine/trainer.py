@@ -20,9 +20,8 @@ from bmenet.runtime.logger import Logger, NullLogger
 from bmenet.runtime.progress import console, progress_bar
 from bmenet.runtime.seeding import derive_seed
 from bmenet.training.engine.checkpoint import Checkpoint, CheckpointFolder
-from bmenet.training.engine.loader import Batch, batch_loader
 from bmenet.training.engine.state import TrainingState
-from bmenet.training.engine.task import Task
+from bmenet.training.engine.task import Batch, Task, batch_loader
 
 Row = dict[str, float]
 
@@ -43,11 +42,7 @@ class Trainer:
     Batch number `step` and the learning rate are functions of the step, so going on from a checkpoint is the same
     computation as never having stopped: on a CPU, with the same number of threads, to the last bit.
 
-    Parameters
-    ----------
-    task : Task
-    logger : Logger, optional
-        Gets the rows of the history, and the metrics and the picture of every validation.
+    The logger gets the rows of the history, and the metrics and the picture of every validation.
     """
 
     def __init__(self, task: Task, logger: Logger | None = None) -> None:
@@ -57,12 +52,7 @@ class Trainer:
         self.checkpoints = task.checkpoints
 
     def train(self) -> Trained:
-        """Train to the last step, or until `patience` validations brought no better score.
-
-        Returns
-        -------
-        Trained
-            The averaged weights of the validation with the best score.
+        """Train until the last step or `patience` is over, and return the averaged weights with the best score.
 
         Raises
         ------

@@ -15,6 +15,7 @@ from bmenet.data.layout import Layout
 from bmenet.runtime.errors import TrainingError
 from bmenet.runtime.logger import NullLogger
 from bmenet.training.engine import checkpoint
+from bmenet.training.engine.state import Schedule
 from bmenet.training.engine.task import Loss, Validation
 from bmenet.training.engine.trainer import Trainer, clear_checkpoints, write_trained
 from tests.training.line import LineTask
@@ -61,6 +62,19 @@ def saved_step(trainer: Trainer) -> int:
     return found.scalars["step"]
 
 
+def test_rate_warms_up_linearly_to_its_peak_and_ends_near_zero_and_averaging_is_short_sighted_at_first() -> None:
+    schedule = Schedule(
+        steps=100, learning_rate=1e-3, warmup_steps=9, weight_decay=0, gradient_clip=1, ema_decay=0.99,
+        validate_every=10, patience=3, checkpoint_every=10, log_every=10,
+    )  # fmt: skip
+    rates = [schedule.rate(step) for step in range(100)]
+    assert [rates[0], rates[4], rates[9]] == pytest.approx([1e-4, 5e-4, 1e-3])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert 0 < rates[-1] < 1e-5
+    assert schedule.averaging(0) == pytest.approx(0.1)
+    assert schedule.averaging(10_000) == 0.99
+
+
 def test_training_lowers_the_loss_and_records_it(make) -> None:
     trainer = make(steps=60)
     trained = trainer.train()
@@ -103,28 +117,6 @@ def test_optimiser_follows_the_schedule_and_gradients_are_clipped(make) -> None:
     assert group["lr"] == trainer.schedule.rate(5) != trainer.schedule.learning_rate
     gradient = torch.cat([parameter.grad.flatten() for parameter in trainer.state.network.parameters()])
     assert gradient.norm().item() == pytest.approx(0.25, rel=1e-4)
-
-
-def test_resumed_training_is_the_unbroken_one(make) -> None:
-    straight = make()
-    straight.train()
-    expected = straight.state.to_checkpoint("no")
-    clear_checkpoints(straight.task)
-    assert not list(straight.checkpoints.folder.iterdir())
-
-    def interrupt(trainer: Trainer) -> None:
-        if trainer.state.step == 11:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        make(interrupt).train()
-    resumed = make()
-    assert saved_step(resumed) == 8
-    resumed.train()
-    got = resumed.state.to_checkpoint("no")
-    assert got.scalars == expected.scalars
-    assert got.tensors.keys() == expected.tensors.keys()
-    assert all(torch.equal(got.tensors[name], tensor) for name, tensor in expected.tensors.items())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

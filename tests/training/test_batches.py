@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from bmenet.config.augmentation import OnlineConfig
 
 from bmenet.config import CoarseConfig, Config, with_values
+from bmenet.config.degradation import OnlineConfig
 from bmenet.data.layout import Layout
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.intensity import CANONICAL_BRIGHTNESS, blind_scale

@@ -31,7 +31,6 @@ def serve(
     with exit_on_error():
         import uvicorn
 
-        from bmenet.release.models import find_model
         from bmenet.serving import Guard, Service, Settings
         from bmenet.serving.settings import is_loopback
 
@@ -45,6 +44,8 @@ def serve(
             listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         except OSError as error:
             raise BMENetError(f"{host}, port {port}: cannot listen there ({error.strerror}); choose another") from error
+        from bmenet.release.models import find_model  # loads torch: what is wrong above is said at once
+
         logging.basicConfig(format="%(asctime)s %(message)s")
         logging.getLogger("bmenet.serving").setLevel(logging.INFO)
         with listening, find_model(model) as found:

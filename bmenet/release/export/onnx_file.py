@@ -71,6 +71,8 @@ def write_graph(plan: GraphPlan, path: Path, opset: int, stored: Mapping[str, Pl
         )
     if program is None:
         raise RuntimeError(f"{path.name}: torch exported nothing")
+    # Ranges of free extents, in the order of a hash: the same network would be another file in another process.
+    program.model.graph.metadata_props.clear()
     # Where in the source a node comes from: absolute paths of this machine.
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()

@@ -1,6 +1,7 @@
 """Fixtures for every test: a seeded generator, a tiny brain-like phantom, a workspace of its own."""
 
 import os
+import signal
 
 # Before any library that reads them: one thread, no colours, no calls home.
 os.environ.update(OMP_NUM_THREADS="1", ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1", NO_COLOR="1", DVC_NO_ANALYTICS="1")
@@ -14,6 +15,10 @@ import pytest
 from bmenet.config.profiles import Profiles
 from bmenet.imaging.grid import Grid, standard_grid
 from bmenet.imaging.volume import Volume
+
+# A shell starts background jobs with Ctrl-C ignored, and processes that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parents[1]
 _LONGEST = "test_pipeline_smoke.py"

@@ -99,17 +99,15 @@ def test_enhance_takes_the_model_from_the_option_or_the_environment(bmenet, scan
 def test_enhance_takes_the_released_weights_where_nobody_names_others(bmenet, scan_path, tmp_path, monkeypatch):
     released = install_release(tmp_path / "released", monkeypatch)
     digest = open_bundle(released).digest[:12]
-    outs = [scan_path.with_name(f"{name}.nii") for name in ("default", "named", "onnx")]
+    outs = [scan_path.with_name(f"{name}.nii") for name in ("default", "named")]
     told = [
         bmenet("enhance", scan_path, out, "--device", "cpu", *options).stderr
-        for out, options in zip(outs, ((), ("--model", DEFAULT_NAME), ("--runtime", "onnx")), strict=True)
+        for out, options in zip(outs, ((), ("--model", DEFAULT_NAME, "--runtime", "onnx")), strict=True)
     ]
     assert f"model: {DEFAULT_NAME} ({digest}), torch on cpu" in told[0]
-    assert told[0] == told[1]
-    assert f"model: {DEFAULT_NAME} ({digest}), onnx on cpu" in told[2]
+    assert f"model: {DEFAULT_NAME} ({digest}), onnx on cpu" in told[1]
     images = [np.asarray(nib.load(out).dataobj).astype(float) for out in outs]
-    np.testing.assert_array_equal(images[0], images[1])
-    assert np.abs(images[0] - images[2]).mean() < 0.01 * images[0].max()
+    assert np.abs(images[0] - images[1]).mean() < 0.01 * images[0].max()
 
 
 def test_enhance_without_a_model_says_what_to_do(bmenet, scan_path, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from bmenet.cli.errors import run_stage
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.restoration.coarse_net import case_codes, coarsen_case
+from bmenet.restoration.coarsen import case_codes, coarsen_case
 from bmenet.runtime.cache import CaseIndex
 from bmenet.runtime.files import read_json, write_json
 from bmenet.runtime.parallel import require_all, run_parallel

@@ -1,5 +1,5 @@
 """Training losses."""
 
-from bmenet.losses.image import CoarseLoss
+from bmenet.losses.coarse import CoarseLoss
 
 __all__ = ["CoarseLoss"]

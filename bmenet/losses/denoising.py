@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
-from bmenet.losses.structure import gradient_magnitude
+from bmenet.losses.edge import gradient_magnitude
 
 
 def edge_weights(clean: Tensor, downsampling: int, edge_weight: float) -> Tensor:

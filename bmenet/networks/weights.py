@@ -22,7 +22,7 @@ FORMER_NAMES = {"denoiser": "prior"}
 Spec = dict[str, Any]
 """Content of ``model.json`` beside the format: all that is needed to build the network, and its lineage."""
 
-Section = TypeVar("Section", bound=BaseModel)
+AnySection = TypeVar("AnySection", bound=BaseModel)
 
 
 def save_weights(folder: Path | str, kind: str, network: nn.Module, spec: Spec) -> None:
@@ -46,7 +46,7 @@ def weights_digest(folder: Path | str) -> str:
     return sha256(_present(Path(folder)) / SPEC_FILE)
 
 
-def config_of(spec: Spec, section: type[Section]) -> Section:
+def config_of(spec: Spec, section: type[AnySection]) -> AnySection:
     """Return what a network was trained with, a section of the configuration."""
     return section.model_validate_json(json.dumps(spec["config"]))
 

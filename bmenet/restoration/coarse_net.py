@@ -10,21 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bmenet.config import CoarseConfig, FineConfig
+from bmenet.config import CoarseConfig
 from bmenet.imaging.brain import background_mask
 from bmenet.imaging.intensity import blind_scale
-from bmenet.imaging.volume import load_unit_volume, save_unit_volume
 from bmenet.networks.coarse import load_coarse
 from bmenet.networks.compute import autocast, fastest_dtype
 from bmenet.networks.slab import PLANE_AXES, coordinate_channels
 from bmenet.networks.weights import config_of, weights_digest
 from bmenet.restoration.agreement import agree, keep_brightness
 from bmenet.restoration.detail import bring_back_detail
-from bmenet.runtime.cache import CaseIndex, join_key
-from bmenet.runtime.code import code_hash
-from bmenet.runtime.files import sha256
 
-VALIDATED_CODE = "111"
 _BATCH = 8
 
 
@@ -139,22 +134,3 @@ class CoarseNet:
 @lru_cache(maxsize=1)
 def _load_once(folder: Path, _digest: str) -> CoarseNet:
     return CoarseNet.from_folder(folder)
-
-
-def case_codes(config: FineConfig) -> list[str]:
-    """Return the codes that the ControlNet is trained on, and the one that it is validated on."""
-    return sorted({code for code, weight in config.code_weights.items() if weight > 0} | {VALIDATED_CODE})
-
-
-def coarsen_case(degraded_path: Path, coarse_path: Path, weights: Path, index: CaseIndex) -> None:
-    """Restore the degraded volume at `degraded_path` into `coarse_path`, unit intensities: a case for the second stage.
-
-    A case that `index` says was made from the same volume, weights and code is not made again.
-    """
-    key = join_key(sha256(degraded_path), weights_digest(weights), code_hash(__name__))
-    if index.holds(coarse_path.stem, key, coarse_path):
-        return
-    degraded = load_unit_volume(degraded_path)
-    coarse = CoarseNet.load_once(weights).restore(degraded.data)
-    save_unit_volume(coarse_path, degraded.with_data(coarse))
-    index.record(coarse_path.stem, key, coarse_path)

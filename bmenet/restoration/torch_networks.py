@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bmenet.diffusion.guidance import ncc_gradient
-from bmenet.losses.structure import gradient_magnitude
+from bmenet.losses.edge import gradient_magnitude
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.compute import autocast, fastest_dtype, lay_channels_last
 from bmenet.networks.control import HintControl

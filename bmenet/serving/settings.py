@@ -33,8 +33,10 @@ class Settings(BaseModel):
         Clients must send it: printable ASCII without spaces, as a header can carry it.
     hosts : frozenset of str
         Host names of requests, without a port, in lower case, beside those of this machine.
-    runtime, device, providers, precision : str
-        What runs the networks; with onnx, providers in the order wanted take the device's place, and None is fp32.
+    runtime, device, precision : str
+        What runs the networks; no precision is fp32.
+    providers : tuple of str, optional
+        With onnx, in the order wanted; they take the device's place.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)

@@ -14,7 +14,7 @@ from bmenet.data.layout import Layout
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
 from bmenet.evaluation.panel import panel
 from bmenet.imaging.brain import foreground_mask
-from bmenet.losses.image import ReconstructionLoss
+from bmenet.losses.reconstruction import ReconstructionLoss
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.fine_weights import AUTOENCODER, EDGE_AUTOENCODER, load_fine
 from bmenet.networks.weights import Spec

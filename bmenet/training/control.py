@@ -17,7 +17,7 @@ from bmenet.networks.control import HintControl
 from bmenet.networks.denoiser import Denoiser
 from bmenet.networks.fine_weights import AUTOENCODER, CONTROL, COVARIATES, DENOISER, EDGE_AUTOENCODER, load_fine
 from bmenet.networks.weights import Spec
-from bmenet.restoration.coarse_net import VALIDATED_CODE, case_codes
+from bmenet.restoration.coarsen import VALIDATED_CODE, case_codes
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
 from bmenet.restoration.torch_networks import TorchNetworks
 from bmenet.runtime.errors import TrainingError

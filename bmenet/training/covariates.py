@@ -14,7 +14,7 @@ from bmenet.networks.covariate_encoder import COVARIATES as NAMES
 from bmenet.networks.covariate_encoder import RANGES, CovariateEncoder
 from bmenet.networks.fine_weights import AUTOENCODER, COVARIATES, DENOISER, load_fine
 from bmenet.networks.weights import Spec
-from bmenet.restoration.coarse_net import case_codes
+from bmenet.restoration.coarsen import case_codes
 from bmenet.training.engine.task import Batch, Loss, Validation
 from bmenet.training.known_covariates import subject_covariates
 from bmenet.training.latents import CoarseCase, clean_latents

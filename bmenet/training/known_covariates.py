@@ -6,7 +6,8 @@ import numpy as np
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
-from bmenet.imaging.brain import estimate_ventricles_ml, foreground_mask
+from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.ventricles import estimate_ventricles_ml
 from bmenet.imaging.volume import load_unit_volume
 from bmenet.networks.covariate_encoder import ScaledCovariates, scale_covariates
 

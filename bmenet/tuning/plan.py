@@ -11,7 +11,7 @@ from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.networks.fine_weights import KINDS
 from bmenet.networks.weights import SPEC_FILE
-from bmenet.restoration.coarse_net import case_codes
+from bmenet.restoration.coarsen import case_codes
 from bmenet.runtime.cache import join_key
 from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
 from bmenet.runtime.files import read_json, sha256

@@ -40,11 +40,13 @@ class Departure:
     def held(self, is_held: bool = True) -> Iterator[None]:
         """Let the signal wait for the end of the block; with False it ends the block, also if it came before."""
         before = self._is_held
+        self._hold(is_held)
         try:
-            self._hold(is_held)
             yield
-        finally:
-            self._hold(before)
+        except BaseException:  # an error is told rather than replaced by the signal
+            self._is_held = before
+            raise
+        self._hold(before)
 
     def within(self, objective: Objective) -> Objective:
         """Return an objective that the signal ends: it computes only, and what it reports reaches the database."""

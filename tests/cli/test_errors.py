@@ -81,3 +81,8 @@ def test_outside_the_main_thread_errors_are_caught_all_the_same():
     thread.start()
     thread.join()
     assert codes == [1]
+
+
+def test_an_unknown_option_of_a_stage_is_wrong_use(call):
+    with pytest.raises(SystemExit, match="2"):
+        call(lambda: None, "--sheduler", "tcp://127.0.0.1:8786")

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from bmenet.imaging.brain import background_mask, bounding_box, estimate_ventricles_ml, foreground_mask
+from bmenet.imaging.brain import background_mask, bounding_box, foreground_mask
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.template import load_template
+from bmenet.imaging.ventricles import estimate_ventricles_ml
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import VolumeError
 

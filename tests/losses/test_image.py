@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from bmenet.config import CoarseConfig
-from bmenet.losses.image import PIXEL_LOSSES, CoarseLoss, ReconstructionLoss
+from bmenet.losses.coarse import PIXEL_LOSSES, CoarseLoss
+from bmenet.losses.reconstruction import ReconstructionLoss
 from tests.fine_networks import smoke_config
 
 LATENT = torch.zeros(1, 3, 4, 4, 4), torch.ones(1, 3, 4, 4, 4)

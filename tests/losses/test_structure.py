@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from bmenet.losses.structure import edge_loss, gradient_magnitude, structural_similarity
+from bmenet.losses.edge import edge_loss, gradient_magnitude
+from bmenet.losses.ssim import structural_similarity
 
 
 @pytest.mark.parametrize("slopes", [(0.3, 0.4), (0.2, 0.3, 0.6)])

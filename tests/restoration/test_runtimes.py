@@ -50,6 +50,12 @@ def test_both_stages_agree(onnx, exact, phantom):
         np.testing.assert_allclose(got, expected, atol=1e-3 * expected.max())
 
 
+def test_the_same_seed_gives_the_same_volume_and_another_another(onnx, phantom):
+    one, again, other = (replace(onnx, seed=seed).restore(phantom).data for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 0
+
+
 def test_constraint_is_a_graph_of_one_window_and_does_something(onnx, phantom):
     def restore(scale: float) -> np.ndarray:
         guidance = SAMPLING.guidance.model_copy(update={"scale": scale})
@@ -100,6 +106,13 @@ def test_a_graph_that_is_not_there_or_fails_says_so_in_a_line(bundle):
         Sessions(bundle).run("nothing", {})
     with pytest.raises(BMENetError, match="encoder: ONNX Runtime failed"):
         Sessions(bundle).run("encoder", {"volume": torch.zeros(1, 1, 8, 8, 8)})
+
+
+def test_an_enhancer_tells_what_its_networks_run_on(bundle, monkeypatch):
+    assert Enhancer.from_bundle(bundle, "coarse", "onnx", "cpu").place == "cpu"
+    monkeypatch.setattr("bmenet.restoration.onnx_runtime.choose_providers", lambda _: ["tensorrt", "cuda", "cpu"])
+    assert Enhancer.from_bundle(bundle, "coarse", "onnx").place == "tensorrt"
+    assert Enhancer.from_bundle(bundle, "coarse", "torch", "cpu").place == "cpu"
 
 
 def test_networks_with_group_norms_agree_as_well(tmp_path):

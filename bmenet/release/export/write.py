@@ -2,7 +2,6 @@
 
 import ctypes
 import glob
-import json
 import os
 import shutil
 import sys
@@ -22,7 +21,7 @@ from bmenet.config.evaluate import Storage
 from bmenet.imaging.grid import standard_grid
 from bmenet.networks.coarse import load_coarse
 from bmenet.networks.fine_weights import KINDS, load_fine
-from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE, save_weights
+from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE, config_of, save_weights
 from bmenet.release.export.graphs import GraphPlan, coarse_graphs, fine_graphs
 from bmenet.release.export.onnx_file import describe_graph, stored_tensors, write_graph
 from bmenet.release.export.rewrite import half_precision
@@ -58,7 +57,7 @@ def write_bundle(
     kinds = trained_kinds(weights)
     store_networks(weights, kinds, folder / "weights", config.storage)
     network, spec = load_coarse(folder / "weights" / "coarse")
-    coarse = CoarseConfig.model_validate_json(json.dumps(spec["config"]))
+    coarse = config_of(spec, CoarseConfig)
     grid = standard_grid(spec["spacing_mm"])
     plans = coarse_graphs(network.requires_grad_(False), coarse, grid)
     fine: FineSettings | None = None
@@ -161,7 +160,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
             f"{folder}: expected a bundle or nothing there; got other files, which stay; name another one"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.with_name(f".partial-{uuid.uuid4().hex[:8]}-{folder.name}")
+    new = _partial(folder)
     old = folder.with_name(f".partial-old-{folder.name}")
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
@@ -190,10 +189,23 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _give_back(old: Path, folder: Path) -> None:
-    """Give an old bundle its name back if no other has it, and remove it if another has."""
-    if old.exists() and not folder.exists():
+    """Give an old bundle its name back if no other has it, and remove it if another has.
+
+    It is removed under another name: what cannot be removed, or is left of it after a kill, never passes for a bundle.
+    """
+    if not old.exists():
+        return
+    if not folder.exists():
         os.replace(old, folder)
-    shutil.rmtree(old, ignore_errors=True)
+        return
+    waste = _partial(folder)
+    os.replace(old, waste)
+    shutil.rmtree(waste, ignore_errors=True)
+
+
+def _partial(folder: Path) -> Path:
+    """Return a new name beside a folder, for what is not whole; the next export removes what has such a name."""
+    return folder.with_name(f".partial-{uuid.uuid4().hex[:8]}-{folder.name}")
 
 
 def _write_graphs(

@@ -105,4 +105,5 @@ def test_a_graph_with_free_extents_is_the_same_file_in_every_process(tmp_path, s
     write_graph(plan, tmp_path / "g.onnx", 20)
     # torch writes the ranges of extents into the metadata, in the order of a hash that every process draws anew.
     model = onnx.load(str(tmp_path / "g.onnx"))
-    assert not model.metadata_props and not model.graph.metadata_props
+    assert not model.metadata_props
+    assert not model.graph.metadata_props

@@ -193,6 +193,12 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps_and_spares_oth
 @pytest.mark.parametrize("in_one_step", [True, False])
 def test_a_kill_while_two_bundles_change_places_leaves_one_of_them(tmp_path, monkeypatch, in_one_step):
     folder, exchange, replace = tmp_path / "bundle", write._exchange, os.replace
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    if in_one_step and not exchange(tmp_path / "one", tmp_path / "other"):
+        pytest.skip("this file system or operating system cannot exchange two folders")
+    for name in ("one", "other"):
+        (tmp_path / name).rmdir()
     _write(folder, "old")
     monkeypatch.setattr(write, "_exchange", lambda *both: in_one_step and exchange(*both) and _die())
     monkeypatch.setattr(write.os, "replace", lambda one, other: _die() if other == folder else replace(one, other))
@@ -202,4 +208,18 @@ def test_a_kill_while_two_bundles_change_places_leaves_one_of_them(tmp_path, mon
     with pytest.raises(OSError, match="No space left"):
         _write(folder, None)
     assert (folder / "bundle.json").read_text() == ("new" if in_one_step else "old")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.lock", "bundle"]
+
+
+def test_what_is_left_of_an_old_bundle_never_passes_for_one_and_is_in_nobodys_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "_exchange", lambda *_: False)
+    monkeypatch.setattr(write.shutil, "rmtree", lambda *_, **__: None)  # a file of it is open, or a kill comes
+    for content in ("one", "two", "three"):
+        _write(tmp_path / "bundle", content)
+    monkeypatch.undo()
+    shutil.rmtree(tmp_path / "bundle")
+    with pytest.raises(OSError, match="No space left"):
+        _write(tmp_path / "bundle", None)
+    assert not (tmp_path / "bundle").exists()
+    _write(tmp_path / "bundle", "four")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.lock", "bundle"]

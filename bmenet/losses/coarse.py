@@ -1,13 +1,15 @@
-"""The losses of restored images: of the Coarse-net, and of the autoencoders. Pixels, structure, edges, divergence."""
+"""The loss of the Coarse-net: pixels, structure, edges."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bmenet.config import AutoencoderConfig, CoarseConfig
-from bmenet.losses.structure import edge_loss, structural_similarity
+from bmenet.config import CoarseConfig
+from bmenet.losses.edge import edge_loss
+from bmenet.losses.ssim import structural_similarity
+from bmenet.losses.terms import Terms, weighted_sum
 
 _NEGATIVE_SLOPE = 0.05
 """How much of a negative result the loss sees: inference clamps at zero, and the background is exactly zero.
@@ -18,8 +20,6 @@ steps the loss was still that of the degraded slice, and training then diverged.
 
 _NOISE_FLOOR = 2e-5
 """Mean squared error, of a PSNR of 47 dB, below which better is hardly better to `log_mse`."""
-
-Terms = dict[str, Tensor]
 
 
 def log_mse(restored: Tensor, clean: Tensor) -> Tensor:
@@ -61,41 +61,4 @@ class CoarseLoss:
             "ssim": 1 - structural_similarity(restored, clean),
             "edge": edge_loss(restored, clean),
         }
-        return _weighted_sum(terms, self.weights)
-
-
-class ReconstructionLoss:
-    """``w_l1 |x^ - x| + w_grad |G(x^) - G(x)| + w_ssim (1 - SSIM) + w_kl KL(q(z | x) || N(0, 1))``.
-
-    The KL term is the sum over a volume's latent divided by its voxels, so that its weight does not depend on the crop.
-    """
-
-    def __init__(self, config: AutoencoderConfig) -> None:
-        self.weights = {
-            "l1": config.l1_weight,
-            "gradient": config.gradient_weight,
-            "ssim": config.ssim_weight,
-            "kl": config.kl_weight,
-        }
-
-    def __call__(self, restored: Tensor, clean: Tensor, mean: Tensor, std: Tensor) -> tuple[Tensor, Terms]:
-        """Return the weighted sum and its unweighted terms.
-
-        Volumes have the shape (B, 1, X, Y, Z), mean and std of q(z | x) the shape (B, C, x, y, z).
-        """
-        divergence = 0.5 * (mean**2 + std**2 - 1 - 2 * torch.log(std)).sum() / clean.numel()
-        # Axial slices as a batch: the structural term is two-dimensional, as in the first stage.
-        slices = [volume.movedim(-1, 1).flatten(0, 1) for volume in (restored, clean)]
-        terms = {
-            "l1": functional.l1_loss(restored, clean),
-            "gradient": edge_loss(restored, clean, spatial_dims=3),
-            "ssim": 1 - structural_similarity(*slices),
-            "kl": divergence,
-        }
-        return _weighted_sum(terms, self.weights)
-
-
-def _weighted_sum(terms: Terms, weights: Mapping[str, float]) -> tuple[Tensor, Terms]:
-    """Return the weighted sum of a loss's terms, and the terms themselves."""
-    total = sum((weights[name] * term for name, term in terms.items()), start=torch.zeros_like(terms["ssim"]))
-    return total, {name: term.detach() for name, term in terms.items()}
+        return weighted_sum(terms, self.weights)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
+from networkx import ancestors
 
 from bmenet.config import Config, flatten, load_config
 from bmenet.config.profiles import Profiles
@@ -152,6 +154,14 @@ def test_module_imports_only_inwards(path):
         if ring[_room(target)] < ring[_room(path)] or (_room(target) == "tracking" and _room(path) not in SEE_TRACKING)
     }
     assert {str(target.relative_to(REPOSITORY)) for target in outward} == set()
+
+
+def test_another_coarse_net_is_nothing_to_the_networks_that_see_clean_volumes_alone():
+    graph = Repo(str(REPOSITORY)).index.graph  # from a stage to those whose outputs it reads
+    (trained,) = (stage for stage in graph if stage.name == "train_coarse")
+    assert {stage.name for stage in ancestors(graph, trained)} == {
+        *("coarsen", "train_covariates", "train_fine", "tune", "export", "evaluate", "publish")
+    }
 
 
 def test_rooms_import_one_another_without_a_circle():

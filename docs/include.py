@@ -2,12 +2,22 @@
 
 A block between ``<!-- include PATH # HEADING -->`` and ``<!-- end -->`` is replaced by the text under that heading of
 that file, heading left out. So a number in a document is the number that the stage `evaluate` wrote.
+`python -m docs.include --from reports` first takes over the reports of a workspace, after `bmenet profile released` and
+`dvc repro evaluate`.
 """
 
+import argparse
 import re
+import shutil
 from pathlib import Path
 
 DOCUMENTS = (Path("README.md"), Path("docs/results.md"))
+TAKEN = (
+    *("results.md", "degrade/calibration.png"),
+    *(f"evaluate/{name}" for name in ("summary.json", "gains.json", "volumes.csv")),
+    *(f"evaluate/{name}.png" for name in ("before_after", "subjects", "dice")),
+)
+"""What is kept of a folder of reports, for the documents and for who wants every volume's figures."""
 
 _BLOCK = re.compile(r"(<!-- include (?P<path>\S+) # (?P<heading>.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -38,6 +48,26 @@ def _section(path: Path, heading: str) -> str:
     raise ValueError(f"{path}: expected the heading {heading!r}; got {[found[1] for found in headings]}")
 
 
+def take_over(reports: Path, folder: Path) -> None:
+    """Copy what documents show out of a folder of reports; nothing is copied if a file is missing.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a report is missing.
+    """
+    if missing := [name for name in TAKEN if not (reports / name).is_file()]:
+        raise FileNotFoundError(f"{reports}: expected the reports of `dvc repro evaluate`; missing: {missing}")
+    for name in TAKEN:
+        shutil.copyfile(reports / name, folder / Path(name).name)
+
+
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Bring sections of reports into documents.")
+    parser.add_argument("--from", dest="reports", type=Path, help="a folder of reports to take over first")
+    parser.add_argument("--to", dest="folder", type=Path, default=Path("docs/ds002748"), help="where they are kept")
+    options = parser.parse_args()
+    if options.reports is not None:
+        take_over(options.reports, options.folder)
     for document in DOCUMENTS:
         document.write_text(with_sections(document.read_text(encoding="utf-8"), Path()), encoding="utf-8")

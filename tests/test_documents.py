@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.include import DOCUMENTS, with_sections
+from docs.include import DOCUMENTS, TAKEN, take_over, with_sections
 
 REPOSITORY = Path(__file__).parents[1]
 ALL = sorted(path.relative_to(REPOSITORY) for path in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])
@@ -32,3 +32,16 @@ def test_a_section_ends_at_the_next_heading(tmp_path):
     assert with_sections(text, tmp_path) == "before\n<!-- include a.md # B -->\n\n| x |\n\n<!-- end -->\nafter\n"
     with pytest.raises(ValueError, match="expected the heading 'D'; got"):
         with_sections(text.replace("# B", "# D"), tmp_path)
+
+
+def test_reports_are_taken_over_whole_or_not_at_all(tmp_path):
+    reports, kept = tmp_path / "reports", tmp_path / "kept"
+    kept.mkdir()
+    for name in TAKEN:
+        with pytest.raises(FileNotFoundError, match=name):
+            take_over(reports, kept)
+        assert list(kept.iterdir()) == []
+        (reports / name).parent.mkdir(parents=True, exist_ok=True)
+        (reports / name).write_text(name)
+    take_over(reports, kept)
+    assert {path.read_text() for path in kept.iterdir()} == set(TAKEN)

@@ -11,6 +11,10 @@ Count = Annotated[int, Field(ge=1)]
 CountOrZero = Annotated[int, Field(ge=0)]
 CODE = re.compile("[01]{3}")
 Code = Annotated[str, Field(pattern=f"^{CODE.pattern}$")]
+FidelityMetric = Literal[
+    "psnr", "ssim", "ncc", "hfen", "psnr_brain", "psnr_field_free_brain", "ssim_brain", "ncc_brain", "hfen_brain"
+]
+"""A name in the table of metrics, `bmenet.evaluation.metrics.METRICS`."""
 Plane = Literal["axial", "coronal", "sagittal"]
 
 T = TypeVar("T")

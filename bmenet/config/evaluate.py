@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bmenet.config.base import CODE, Code, Section, SomeDistinct
+from bmenet.config.base import CODE, Code, FidelityMetric, Section, SomeDistinct
 
 CLEAN_CODE = "000"
 """The clean volume itself as input: a restoration should leave it alone."""
@@ -77,4 +77,4 @@ class PublishConfig(Section):
 
     stage: Literal["coarse", "fine"]
     codes: SomeDistinct[Code]
-    metric: Literal["psnr", "ssim", "ncc", "hfen", "psnr_brain", "ssim_brain", "ncc_brain", "hfen_brain"]
+    metric: FidelityMetric

@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bmenet.config.base import Code, Count, NonNegative, Positive, Section, SomeDistinct
+from bmenet.config.base import Code, Count, FidelityMetric, NonNegative, Positive, Section, SomeDistinct
 
 Scope = Literal["sampling", "training"]
 TunedNetwork = Literal["coarse", "fine"]
-TunedMetric = Literal["psnr", "ssim", "ncc", "hfen", "psnr_brain", "ssim_brain", "ncc_brain", "hfen_brain", "dice"]
+TunedMetric = FidelityMetric | Literal["dice"]
 SECONDS = "seconds"
 """The objective that is no composite: seconds a volume, the fewer the better."""
 

@@ -51,7 +51,7 @@ class Case:
         return {
             metric: self._dice(restored)
             if metric == DICE
-            else METRICS[metric](restored, self.clean.data, self._brain_mask)
+            else METRICS[metric](self.clean.with_data(restored), self.clean, self._brain_mask)
             for metric in self._weights
         }
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from bmenet.evaluation.metrics.fidelity import hfen, ncc, psnr, ssim
 from bmenet.imaging.brain import foreground_mask
@@ -12,6 +13,10 @@ from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 _SMALLEST_EXTENT = 11
 """Voxels along the shortest axis: the SSIM window must fit."""
+
+_FIELD_SIGMA_MM = 10.0
+"""Standard deviation of the Gaussian that smooths a field: anatomy is finer, the coil's sensitivity is not."""
+_LARGEST_GAIN = 100.0
 
 
 @dataclass(frozen=True)
@@ -25,15 +30,20 @@ class Metric:
         `region` is a boolean array of that shape, or None for the whole grid.
     inside_brain : bool
         Whether only the voxels of the brain mask count. A zero background flatters measures of the whole grid.
+    is_field_free : bool
+        Whether the result is measured `without_field`: what it did about motion and noise, whatever it did about the
+        field, that of the clean scan's own scanner included.
     """
 
     function: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
     inside_brain: bool = False
     lower_is_better: bool = False
+    is_field_free: bool = False
 
-    def __call__(self, restored: np.ndarray, clean: np.ndarray, brain_mask: np.ndarray) -> float:
+    def __call__(self, restored: Volume, clean: Volume, brain_mask: np.ndarray) -> float:
         """Measure over the whole grid or, where `inside_brain`, inside `brain_mask`."""
-        return self.function(restored, clean, brain_mask if self.inside_brain else None)
+        data = without_field(restored, clean, brain_mask) if self.is_field_free else restored.data
+        return self.function(data, clean.data, brain_mask if self.inside_brain else None)
 
 
 METRICS: dict[str, Metric] = {
@@ -42,6 +52,7 @@ METRICS: dict[str, Metric] = {
     "ncc": Metric(ncc),
     "hfen": Metric(hfen, lower_is_better=True),
     "psnr_brain": Metric(psnr, inside_brain=True),
+    "psnr_field_free_brain": Metric(psnr, inside_brain=True, is_field_free=True),
     "ssim_brain": Metric(ssim, inside_brain=True),
     "ncc_brain": Metric(ncc, inside_brain=True),
     "hfen_brain": Metric(hfen, inside_brain=True, lower_is_better=True),
@@ -85,7 +96,25 @@ def measure(restored: Volume, clean: Volume, brain_mask: np.ndarray | None = Non
         raise VolumeError("`brain_mask`: expected a mask with at least one voxel; got an empty one")
     if inside.min() == inside.max():
         raise VolumeError(f"`clean`: expected structure inside the brain mask; got {inside.max():g} everywhere")
-    return {name: metric(restored.data, clean.data, brain_mask) for name, metric in METRICS.items()}
+    return {name: metric(restored, clean, brain_mask) for name, metric in METRICS.items()}
+
+
+def without_field(restored: Volume, clean: Volume, brain_mask: np.ndarray) -> np.ndarray:
+    """Return a restored volume divided by its field: the smooth ratio of it to the clean volume, inside the brain.
+
+    ``r / f`` with ``f = (w * m r) / (w * m c)``: restored r, clean c, brain mask m, a Gaussian window w of 10 mm. A
+    clean scan carries the field of its own scanner, so that a restoration that takes this out too is charged for it
+    by every other measure; what is left of noise and motion does not show in those either while the field rules them.
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z), float32
+        Zero outside the brain.
+    """
+    sigma = _FIELD_SIGMA_MM / np.array(clean.grid.spacing_mm)
+    smooth = [ndimage.gaussian_filter(np.where(brain_mask, volume.data, 0), sigma) for volume in (restored, clean)]
+    gain = smooth[1] / np.maximum(smooth[0], smooth[1] / _LARGEST_GAIN + np.finfo(np.float32).tiny)
+    return np.where(brain_mask, restored.data * gain, 0).astype(np.float32)
 
 
 def matched_gain(restored: np.ndarray, clean: np.ndarray, brain_mask: np.ndarray) -> float:

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from bmenet.config.profiles import load_profile
+from bmenet.degradation import bias_field
 from bmenet.evaluation.metrics import METRICS
 from bmenet.evaluation.metrics.measure import matched_gain, measure
 from bmenet.imaging.grid import standard_grid
@@ -13,7 +15,7 @@ def test_measure_of_the_clean_volume_is_perfect_and_finite(phantom):
     assert list(values) == list(METRICS)
     assert values == pytest.approx(
         {name: 0 if metric.lower_is_better else 1 for name, metric in METRICS.items()}
-        | {"psnr": 100, "psnr_brain": 100}
+        | {name: 100 for name in METRICS if name.startswith("psnr")}
     )
 
 
@@ -21,17 +23,37 @@ def test_measure_of_the_clean_volume_is_perfect_and_finite(phantom):
 def test_metric_gets_worse_with_more_noise(name, phantom, generator):
     noise = generator.standard_normal(phantom.data.shape).astype(np.float32)
     brain_mask = phantom.data > 0
-    weak, strong = (METRICS[name](phantom.data + sigma * noise, phantom.data, brain_mask) for sigma in (0.02, 0.1))
+    noisy = (phantom.with_data(phantom.data + sigma * noise) for sigma in (0.02, 0.1))
+    weak, strong = (METRICS[name](volume, phantom, brain_mask) for volume in noisy)
     assert (strong > weak) if METRICS[name].lower_is_better else (strong < weak)
+
+
+def test_no_field_moves_the_psnr_without_field_and_noise_does(phantom, generator):
+    coil = bias_field.draw(load_profile("demo").degradation.presets["moderate"].bias, phantom, generator)
+    field = bias_field.field(phantom.data.shape, coil)
+    noise = 0.05 * generator.standard_normal(phantom.data.shape)
+    noisy = (phantom.data + noise).astype(np.float32)
+    free, brain = (
+        [
+            measure(phantom.with_data(data.astype(np.float32)), phantom)[name]
+            for data in (field * phantom.data, noisy, field * noisy)
+        ]
+        for name in ("psnr_field_free_brain", "psnr_brain")
+    )
+    assert brain[0] < 20
+    assert free[0] > 35  # a steep field is not smooth to the last
+    assert free[1] == pytest.approx(brain[1], abs=0.3)
+    assert free[2] == pytest.approx(free[1], abs=1.0)
+    assert brain[2] < brain[1] - 5
 
 
 @pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.inside_brain])
 def test_metric_inside_the_brain_ignores_the_far_background(name, phantom):
     brain_mask = np.zeros(phantom.data.shape, bool)
     brain_mask[15:25, 15:30, 15:25] = True
-    spoiled = phantom.data.copy()
-    spoiled[:, :, :3] = 0.7
-    assert METRICS[name](spoiled, phantom.data, brain_mask) == METRICS[name](phantom.data, phantom.data, brain_mask)
+    spoiled = phantom.with_data(phantom.data.copy())
+    spoiled.data[:, :, :3] = 0.7
+    assert METRICS[name](spoiled, phantom, brain_mask) == METRICS[name](phantom, phantom, brain_mask)
 
 
 def test_measure_refuses_what_cannot_be_measured(phantom):

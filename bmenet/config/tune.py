@@ -8,7 +8,7 @@ from bmenet.config.base import Code, Count, FidelityMetric, NonNegative, Positiv
 
 Scope = Literal["sampling", "training"]
 TunedNetwork = Literal["coarse", "fine"]
-TunedMetric = FidelityMetric | Literal["dice"]
+TunedMetric = Literal[FidelityMetric, "dice"]
 SECONDS = "seconds"
 """The objective that is no composite: seconds a volume, the fewer the better."""
 

@@ -40,12 +40,12 @@ def serve(
                 f"--host {host}: expected BMENET_TOKEN for a server that others can reach; got none; make one with"
                 " `openssl rand -hex 32`"
             )
+        from bmenet.release.models import find_model  # loads torch, and nobody is to wait on a port meanwhile
+
         try:
             listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         except OSError as error:
             raise BMENetError(f"{host}, port {port}: cannot listen there ({error.strerror}); choose another") from error
-        from bmenet.release.models import find_model  # loads torch: what is wrong above is said at once
-
         logging.basicConfig(format="%(asctime)s %(message)s")
         logging.getLogger("bmenet.serving").setLevel(logging.INFO)
         with listening, find_model(model) as found:

@@ -102,7 +102,7 @@ def served(request, exported, tmp_path_factory):
 
 
 def _is_up(url):
-    with contextlib.suppress(requests.ConnectionError):
+    with contextlib.suppress(requests.ConnectionError, requests.Timeout):
         return requests.get(f"{url}/ping", timeout=5).status_code == 200
     return False
 

@@ -24,11 +24,9 @@ def test_the_present_values_reach_what_the_second_stage_reaches(plan):
     net = FineNet.from_folder(plan.layout.weights_folder)
     gains = []
     for subject, code in plan.cases:
-        coarse, clean = (
-            load_unit_volume(path).data for path in (plan.given_path(subject, code), plan.layout.clean(subject))
-        )
-        restored = net.restore(coarse, plan.config.sampling, plan.config.seed).data
-        brain = foreground_mask(clean)
+        coarse, clean = map(load_unit_volume, (plan.given_path(subject, code), plan.layout.clean(subject)))
+        restored = clean.with_data(net.restore(coarse.data, plan.config.sampling, plan.config.seed).data)
+        brain = foreground_mask(clean.data)
         before, after = (METRICS["psnr_brain"](volume, clean, brain) for volume in (coarse, restored))
         assert found.cases[f"{plan.validation.index(subject)} {code}"] == {"psnr_brain": pytest.approx(after, abs=1e-4)}
         gains.append(after - before)

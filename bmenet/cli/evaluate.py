@@ -38,8 +38,9 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(result.metrics | {"intensity_scale": result.scale}, indent=2))
     else:
+        width = max(map(len, result.metrics))
         for name, value in result.metrics.items():
-            typer.echo(f"{name:<12}{value:10.4f}")
+            typer.echo(f"{name:<{width}}{value:10.4f}")
 
 
 def dice(

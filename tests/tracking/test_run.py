@@ -102,7 +102,7 @@ def test_steps_arrive_while_the_stage_runs_in_batches(place, config, runs, monke
             time.sleep(0.1)
         assert only_child(runs).info.status == "RUNNING"
     assert sum(batches) == 2500
-    assert len(batches) < 10
+    assert len(batches) < 250  # a slow machine sends more of them, but never a step at a time
     assert max(batches) <= 1000
 
 

@@ -84,7 +84,7 @@ def test_run_holds_artifacts_as_they_were_when_logged(place, config, runs):
 def test_steps_arrive_while_the_stage_runs_in_batches(place, config, runs, monkeypatch):
     from mlflow import MlflowClient
 
-    monkeypatch.setattr("bmenet.tracking.logger._INTERVAL_S", 0.2)
+    monkeypatch.setattr("bmenet.tracking.logger._INTERVAL_S", 2.0)
     log_batch, batches = MlflowClient.log_batch, []
 
     def counting(self, run_id, metrics=(), **others):
@@ -102,7 +102,7 @@ def test_steps_arrive_while_the_stage_runs_in_batches(place, config, runs, monke
             time.sleep(0.1)
         assert only_child(runs).info.status == "RUNNING"
     assert sum(batches) == 2500
-    assert len(batches) < 250  # a slow machine sends more of them, but never a step at a time
+    assert len(batches) < 10
     assert max(batches) <= 1000
 
 

@@ -124,9 +124,10 @@ class Store:
             if record.folder not in self.opened or record.store != self.name:
                 self._open(record)
                 self.opened.add(record.folder)
-            while record.unsent:
+            left = len(record.unsent)  # what comes meanwhile waits for the next time, so that batches stay large
+            while left > 0:
                 kind = record.unsent[0][0]
-                most = _METRICS_PER_BATCH if kind == "metric" else _PER_BATCH
+                most = min(left, _METRICS_PER_BATCH if kind == "metric" else _PER_BATCH)
                 entries = list(takewhile(lambda entry: entry[0] == kind, record.unsent[:most]))  # noqa: B023
                 try:
                     self._add(str(record.run_id), kind, [entry[1:] for entry in entries], record.folder)
@@ -135,7 +136,8 @@ class Store:
                         raise
                     self.refused.append(f"{kind}: {in_one_line(error)}")
                 record.forget(len(entries))
-            if record.status != "RUNNING":
+                left -= len(entries)
+            if record.status != "RUNNING" and not record.unsent:
                 self.client.set_terminated(str(record.run_id), record.status, record.ended)
                 self._refresh_parent(record)
                 record.is_sent = True

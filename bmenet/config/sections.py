@@ -26,6 +26,7 @@ from bmenet.config.fine import (
     EdgeAutoencoderConfig,
     FineConfig,
     SamplingConfig,
+    StepsConfig,
     TrainingConfig,
 )
 from bmenet.config.tune import TuneConfig
@@ -165,6 +166,13 @@ class CoarseConfig(Section):
         return self
 
 
+class FieldConfig(StepsConfig):
+    """The field network: widths of its levels, residual units of each."""
+
+    channels: Annotated[list[Annotated[int, Field(ge=4, multiple_of=4)]], Field(min_length=2, max_length=4)]
+    res_units: CountOrZero
+
+
 class TrackingConfig(Section):
     """MLflow; the server's address is a matter of place and comes from MLFLOW_TRACKING_URI."""
 
@@ -183,6 +191,7 @@ class Config(Section):
     intensity: IntensityConfig
     split: SplitConfig
     degradation: DegradationConfig
+    field: FieldConfig
     coarse: CoarseConfig
     training: TrainingConfig
     autoencoder: AutoencoderConfig

@@ -53,6 +53,18 @@ class Layout:
         """Return the clean volume of `subject` on the standard grid, [0, 1]."""
         return self.registered / f"{subject}_space-{SPACE_NAME}_T1w.nii"
 
+    def brain_mask(self, subject: str) -> Path:
+        """Return the mask of the brain in the clean volume of `subject`."""
+        return self.registered / f"{subject}_space-{SPACE_NAME}_desc-brain_mask.nii.gz"
+
+    def field(self, subject: str) -> Path:
+        """Return the smooth field that registration took out of the clean volume of `subject`, at 4 mm."""
+        return self.registered / f"{subject}_space-{SPACE_NAME}_desc-field.nii.gz"
+
+    def registered_files(self, subject: str) -> list[Path]:
+        """Return all that registration leaves of `subject`."""
+        return [self.clean(subject), self.brain_mask(subject), self.field(subject), self.transform(subject)]
+
     def transform(self, subject: str) -> Path:
         """Return the sidecar with the rigid transform, the intensity scale and the similarity."""
         return self.registered / f"{subject}_space-{SPACE_NAME}_T1w.json"

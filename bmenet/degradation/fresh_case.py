@@ -1,69 +1,119 @@
 """One fresh training case: a head that varies, degraded in ways that the presets do not hold."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from scipy import ndimage
 
 from bmenet.config import Severity
 from bmenet.config.base import Range
 from bmenet.config.degradation import VarietyConfig
 from bmenet.degradation import acquire, apply, draw, magnitude
-from bmenet.degradation.acquisition import ghost, lower_resolution, recontrast, uneven_noise
-from bmenet.degradation.anatomy import add_scalp, bend, distance_to
-from bmenet.imaging.brain import SHOWN_MARGIN_MM
+from bmenet.degradation.acquisition import FWHM_PER_SIGMA, ghost, lower_resolution, recontrast, uneven_noise
+from bmenet.degradation.anatomy import add_scalp, bend, distance_to, set_into
+from bmenet.imaging.brain import head_mask
 from bmenet.imaging.volume import Volume
 
 _LOOSEST_STRIPPING_MM = 3.0
 _TISSUE = 0.02
+_BRIGHT = 0.2
+_STRIPPED_SHARE = 0.02
+_COARSE = 1.3
+"""Voxels so many times as large as those of the grid show in the grain of their noise."""
+
+_HOST_CHANCE = 0.8
+_BLANK_CHANCE = 0.2
 _LEAST_PART = 0.2
 
 AnyRange = TypeVar("AnyRange", bound=Range)
 
 
+@dataclass(frozen=True)
+class Anatomy:
+    """A clean head on the standard grid, unit intensities, the mask of its brain, and the voxels that it was seen in.
+
+    A skull-stripped one is zero beyond its brain.
+    """
+
+    clean: Volume
+    brain_mask: np.ndarray
+    voxel_mm: float = 0.0
+
+    @property
+    def is_skull_stripped(self) -> bool:
+        """Whether there is hardly anything but the brain."""
+        beyond = self.clean.data > _BRIGHT
+        return np.count_nonzero(beyond & ~self.brain_mask) < _STRIPPED_SHARE * np.count_nonzero(beyond)
+
+
 def fresh_case(
-    clean: Volume, severity: Severity, code: str, variety: VarietyConfig | None, rng: np.random.Generator
+    anatomy: Anatomy,
+    severity: Severity,
+    code: str,
+    variety: VarietyConfig | None,
+    rng: np.random.Generator,
+    host: Callable[[], Anatomy] | None = None,
 ) -> tuple[Volume, Volume]:
     """Draw a degraded volume and the clean one that it is to become.
 
     Parameters
     ----------
-    clean : Volume
-        A skull-stripped head on the standard grid, unit intensities.
+    anatomy : Anatomy
+        Whose head it is.
     severity : Severity
         Ranges of the degradation model. With `variety` each case takes a random part of them, so that mild cases are
         as common as severe ones; without, it is the degradation model and nothing else.
     code : str
         Of the effects, such as ``111``; under ``000`` both volumes are equal.
+    host : callable, optional
+        Draws a whole head for a skull-stripped brain to be set into; without one, a skull and a scalp are invented.
 
     Returns
     -------
     degraded, target : Volume
         Unit intensities; the target has the anatomy, contrast and resolution that were drawn.
     """
+    clean = anatomy.clean
     if variety is None:
         return apply(clean, draw(severity, code, clean, rng)), clean
 
     def takes(chance: float) -> bool:
         return bool(rng.random() < chance)
 
-    if takes(variety.deformation.chance):
-        clean = bend(clean, variety.deformation, rng)
-    if takes(variety.contrast.chance):
-        clean = recontrast(clean, variety.contrast, rng)
-    blur = np.zeros(3)
+    brain_mask, spacing_mm = anatomy.brain_mask, clean.grid.spacing_mm[0]
+    if anatomy.is_skull_stripped:
+        if takes(variety.deformation.chance):
+            clean = bend(clean, variety.deformation, rng)
+            brain_mask = clean.data > _TISSUE
+        if takes(variety.contrast.chance):
+            clean = recontrast(clean, variety.contrast, rng)
+        if takes(variety.scalp.chance):
+            if host is not None and takes(_HOST_CHANCE):
+                other = host()
+                clean, brain_mask = set_into(clean, brain_mask, other.clean, other.brain_mask)
+            else:
+                clean, _ = add_scalp(clean, rng)
+    else:
+        if takes(variety.contrast.chance):
+            clean = recontrast(clean, variety.contrast, rng)
+        if takes(variety.stripping.chance / 2):  # stripped before the acquisition, as the degradation model has it
+            clean = clean.with_data(np.where(brain_mask, clean.data, 0))
+        if takes(variety.deformation.chance / 2):
+            clean = bend(clean, variety.deformation, rng)
+    blur = np.full(3, anatomy.voxel_mm / spacing_mm / FWHM_PER_SIGMA if anatomy.voxel_mm > _COARSE * spacing_mm else 0)
     if takes(variety.resolution.chance):
-        clean, blur = lower_resolution(clean, variety.resolution, rng)
-    head, shown = clean, None
-    if takes(variety.scalp.chance):
-        head, distance_mm = add_scalp(clean, rng)
-        shown = distance_mm <= SHOWN_MARGIN_MM
-    elif takes(variety.stripping.chance):
-        distance_mm = distance_to(clean.data > _TISSUE, clean.grid.spacing_mm[0])
-        shown = distance_mm <= rng.uniform(0, _LOOSEST_STRIPPING_MM)
-    degraded = _degrade(head, part_of(severity, rng), code, variety, blur, rng)
-    if shown is None:
-        return degraded, head
-    return degraded.with_data(np.where(shown, degraded.data, 0)), head.with_data(np.where(shown, head.data, 0))
+        clean, more = lower_resolution(clean, variety.resolution, rng)
+        blur = np.maximum(blur, more)
+    degraded = _degrade(clean, part_of(severity, rng), code, variety, blur, rng)
+    if takes(variety.stripping.chance):  # after the acquisition
+        shown = distance_to(brain_mask, spacing_mm) <= rng.uniform(0, _LOOSEST_STRIPPING_MM)
+    elif takes(_BLANK_CHANCE):  # many scanners, and defacing, leave the air empty
+        shown = ndimage.binary_dilation(head_mask(clean.data, spacing_mm), iterations=int(rng.integers(1, 6)))
+    else:
+        return degraded, clean
+    return degraded.with_data(np.where(shown, degraded.data, 0)), clean.with_data(np.where(shown, clean.data, 0))
 
 
 def _degrade(
@@ -74,7 +124,7 @@ def _degrade(
     if not parameters:
         return head
     sigma = 0.0
-    if "noise" in parameters and rng.random() < variety.uneven_noise.chance:
+    if "noise" in parameters and (blur.any() or rng.random() < variety.uneven_noise.chance):
         sigma = parameters.pop("noise")["sigma"]
     image = acquire(head, parameters)
     if "motion" in parameters and rng.random() < variety.ghosting.chance:

@@ -29,6 +29,9 @@ Box = tuple[slice, slice, slice]
 _HEAD_THRESHOLD = 1e-3
 """Spline coefficients smaller than this, of the [0, 1] scale, are background."""
 
+_FULL = 0.5
+"""Share of a grid that is no background, from which on a head goes on beyond the grid's faces."""
+
 _SPLINE_REACH_VOXELS = 2
 """A cubic B-spline spans two voxels on either side."""
 
@@ -105,9 +108,16 @@ class Head:
         head_mask = ndimage.binary_dilation(np.abs(spline) > _HEAD_THRESHOLD, iterations=_SPLINE_REACH_VOXELS)
         return cls(spline, head_mask, volume.affine)
 
+    @property
+    def fills_grid(self) -> bool:
+        """Whether most of the grid is not background, as with a whole head whose air has its noise."""
+        return bool(self.head_mask.mean() > _FULL)
+
 
 def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
-    """Return the head in another pose, turned about the centre of the grid; cubic interpolation, zero outside.
+    """Return the head in another pose, turned about the centre of the grid; cubic interpolation.
+
+    Beyond the grid a brain that stands alone is not, and a whole head goes on as it is at the face: so does a neck.
 
     A pose is ``rotation_deg`` about x, y, z in this order, then ``translation_mm``. `box` is the part of the grid to
     return, float32; by default all of it.
@@ -116,6 +126,11 @@ def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
     shape = tuple(span.stop - span.start for span in spans)
     pull, offset = _pull(head, pose)
     offset = pull @ [span.start for span in spans] + offset
+    if head.fills_grid:
+        result = ndimage.affine_transform(
+            head.spline, pull, offset, shape, order=3, prefilter=False, output=np.float32, mode="nearest"
+        )
+        return np.maximum(result, 0, out=result)
     # Only where the head comes to lie: in three quarters of a brain's field of view nothing is left to interpolate.
     landed = ndimage.affine_transform(head.head_mask.view(np.uint8), pull, offset, output_shape=shape, order=0)
     places = np.nonzero(landed)

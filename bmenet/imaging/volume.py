@@ -67,6 +67,42 @@ def save_unit_volume(path: Path | str, volume: Volume) -> None:
         nib.save(image, temporary)
 
 
+def save_mask(path: Path | str, volume: Volume) -> None:
+    """Save a mask, compressed, uint8, atomically; the same mask always gives the same bytes."""
+    _save(path, volume.data.astype(np.uint8), volume.affine)
+
+
+def load_mask(path: Path | str) -> np.ndarray:
+    """Load what `save_mask` wrote, (X, Y, Z), bool; a VolumeError if it is not there."""
+    return load_field(path).data > 0
+
+
+def save_field(path: Path | str, volume: Volume) -> None:
+    """Save a smooth field, compressed, float32, atomically; the same field always gives the same bytes."""
+    _save(path, volume.data.astype(np.float32), volume.affine)
+
+
+def load_field(path: Path | str) -> Volume:
+    """Load what `save_field` wrote; a VolumeError if it is not there."""
+    try:
+        image = nib.Nifti1Image.from_filename(path)
+        return Volume(np.asarray(image.dataobj, dtype=np.float32), image.affine)
+    except FileNotFoundError:
+        raise VolumeError(f"{path}: no such file; run the stage that writes it") from None
+    except (*_UNREADABLE, EOFError) as error:
+        raise VolumeError(f"{path}: expected a whole NIfTI volume; got {' '.join(str(error).split())}") from error
+
+
+def _save(path: Path | str, data: np.ndarray, affine: np.ndarray) -> None:
+    """Save plain values in MNI152 coordinates."""
+    image = nib.Nifti1Image(data, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_sform(affine, code=4)
+    image.set_qform(affine, code=4)
+    with atomic_path(path) as temporary:
+        nib.save(image, temporary)
+
+
 def load_unit_volume(path: Path | str) -> Volume:
     """Load what `save_unit_volume` wrote as float32."""
     counts, affine = map_unit_volume(path)

@@ -9,13 +9,15 @@ from matplotlib.figure import Figure
 from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.data.participants import FetchedScan
+from bmenet.imaging.brain import foreground_mask, head_mask
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.homogeneity import field_size, find_field
 from bmenet.imaging.intensity import normalise
 from bmenet.imaging.resample import resample
 from bmenet.imaging.scan import load_scan
 from bmenet.imaging.template import load_template
-from bmenet.imaging.volume import Volume, save_unit_volume
+from bmenet.imaging.volume import Volume, save_field, save_mask, save_unit_volume
 from bmenet.registration.rigid import AlignmentError, register
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
@@ -28,8 +30,8 @@ _TISSUE_LEVELS = (0.1, 0.62)
 def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> float:
     """Register one raw scan and write its clean volume and its sidecar; return the similarity.
 
-    Of a whole head only the brain is registered and kept: clean volumes have a background of zero, whatever they come
-    from.
+    The brain is what is aligned, and the head is what is kept, with a mask of its brain beside it; a stripped scan is a
+    head of which nothing but the brain is left. The field that the scanner left in it is taken out and kept beside.
 
     Raises
     ------
@@ -51,12 +53,18 @@ def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> fl
         raise
     # The cubic spline undershoots at the edge of a stripped brain; no signal is negative.
     standard = np.maximum(resample(scan, grid, registration.moving2fixed).data, 0)
-    if not brain.is_skull_stripped:
-        # Cut after the interpolation: a spline across an edge cut before would ring.
+    unit_data, _ = normalise(standard, config.intensity.percentile)
+    if brain.is_skull_stripped:
+        head = brain_mask = foreground_mask(unit_data)
+    else:
         cover = resample(scan.with_data(brain.brain_mask), grid, registration.moving2fixed, order=1).data
-        standard = np.where(cover > 0.5, standard, 0)
-    unit_data, scale = normalise(standard, config.intensity.percentile)
+        head, brain_mask = head_mask(unit_data, config.grid.spacing_mm), cover > 0.5
+    coil_field = find_field(Volume(standard, grid.affine), brain_mask, head)
+    field = coil_field.on(grid)
+    unit_data, scale = normalise(standard / field, config.intensity.percentile)
     save_unit_volume(layout.clean(subject.id), Volume(unit_data, grid.affine))
+    save_mask(layout.brain_mask(subject.id), Volume(brain_mask, grid.affine))
+    save_field(layout.field(subject.id), coil_field.volume)
     sidecar = {
         "subject": subject.id,
         "age": subject.age,
@@ -66,17 +74,18 @@ def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> fl
         "is_skull_stripped": brain.is_skull_stripped,
         "moving2fixed": registration.moving2fixed.tolist(),
         "intensity_scale": scale,
+        "field_size": field_size(field, brain_mask),
+        "voxel_mm": sorted(scan.grid.spacing_mm),
         "spacing_mm": config.grid.spacing_mm,
     }
     write_json(layout.transform(subject.id), sidecar)
-    _index(layout).record(subject.id, _key(subject, config), layout.clean(subject.id), layout.transform(subject.id))
+    _index(layout).record(subject.id, _key(subject, config), *layout.registered_files(subject.id))
     return registration.similarity
 
 
 def is_done(subject: FetchedScan, config: Config, layout: Layout) -> bool:
     """Tell whether the subject's files are there and came from the present scan, settings and code."""
-    files = (layout.clean(subject.id), layout.transform(subject.id))
-    return _index(layout).holds(subject.id, _key(subject, config), *files)
+    return _index(layout).holds(subject.id, _key(subject, config), *layout.registered_files(subject.id))
 
 
 def failure_picture(subject_id: str, layout: Layout) -> Path:

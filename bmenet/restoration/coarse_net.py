@@ -11,14 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bmenet.config import CoarseConfig
-from bmenet.imaging.brain import background_mask
+from bmenet.imaging.brain import background_mask, holds_head
 from bmenet.imaging.intensity import blind_scale
 from bmenet.networks.coarse import load_coarse
 from bmenet.networks.compute import autocast, fastest_dtype
+from bmenet.networks.field import FIELD
 from bmenet.networks.slab import PLANE_AXES, coordinate_channels
 from bmenet.networks.weights import config_of, weights_digest
 from bmenet.restoration.agreement import agree, keep_brightness
 from bmenet.restoration.detail import bring_back_detail
+from bmenet.restoration.field import FieldFinder
 
 _BATCH = 8
 
@@ -36,20 +38,28 @@ class CoarseNet:
     dtype : torch.dtype, optional
         Number format that it computes in; by default float32 where ``config.precision`` is ``fp32``, else the fastest
         of its device.
+    field : FieldFinder, optional
+        Takes the coil's field out before slices are restored; without it they have to.
     """
 
     network: nn.Module
     config: CoarseConfig
     spacing_mm: int
     dtype: torch.dtype | None = None
+    field: FieldFinder | None = None
 
     @classmethod
     def from_folder(
         cls, folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
     ) -> "CoarseNet":
-        """Load the network from its folder (``model.safetensors``, ``model.json``), for torch: see `load_weights`."""
+        """Load the network from its folder (``model.safetensors``, ``model.json``), for torch: see `load_weights`.
+
+        A folder ``field`` beside it holds the field network.
+        """
         network, spec = load_coarse(folder)
-        return cls(network.to(device), config_of(spec, CoarseConfig), spec["spacing_mm"], dtype)
+        beside = Path(folder).with_name(FIELD)
+        field = FieldFinder.from_folder(beside, device) if beside.exists() else None
+        return cls(network.to(device), config_of(spec, CoarseConfig), spec["spacing_mm"], dtype, field)
 
     @classmethod
     def load_once(cls, folder: Path | str) -> "CoarseNet":
@@ -91,6 +101,8 @@ class CoarseNet:
         names = self.config.planes
         scale = blind_scale(degraded, self.spacing_mm)
         unit_data = np.asarray(degraded / np.float32(scale), dtype=np.float32, order="C")
+        if self.field is not None:
+            unit_data = unit_data / self.field(unit_data, self.spacing_mm)
         volume = torch.from_numpy(unit_data).to(self.device)
         planes = []
         with autocast(self.device, self._dtype):
@@ -103,7 +115,8 @@ class CoarseNet:
             restored = keep_brightness(np.maximum(agreed, 0), unit_data)
         else:
             restored = np.maximum(np.mean(planes, axis=0, dtype=np.float32), 0)
-        restored[background_mask(restored)] = 0
+        if not holds_head(restored):
+            restored[background_mask(restored)] = 0
         if harmonise:
             restored = bring_back_detail(restored, unit_data, self.spacing_mm)
         return restored * np.float32(scale)

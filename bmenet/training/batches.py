@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,16 +12,18 @@ from torch.utils.data import Dataset
 
 from bmenet.config import CoarseConfig, Severity
 from bmenet.data.layout import Layout
-from bmenet.degradation.fresh_case import fresh_case
+from bmenet.degradation.fresh_case import Anatomy, fresh_case
+from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.intensity import blind_scale
 from bmenet.imaging.template import load_template
-from bmenet.imaging.volume import UNIT_STEP, load_unit_volume, map_unit_volume
+from bmenet.imaging.volume import UNIT_STEP, load_mask, load_unit_volume, map_unit_volume
 from bmenet.networks.slab import PLANE_AXES, coordinate_channels
+from bmenet.runtime.files import read_json
 from bmenet.runtime.seeding import generator
 from bmenet.training.engine.task import Batch
 
-_FOREGROUND = 0.04
+_FOREGROUND = 0.1
 
 POOL_CASES = 16
 """Fresh cases that are drawn from at one time."""
@@ -117,14 +120,27 @@ class FreshCases(Cases):
         rng = generator(self.seed, "fresh case", number)
         subject, code = self._draw_names(rng)
         if rng.random() < self._online.template_chance:
-            clean = load_template(standard_grid(self.spacing_mm))
+            template = load_template(standard_grid(self.spacing_mm))
+            anatomy = Anatomy(template, foreground_mask(template.data))
         else:
-            clean = load_unit_volume(self.layout.clean(subject))
-        volumes = fresh_case(clean, self._online.severity or self.preset, code, self._online.variety, rng)
+            anatomy = self._anatomy(subject)
+        severity, heads = self._online.severity or self.preset, self._heads
+        host = (lambda: self._anatomy(heads[rng.integers(len(heads))])) if heads else None
+        volumes = fresh_case(anatomy, severity, code, self._online.variety, rng, host)
         degraded, target = (
             np.minimum(np.rint(volume.data / UNIT_STEP), _MAX_COUNT).astype(np.uint16) for volume in volumes
         )
         return _case(degraded, target, self.spacing_mm)
+
+    @cached_property
+    def _heads(self) -> list[str]:
+        """Those subjects of whom there is more than the brain."""
+        return [name for name in self.subjects if not read_json(self.layout.transform(name))["is_skull_stripped"]]
+
+    def _anatomy(self, subject: str) -> Anatomy:
+        clean = load_unit_volume(self.layout.clean(subject))
+        voxel_mm = max(read_json(self.layout.transform(subject))["voxel_mm"])
+        return Anatomy(clean, load_mask(self.layout.brain_mask(subject)), voxel_mm)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""The network that sees a whole head at 4 mm and tells the coil's field in it."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bmenet.config.sections import FieldConfig
+from bmenet.networks.weights import Spec, config_of, load_weights
+
+FIELD = "field"
+"""The field network on disk: its spec has ``config`` (the section `field`) and ``lineage``."""
+
+_SMOOTHING_VOXELS = 2.0
+"""Standard deviation of the last filter: no field varies within a few millimetres."""
+
+_NORM_GROUPS = 4
+
+
+class FieldNet(nn.Module):
+    """Tell the logarithm of the coil's field in a degraded head, from how bright every place is for what it is.
+
+    A 3D U-Net on the standard grid of 4 mm, whose voxels also know where they are: in a head that lies as the
+    template does, a place tells which tissue to expect. A last Gaussian makes the field smooth. Only differences within
+    a head are told: a global gain is no inhomogeneity, and the mean of the answer means nothing.
+    """
+
+    def __init__(self, config: FieldConfig) -> None:
+        from monai.networks.layers import GaussianFilter
+        from monai.networks.nets import UNet
+
+        super().__init__()
+        self.unet = UNet(
+            spatial_dims=3,
+            in_channels=4,
+            out_channels=config.channels[0],
+            channels=config.channels,
+            strides=[2] * (len(config.channels) - 1),
+            num_res_units=config.res_units,
+            act=("leakyrelu", {"negative_slope": 0.1}),
+            norm=("group", {"num_groups": _NORM_GROUPS}),
+        )
+        self.tail = nn.Conv3d(config.channels[0], 1, 1)
+        nn.init.zeros_(self.tail.weight)
+        self.smooth = GaussianFilter(3, _SMOOTHING_VOXELS)
+
+    def forward(self, head: Tensor) -> Tensor:
+        """Return the log-field (B, 1, X, Y, Z) of heads of the same shape, unit intensities on the grid of 4 mm."""
+        axes = [torch.linspace(-1, 1, extent, device=head.device) for extent in head.shape[2:]]
+        place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].expand(head.shape[0], -1, -1, -1, -1)
+        return self.smooth(self.tail(self.unet(torch.cat([head, place.to(head.dtype)], dim=1))).float())
+
+
+def load_field(folder: Path | str) -> tuple[nn.Module, Spec]:
+    """Load a field network: see `load_weights`."""
+    return load_weights(folder, FIELD, lambda spec: FieldNet(config_of(spec, FieldConfig)))

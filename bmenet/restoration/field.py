@@ -1,0 +1,48 @@
+"""The coil's field of a degraded volume, as the field network tells it from the whole head at 4 mm."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bmenet.imaging.homogeneity import FIELD_SPACING_MM
+from bmenet.networks.compute import autocast
+from bmenet.networks.field import load_field
+
+_TISSUE = 0.3
+_MAX_LOG = 1.6
+"""No coil of the presets, nor of a scanner that we know, is more than five times as bright in one place as on average."""
+
+
+@dataclass(frozen=True)
+class FieldFinder:
+    """The field network and whoever runs it: heads (1, 1, X, Y, Z) at 4 mm to log-fields of that shape."""
+
+    network: nn.Module
+    dtype: torch.dtype = torch.float32
+
+    @classmethod
+    def from_folder(cls, folder: Path | str, device: torch.device | str = "cpu") -> "FieldFinder":
+        """Load the network from its folder."""
+        return cls(load_field(folder)[0].to(device))
+
+    @torch.inference_mode()
+    def __call__(self, unit_data: np.ndarray, spacing_mm: int) -> np.ndarray:
+        """Return the positive field of a volume on the standard grid, divided by its blind scale; (X, Y, Z), float32.
+
+        The mean of its logarithm over bright tissue is 0.
+        """
+        parameter = next(self.network.parameters(), None)
+        device = torch.device("cpu") if parameter is None else parameter.device
+        volume = torch.from_numpy(np.ascontiguousarray(unit_data))[None, None].to(device)
+        factor = FIELD_SPACING_MM // spacing_mm
+        head = functional.avg_pool3d(volume, factor)
+        with autocast(device, self.dtype):
+            log_field = self.network(head).float()
+        log_field = functional.interpolate(log_field, scale_factor=factor, mode="trilinear", align_corners=False)
+        tissue = volume > _TISSUE
+        log_field = (log_field - log_field[tissue].mean()).clamp(-_MAX_LOG, _MAX_LOG)
+        return log_field.exp()[0, 0].cpu().numpy()

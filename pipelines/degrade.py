@@ -1,6 +1,7 @@
 """Stage `degrade`: seven degraded volumes a subject, each with its sidecar, and the calibration report."""
 
 import csv
+from pathlib import Path
 
 from bmenet.cli.errors import run_stage
 from bmenet.config import load_config
@@ -8,7 +9,7 @@ from bmenet.data.layout import Layout
 from bmenet.degradation.calibration import calibration_figure, calibration_warning, summarise
 from bmenet.degradation.case import write_case
 from bmenet.runtime.cache import CaseIndex
-from bmenet.runtime.files import atomic_path, write_json
+from bmenet.runtime.files import atomic_path, read_json, write_json
 from bmenet.runtime.parallel import require_all, run_parallel
 from bmenet.runtime.progress import console
 
@@ -24,10 +25,11 @@ def main() -> None:
     for path in layout.degraded_folder.glob("*_code-*"):
         if path.stem not in expected:
             path.unlink()
+    voxel_mm = {subject: read_json(layout.transform(subject))["voxel_mm"] for subject, _ in cases}
     items = [
         (
             f"{subject} {code}",
-            (layout.clean(subject), layout.degraded(subject, code), preset, code, config.seed, subject, index),
+            (*_files(layout, subject, code), preset, code, config.seed, subject, index, voxel_mm[subject]),
         )
         for subject, code in cases
     ]
@@ -46,6 +48,11 @@ def main() -> None:
     figure = calibration_figure(rows, config.degradation.calibration)
     with atomic_path(report / "calibration.png") as path:
         figure.savefig(path, dpi=120)
+
+
+def _files(layout: Layout, subject: str, code: str) -> tuple[Path, Path]:
+    """Return what a case is made from, and where it goes."""
+    return layout.clean(subject), layout.degraded(subject, code)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,9 @@ def enhance(
             " the scanner's own, or is corrected later.",
         ),
     ] = False,
+    only_brain: Annotated[
+        bool, typer.Option("--only-brain", help="Of a whole head restore the brain alone; all else stays as it came.")
+    ] = False,
     model: ModelOption = None,
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
@@ -93,7 +96,8 @@ def enhance(
 
     With --stage fine, what is not given comes from the bundle, or else from the section `sampling` of params.yaml.
 
-    A whole head and a skull-stripped brain both work; of a whole head only the brain is changed. Prints OUT.
+    A whole head and a skull-stripped brain both work. The coil's field is one of the three effects, and is taken out
+    with the scanner's own: how large it was is said at the end. Prints OUT.
 
     The report shows before, after and the difference in a viewer, the quality before and after, and how the result
     came about. It is one file that needs no network, and names neither files nor people.
@@ -120,7 +124,7 @@ def enhance(
                 changes = {"steps": steps, "start_timestep": start, "strength": strength, "samples": samples}
                 base = enhancer.sampling if found.bundle else None
                 enhancer = replace(enhancer, sampling=sampling_with(changes, guidance, base), seed=seed)
-            enhancer = replace(enhancer, keeps_field=keep_field)
+            enhancer = replace(enhancer, keeps_field=keep_field, only_brain=only_brain)
             digest = f" ({found.bundle.digest[:12]})" if found.bundle else ""
             typer.echo(f"model: {found.name}{digest}, {enhancer.runtime} on {enhancer.place}", err=True)
             lineage = loaded_lineage(found.coarse, stage) if report else {}
@@ -143,7 +147,14 @@ def enhance(
     typer.echo(f"{kind}; {place}similarity to the template {enhanced.registration.similarity:.2f}", err=True)
     if applied := _applied(enhanced.strength):
         typer.echo(applied, err=True)
+    typer.echo(_field_line(enhanced.field_size, keep_field), err=True)
     typer.echo(out)
+
+
+def _field_line(size: float, is_kept: bool) -> str:
+    """Say how large the coil's field was, and what became of it."""
+    done = "left in, as --keep-field says" if is_kept else "taken out; --keep-field leaves it in"
+    return f"intensity inhomogeneity of {size:.2f} in the brain ((high - low) / (high + low)): {done}"
 
 
 def _applied(strength: float) -> str:

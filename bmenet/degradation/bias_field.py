@@ -6,16 +6,18 @@ import numpy as np
 from numpy.polynomial import legendre
 
 from bmenet.config import BiasConfig
-from bmenet.imaging.brain import head_mask
 from bmenet.imaging.volume import Volume
+
+_TISSUE = 0.1
+"""Unit intensity above which a clean volume is neither air nor the noise in it."""
 
 
 def draw(config: BiasConfig, clean: Volume, generator: np.random.Generator) -> dict:
     """Draw the Legendre coefficients of the log-field.
 
     The shape is random; its amplitude follows in closed form from the drawn ratio. For a field ``exp(a p)`` the ratio
-    ``(max - min) / (max + min)`` over the head is ``tanh(a (max p - min p) / 2)``. The constant term makes the
-    mean over the head 1: a global gain is no inhomogeneity. Returns ``ratio``, and ``coefficients``: rows
+    ``(max - min) / (max + min)`` over the tissue is ``tanh(a (max p - min p) / 2)``. The constant term makes the
+    mean over the tissue 1: a global gain is no inhomogeneity. Returns ``ratio``, and ``coefficients``: rows
     [i, j, k, value] of Legendre degrees along x, y, z.
     """
     degrees = [d for d in product(range(config.order + 1), repeat=3) if 0 < sum(d) <= config.order]
@@ -23,8 +25,7 @@ def draw(config: BiasConfig, clean: Volume, generator: np.random.Generator) -> d
     weights = generator.standard_normal(len(degrees)) / np.array([sum(d) for d in degrees])
     ratio = generator.uniform(config.ratio.low, config.ratio.high)
     rows = [[*d, float(w)] for d, w in zip(degrees, weights, strict=True)]
-    foreground = head_mask(clean.data, clean.grid.spacing_mm[0])
-    inside = log_field(clean.data.shape, rows)[foreground]
+    inside = log_field(clean.data.shape, rows)[clean.data > _TISSUE]
     amplitude = 2 * np.arctanh(ratio) / float(inside.max() - inside.min())
     constant = -np.log(np.exp(amplitude * inside, dtype=np.float64).mean())
     scaled = [[i, j, k, amplitude * w] for i, j, k, w in rows]

@@ -14,7 +14,7 @@ from bmenet.imaging.intensity import blind_scale
 from bmenet.imaging.volume import Volume
 
 _MOTION = MotionConfig(
-    max_rotation_deg=6.0, max_translation_mm=6.0, moves=CountRange(low=1, high=4), protected_centre_fraction=0.04
+    max_rotation_deg=6.0, max_translation_mm=6.0, moves=CountRange(low=1, high=2), protected_centre_fraction=0.04
 )
 _CONTRAST = ContrastConfig(chance=1, gamma=PositiveRange(low=0.6, high=1.6), bend=0.3)
 _DEFORMATION = DeformationConfig(chance=1, rms_mm=NonNegativeRange(low=0.5, high=4.0), widening=0.5)
@@ -53,14 +53,14 @@ def field_case(clean: Volume, brain_mask: np.ndarray, rng: np.random.Generator) 
         head = clean.with_data(np.where(brain, clean.data, 0))
     elif was_stripped and takes(0.5):
         head, _ = add_scalp(clean, rng)
-    if takes(0.3):
+    if takes(0.15):
         head = bend(head, _DEFORMATION, rng)
     if takes(0.5):
         head, brain = head.with_data(head.data[::-1]), brain[::-1]
     tissue = head.data > _TISSUE
     log_field = _coil(head, rng) if takes(0.9) else np.zeros(head.data.shape, np.float32)
     coil = np.exp(log_field)
-    image = motion.apply(head, coil, motion.draw(_MOTION, head, rng)) if takes(0.5) else coil * head.data
+    image = motion.apply(head, coil, motion.draw(_MOTION, head, rng)) if takes(0.35) else coil * head.data
     sigma = np.float32(rng.uniform(0, _MAX_SIGMA) if takes(0.7) else rng.uniform(0, 0.01))
     noise = sigma * rng.uniform(0.1, 0.4) * rng.standard_normal(image.shape, dtype=np.float32)
     seen = np.maximum(np.sqrt(np.abs(image) ** 2 + _RAYLEIGH * sigma**2) + noise, 0)

@@ -11,18 +11,17 @@ from bmenet.config import Severity
 from bmenet.config.base import Range
 from bmenet.config.degradation import VarietyConfig
 from bmenet.degradation import acquire, apply, draw, magnitude
-from bmenet.degradation.acquisition import FWHM_PER_SIGMA, ghost, lower_resolution, recontrast, uneven_noise
+from bmenet.degradation.acquisition import ghost, lower_resolution, recontrast, uneven_noise
 from bmenet.degradation.anatomy import add_scalp, bend, distance_to, set_into
 from bmenet.imaging.brain import head_mask
+from bmenet.imaging.grid import Grid
+from bmenet.imaging.resample import resample, resample_unit
 from bmenet.imaging.volume import Volume
 
 _LOOSEST_STRIPPING_MM = 3.0
 _TISSUE = 0.02
 _BRIGHT = 0.2
 _STRIPPED_SHARE = 0.02
-_COARSE = 1.3
-"""Voxels so many times as large as those of the grid show in the grain of their noise."""
-
 _HOST_CHANCE = 0.8
 _BLANK_CHANCE = 0.2
 _LEAST_PART = 0.2
@@ -32,20 +31,21 @@ AnyRange = TypeVar("AnyRange", bound=Range)
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A clean head on the standard grid, unit intensities, the mask of its brain, and the voxels that it was seen in.
-
-    A skull-stripped one is zero beyond its brain.
-    """
+    """A clean head on a standard grid, unit intensities, and the mask of its brain; stripped, it is zero beyond that."""
 
     clean: Volume
     brain_mask: np.ndarray
-    voxel_mm: float = 0.0
 
     @property
     def is_skull_stripped(self) -> bool:
         """Whether there is hardly anything but the brain."""
         beyond = self.clean.data > _BRIGHT
         return np.count_nonzero(beyond & ~self.brain_mask) < _STRIPPED_SHARE * np.count_nonzero(beyond)
+
+    def on(self, grid: Grid) -> "Anatomy":
+        """Return the head on another standard grid."""
+        brain_mask = resample(self.clean.with_data(self.brain_mask), grid, order=1).data > 0.5
+        return Anatomy(resample_unit(self.clean, grid), brain_mask)
 
 
 def fresh_case(
@@ -102,10 +102,9 @@ def fresh_case(
             clean = clean.with_data(np.where(brain_mask, clean.data, 0))
         if takes(variety.deformation.chance / 2):
             clean = bend(clean, variety.deformation, rng)
-    blur = np.full(3, anatomy.voxel_mm / spacing_mm / FWHM_PER_SIGMA if anatomy.voxel_mm > _COARSE * spacing_mm else 0)
+    blur = np.zeros(3)
     if takes(variety.resolution.chance):
-        clean, more = lower_resolution(clean, variety.resolution, rng)
-        blur = np.maximum(blur, more)
+        clean, blur = lower_resolution(clean, variety.resolution, rng)
     degraded = _degrade(clean, part_of(severity, rng), code, variety, blur, rng)
     if takes(variety.stripping.chance):  # after the acquisition
         shown = distance_to(brain_mask, spacing_mm) <= rng.uniform(0, _LOOSEST_STRIPPING_MM)

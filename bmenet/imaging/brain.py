@@ -7,9 +7,6 @@ from scipy import ndimage
 
 from bmenet.runtime.errors import VolumeError
 
-SHOWN_MARGIN_MM = 4.0
-"""A whole head is shown to the network with this much around its brain: fluid and meninges, not yet the scalp."""
-
 _THRESHOLD = 0.04
 _MARGIN_VOXELS = 2
 

@@ -1,5 +1,6 @@
 """The standard grid: 160 x 224 x 160 mm in MNI152 coordinates, RAS+, at 1, 2 or 4 mm (BrainLDM's field of view)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 FIELD_OF_VIEW_MM = (160, 224, 160)
 ORIGIN_MM = (-80.0, -130.0, -72.0)
 SPACE_NAME = "brainldm"
+MAX_SPACING_MM = 4
+_TOLERANCE_MM = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,12 @@ def standard_grid(spacing_mm: int) -> Grid:
     affine[:3, 3] = np.asarray(ORIGIN_MM) + (spacing_mm - 1) / 2
     x, y, z = (extent // spacing_mm for extent in FIELD_OF_VIEW_MM)
     return Grid((x, y, z), affine)
+
+
+def acquired_mm(voxel_mm: Sequence[float], spacing_mm: int) -> int:
+    """Return the spacing of the standard grid that shows a scan of these voxels as it was acquired.
+
+    Noise and motion are as fine as the scanner's voxels; on a finer grid they would be finer than anything in the scan.
+    It is `spacing_mm`, that of the grid in use, or the largest multiple of it that its longest voxel edge covers.
+    """
+    return max(s for s in (1, 2, 4) if s == spacing_mm or spacing_mm < s <= max(voxel_mm) + _TOLERANCE_MM)

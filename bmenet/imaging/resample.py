@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from bmenet.imaging.grid import Grid
-from bmenet.imaging.volume import Volume
+from bmenet.imaging.volume import UNIT_STEP, Volume
 
 _SPLINE_REACH = 12
 """Voxels after which the cubic spline prefilter (pole -0.268) has decayed below 1e-6."""
@@ -47,6 +47,14 @@ def resample(
         data, index_map, output_shape=grid.shape, output=np.float32, order=order, mode="constant", cval=0.0
     )
     return Volume(sampled, grid.affine)
+
+
+def resample_unit(volume: Volume, grid: Grid) -> Volume:
+    """Sample a unit volume on another standard grid: cubic, not below 0, in whole steps of the storage format."""
+    if volume.grid.same_as(grid):
+        return volume
+    sampled = np.maximum(resample(volume, grid).data, 0)
+    return Volume(np.rint(sampled / UNIT_STEP).astype(np.float32) * np.float32(UNIT_STEP), grid.affine)
 
 
 def _content(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

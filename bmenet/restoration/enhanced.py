@@ -35,6 +35,8 @@ class Enhanced:
         The second stage's standard deviation over samples, where there were several; as `scan`.
     strength : float
         How much of the restoration was applied, in [0, 1]: little to a scan that needs little.
+    field_size : float
+        Of the coil field that the networks see in the scan's brain, (high - low) / (high + low): see `field_size`.
     """
 
     scan: Scan
@@ -44,6 +46,7 @@ class Enhanced:
     timings: dict[str, float]
     std: Scan | None = None
     strength: float = 1.0
+    field_size: float = 0.0
 
 
 @dataclass(frozen=True)

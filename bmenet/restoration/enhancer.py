@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch
 from bmenet.config import RegistrationConfig, SamplingConfig
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.grid import Grid, standard_grid
+from bmenet.imaging.homogeneity import field_size
 from bmenet.imaging.resample import resample
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
@@ -27,17 +28,36 @@ from bmenet.restoration.providers import Provider
 from bmenet.restoration.way_back import (
     adaptive_strength,
     blend,
+    brain_alone,
     non_negative,
     own_field,
+    restored_part,
     return_std,
     return_to_native,
-    shown_part,
 )
 from bmenet.runtime.errors import GridMismatchError, WeightsError
 
 Runtime = Literal["torch", "onnx"]
 REGISTRATION = RegistrationConfig(backend="ants", estimate_spacing_mm=2, min_similarity=0.5)
 """Well aligned, severely degraded scans reached 0.60 to 0.66; scans upside down or with swapped axes 0.25 to 0.35."""
+
+
+class Restored(NamedTuple):
+    """A restored volume on the standard grid.
+
+    Attributes
+    ----------
+    volume : Volume
+        The result.
+    std : Volume, optional
+        The second stage's standard deviation over samples, where there were several.
+    field : ndarray, shape (X, Y, Z)
+        What the volume was divided by, or was left with: see `own_field`.
+    """
+
+    volume: Volume
+    std: Volume | None
+    field: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -60,6 +80,8 @@ class Enhancer:
         Of ONNX Runtime, which brings tensors to its device and back by itself: `device` is then the CPU.
     keeps_field : bool
         Whether the scan keeps the coil field that it came with: see `own_field`.
+    only_brain : bool
+        Whether of a whole head nothing but the brain is changed.
     """
 
     coarse: CoarseNet
@@ -70,6 +92,7 @@ class Enhancer:
     runtime: Runtime = "torch"
     provider: Provider | None = None
     keeps_field: bool = False
+    only_brain: bool = False
 
     @classmethod
     def from_bundle(
@@ -142,9 +165,9 @@ class Enhancer:
     def enhance(self, scan: Scan, space: Space = "native", progress: Progress | None = None) -> Enhanced:
         """Bring a scan to the standard grid, restore it, and bring the result back; cubic both ways.
 
-        What the networks hardly change is given back as it came: see `adaptive_strength`. A skull-stripped scan is
-        restored as a whole; of a whole head only the brain is, and the rest stays exactly as it was, with a ramp of 2
-        mm around the brain. Beyond the standard field of view the scan stays as it was.
+        What the networks hardly change is given back as it came: see `adaptive_strength`. The brain is what is aligned,
+        and the whole head what is restored, as far as the standard field of view goes; beyond it the scan stays as it
+        was. Where `only_brain` says so, all but the brain does.
 
         Parameters
         ----------
@@ -174,9 +197,12 @@ class Enhancer:
             standard = non_negative(resample(native, self.grid, moving2fixed))
         with steps("restore"):
             inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
-            shown, weight = shown_part(standard, inside, brain.is_skull_stripped)
-            restored, std = self.restore_samples(shown, lambda fraction: steps.report("restore", fraction))
-            strength = adaptive_strength(shown.data, restored.data, inside, self.spacing_mm)
+            weight = restored_part(standard, inside, brain.is_skull_stripped, self.only_brain)
+            brain_mask = None if brain.is_skull_stripped else inside
+            restored, std, field = self.restore_samples(
+                standard, lambda part: steps.report("restore", part), brain_mask
+            )
+            strength = adaptive_strength(standard.data, restored.data, inside, self.spacing_mm)
             weight = weight.with_data(strength * weight.data)
             std = None if std is None else std.with_data(std.data * weight.data)
         with steps("return"):
@@ -187,19 +213,34 @@ class Enhancer:
                 fixed2moving = np.linalg.inv(moving2fixed)
                 result = return_to_native(restored, weight, scan, brain, fixed2moving, strength)
                 spread = None if std is None else return_std(std, scan, fixed2moving)
-        return Enhanced(result, alignment, brain.is_skull_stripped, is_standard, steps.timings, spread, strength)
+        return Enhanced(
+            result,
+            alignment,
+            brain.is_skull_stripped,
+            is_standard,
+            steps.timings,
+            spread,
+            strength,
+            field_size(field, inside),
+        )
 
     def restore(self, volume: Volume, progress: Callable[[float], None] | None = None) -> Volume:
-        """Restore a skull-stripped volume on the standard grid, of any intensity scale, by the stages that there are.
+        """Restore a volume on the standard grid, of any intensity scale, by the stages that there are.
 
         The scale is kept. GridMismatchError if the volume lies on another grid.
         """
-        return self.restore_samples(volume, progress)[0]
+        return self.restore_samples(volume, progress).volume
 
     def restore_samples(
-        self, volume: Volume, progress: Callable[[float], None] | None = None
-    ) -> tuple[Volume, Volume | None]:
-        """Restore as `restore` does; return the standard deviation over samples too, where there were several."""
+        self,
+        volume: Volume,
+        progress: Callable[[float], None] | None = None,
+        brain_mask: np.ndarray | None = None,
+    ) -> Restored:
+        """Restore as `restore` does, and tell what else is known of the result.
+
+        With the `brain_mask` of a whole head the second stage, which knows brains, changes nothing but the brain.
+        """
         if not volume.grid.same_as(self.grid):
             raise GridMismatchError(
                 f"expected a volume on the standard grid of {self.spacing_mm} mm, shape {self.grid.shape}; got shape "
@@ -209,9 +250,14 @@ class Enhancer:
         if self.fine is None:
             restored = self.coarse.restore(volume.data, progress)
         else:
-            result = self.fine.restore(self.coarse.restore(volume.data), self.sampling, self.seed, progress)
-            restored, std = result.data, result.std
+            coarse = self.coarse.restore(volume.data)
+            shown, weight = coarse, np.ones_like(coarse)
+            if brain_mask is not None:
+                shown, weight = brain_alone(coarse, brain_mask, self.spacing_mm)
+            result = self.fine.restore(shown, self.sampling, self.seed, progress)
+            restored = coarse + weight * (result.data - coarse)
+            std = None if result.std is None else weight * result.std
+        field = own_field(restored, volume.data, self.spacing_mm)
         if self.keeps_field:
-            field = own_field(restored, volume.data, self.spacing_mm)
             restored, std = restored * field, None if std is None else std * field
-        return volume.with_data(restored), None if std is None else volume.with_data(std)
+        return Restored(volume.with_data(restored), None if std is None else volume.with_data(std), field)

@@ -14,7 +14,7 @@ from bmenet.networks.field import load_field
 
 _TISSUE = 0.3
 _MAX_LOG = 1.6
-"""No coil of the presets, nor of a scanner that we know, is more than five times as bright in one place as on average."""
+"""No coil that we know makes a place more than five times as bright as tissue is on average."""
 
 
 @dataclass(frozen=True)

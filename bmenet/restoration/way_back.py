@@ -7,7 +7,6 @@ would: 41 dB inside a brain of 0.9 mm voxels is all that is left. So what needs 
 import numpy as np
 from scipy import ndimage
 
-from bmenet.imaging.brain import SHOWN_MARGIN_MM
 from bmenet.imaging.brain_extraction import Brain
 from bmenet.imaging.intensity import blind_scale
 from bmenet.imaging.resample import resample
@@ -16,6 +15,8 @@ from bmenet.imaging.volume import Volume
 from bmenet.restoration.detail import smooth_ratio
 
 FACE_RAMP_MM = 4.0
+HEAD_FACE_RAMP_MM = 8.0
+_SHOWN_MARGIN_MM = 4.0
 BRAIN_RAMP_MM = (1.0, 3.0)
 
 NEGLIGIBLE = 0.010
@@ -43,18 +44,18 @@ def own_field(restored: np.ndarray, scan: np.ndarray, spacing_mm: float) -> np.n
 
     Whether the field of a scan was there from the first, as every scanner leaves one, or is a degradation cannot be
     told from the scan. Whoever knows that nothing but the scanner's own is in it wants it kept. Volumes are (X, Y, Z),
-    float32, of one intensity scale; `restored` is zero in the background of the brain, where the field is 1.
+    float32, of one intensity scale; where `restored` is zero the field is 1.
     """
-    brain_mask = restored > 0
-    return np.where(brain_mask, smooth_ratio(scan, restored, brain_mask, spacing_mm), np.float32(1))
+    inside = restored > 0
+    return np.where(inside, smooth_ratio(scan, restored, inside, spacing_mm), np.float32(1))
 
 
-def face_ramp(shape: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> np.ndarray:
-    """Return a weight in [0, 1], float32, that is 0 on the outermost voxels of a grid and 1 from 4 mm inwards."""
+def face_ramp(shape: tuple[int, int, int], spacing_mm: tuple[float, ...], width_mm: float = FACE_RAMP_MM) -> np.ndarray:
+    """Return a weight in [0, 1], float32: 0 on the outermost voxels of a grid, 1 from `width_mm` inwards."""
     weight = np.ones(shape, dtype=np.float32)
     for axis, (extent, width) in enumerate(zip(shape, spacing_mm, strict=True)):
         index = np.arange(extent, dtype=np.float32)
-        ramp = np.minimum(np.minimum(index, extent - 1 - index) * width / FACE_RAMP_MM, 1)
+        ramp = np.minimum(np.minimum(index, extent - 1 - index) * width / width_mm, 1)
         np.minimum(weight, np.expand_dims(ramp, [other for other in range(3) if other != axis]), out=weight)
     return weight
 
@@ -65,18 +66,26 @@ def brain_ramp(distance_mm: np.ndarray) -> np.ndarray:
     return np.clip((end - distance_mm) / (end - start), 0, 1).astype(np.float32)
 
 
-def shown_part(standard: Volume, brain_mask: np.ndarray, is_skull_stripped: bool) -> tuple[Volume, Volume]:
-    """Return what the networks see of a scan on the standard grid, and how much of their result enters it, in [0, 1].
+def brain_alone(data: np.ndarray, brain_mask: np.ndarray, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the brain of a head with a margin of 4 mm, all else 0, and the ramp around it; (X, Y, Z), float32."""
+    distance_mm = ndimage.distance_transform_edt(~brain_mask, sampling=spacing_mm)
+    return np.where(distance_mm <= _SHOWN_MARGIN_MM, data, np.float32(0)), brain_ramp(distance_mm)
 
-    Of a skull-stripped scan they see all; of a whole head the brain with a margin, and only the brain is replaced.
+
+def restored_part(standard: Volume, brain_mask: np.ndarray, is_skull_stripped: bool, only_brain: bool) -> Volume:
+    """Return how much of what the networks make of a scan on the standard grid enters the result, in [0, 1].
+
+    All of it, but for a ramp where the grid ends: of 4 mm in a stripped scan, and of 8 mm in a head, which goes on
+    beyond it as it came. With `only_brain` the brain of a head alone, and a ramp of 2 mm around it.
     """
     grid = standard.grid
-    weight = face_ramp(grid.shape, grid.spacing_mm)
     if is_skull_stripped:
-        return standard, standard.with_data(weight)
-    distance_mm = ndimage.distance_transform_edt(~brain_mask, sampling=grid.spacing_mm)
-    shown = standard.with_data(np.where(distance_mm <= SHOWN_MARGIN_MM, standard.data, 0))
-    return shown, standard.with_data(np.minimum(weight, brain_ramp(distance_mm)))
+        return standard.with_data(face_ramp(grid.shape, grid.spacing_mm))
+    weight = face_ramp(grid.shape, grid.spacing_mm, HEAD_FACE_RAMP_MM)
+    if only_brain:
+        distance_mm = ndimage.distance_transform_edt(~brain_mask, sampling=grid.spacing_mm)
+        weight = np.minimum(weight, brain_ramp(distance_mm))
+    return standard.with_data(weight)
 
 
 def left_around(weight: np.ndarray, strength: float) -> np.ndarray:
@@ -96,7 +105,7 @@ def blend(restored: Volume, kept: Volume, weight: Volume) -> Volume:
 def return_to_native(
     restored: Volume, weight: Volume, scan: Scan, brain: Brain, fixed2moving: np.ndarray, strength: float
 ) -> Scan:
-    """Return a scan with its restored brain in the place of the one that it had; empty where it was, beyond the brain.
+    """Return a scan with what was restored in the place of what it had; empty where it was, beyond the brain.
 
     `restored` and `weight` lie on the standard grid, from which `fixed2moving`, (4, 4), leads to the scan's space: the
     result, and how much of it enters, in [0, `strength`]. Where the scan, as it was loaded, is skull-stripped, what

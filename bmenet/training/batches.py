@@ -14,8 +14,9 @@ from bmenet.config import CoarseConfig, Severity
 from bmenet.data.layout import Layout
 from bmenet.degradation.fresh_case import Anatomy, fresh_case
 from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.grid import MAX_SPACING_MM, acquired_mm, standard_grid
 from bmenet.imaging.intensity import blind_scale
+from bmenet.imaging.resample import resample_unit
 from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import UNIT_STEP, load_mask, load_unit_volume, map_unit_volume
 from bmenet.networks.slab import PLANE_AXES, coordinate_channels
@@ -125,8 +126,10 @@ class FreshCases(Cases):
         else:
             anatomy = self._anatomy(subject)
         severity, heads = self._online.severity or self.preset, self._heads
-        host = (lambda: self._anatomy(heads[rng.integers(len(heads))])) if heads else None
-        volumes = fresh_case(anatomy, severity, code, self._online.variety, rng, host)
+        grid = standard_grid(self._acquired_mm(subject, rng))
+        host = (lambda: self._anatomy(heads[rng.integers(len(heads))]).on(grid)) if heads else None
+        volumes = fresh_case(anatomy.on(grid), severity, code, self._online.variety, rng, host)
+        volumes = [resample_unit(volume, standard_grid(self.spacing_mm)) for volume in volumes]
         degraded, target = (
             np.minimum(np.rint(volume.data / UNIT_STEP), _MAX_COUNT).astype(np.uint16) for volume in volumes
         )
@@ -138,9 +141,13 @@ class FreshCases(Cases):
         return [name for name in self.subjects if not read_json(self.layout.transform(name))["is_skull_stripped"]]
 
     def _anatomy(self, subject: str) -> Anatomy:
-        clean = load_unit_volume(self.layout.clean(subject))
-        voxel_mm = max(read_json(self.layout.transform(subject))["voxel_mm"])
-        return Anatomy(clean, load_mask(self.layout.brain_mask(subject)), voxel_mm)
+        return Anatomy(load_unit_volume(self.layout.clean(subject)), load_mask(self.layout.brain_mask(subject)))
+
+    def _acquired_mm(self, subject: str, rng: np.random.Generator) -> int:
+        """Return the voxels of a case's acquisition: the subject's own, or twice those of the grid."""
+        own = acquired_mm(read_json(self.layout.transform(subject))["voxel_mm"], self.spacing_mm)
+        is_coarse = self._online.variety is not None and rng.random() < self._online.variety.resolution.chance / 3
+        return min(2 * self.spacing_mm, MAX_SPACING_MM) if is_coarse else own
 
 
 @dataclass(frozen=True)

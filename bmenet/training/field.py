@@ -5,13 +5,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from bmenet.data.layout import Layout
 from bmenet.degradation import bias_field
 from bmenet.degradation.field_case import FieldCase, field_case
-from bmenet.evaluation.panel import panel
+from bmenet.imaging.figures import PLANES, Tile, draw_tiles, shown_slices
 from bmenet.imaging.homogeneity import averaged
 from bmenet.imaging.intensity import blind_scale
 from bmenet.imaging.volume import Volume, load_mask, load_unit_volume
@@ -94,9 +95,8 @@ class FieldTask(Task):
                     error = error_of(answer, true, brain)
                     sums[f"val.{name}.{code}"] += float(((error**2 * brain).sum() / brain.sum()).sqrt())
                 if figure is None:
-                    told = found[0, 0].cpu().numpy()
-                    volumes = {"degraded": coarse.data, "drawn": np.exp(drawn) / 2, "found": np.exp(told) / 2}
-                    figure = panel(volumes, f"{subject}, code {code}, step {step}")
+                    told, title = found[0, 0].cpu().numpy(), f"{subject}, code {code}, step {step}"
+                    figure = _figure(coarse.data, np.exp(drawn), np.exp(told), title)
         means = {name: total / len(self.validation_subjects) for name, total in sums.items()}
         score = -float(np.mean([means[f"val.rms.{code}"] for code in VALIDATED_CODES]))
         return Validation(score, means, figure)
@@ -135,6 +135,13 @@ def error_of(found: Tensor, true: Tensor, brain: Tensor) -> Tensor:
     axes = (1, 2, 3, 4)
     mean = (error * brain).sum(axes, keepdim=True) / brain.sum(axes, keepdim=True).clamp_min(1)
     return error - mean
+
+
+def _figure(head: np.ndarray, drawn: np.ndarray, found: np.ndarray, title: str) -> Figure:
+    """Show a degraded head, the field that was drawn and the one that was found, a field of 2 being white."""
+    columns = {"degraded": head, "drawn": drawn / 2, "found": found / 2}
+    cuts = [shown_slices(np.clip(data, 0, 1)) for data in columns.values()]
+    return draw_tiles([[Tile(cut[plane]) for cut in cuts] for plane in PLANES], list(columns), title)
 
 
 def _stacked(volumes: list[np.ndarray]) -> Tensor:

@@ -53,10 +53,11 @@ def scan_page(
     ]
     if std is not None:
         layers.append(Layer("uncertainty: std of the samples", std, "uncertainty", _UNIT))
-    kind = "Skull-stripped brain" if enhanced.is_skull_stripped else "Whole head; only the brain was enhanced"
+    kind = "Skull-stripped brain" if enhanced.is_skull_stripped else "Whole head"
     return Page(
         title="Enhanced scan",
-        subtitle=f"{kind}. Similarity to the template {enhanced.registration.similarity:.2f}.",
+        subtitle=f"{kind}. Similarity to the template {enhanced.registration.similarity:.2f}. Intensity inhomogeneity of"
+        f" {enhanced.field_size:.2f} in the brain, (high - low) / (high + low).",
         layers=layers,
         tables=[*tables, _change_table(before.data, difference.data), _steps_table(enhanced)],
         pictures=[Picture("Before and after", before_after_picture(before, after, std), _CAPTION)],

@@ -56,7 +56,7 @@ def scan_page(
     kind = "Skull-stripped brain" if enhanced.is_skull_stripped else "Whole head"
     return Page(
         title="Enhanced scan",
-        subtitle=f"{kind}. Similarity to the template {enhanced.registration.similarity:.2f}. Intensity inhomogeneity of"
+        subtitle=f"{kind}. Similarity to the template {enhanced.registration.similarity:.2f}. Intensity inhomogeneity"
         f" {enhanced.field_size:.2f} in the brain, (high - low) / (high + low).",
         layers=layers,
         tables=[*tables, _change_table(before.data, difference.data), _steps_table(enhanced)],

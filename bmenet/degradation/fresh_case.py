@@ -31,7 +31,7 @@ AnyRange = TypeVar("AnyRange", bound=Range)
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A clean head on a standard grid, unit intensities, and the mask of its brain; stripped, it is zero beyond that."""
+    """A clean head on a standard grid, unit intensities, and its brain; a stripped one is zero beyond that."""
 
     clean: Volume
     brain_mask: np.ndarray

@@ -36,7 +36,7 @@ def write_case(
     ``parameters`` (all drawn values), ``sha256`` of the degraded file, and ``psnr_db`` over the whole grid.
     """
     clean = load_unit_volume(clean_path)
-    spacing_mm = round(clean.grid.spacing_mm[0])
+    acquired = acquired_mm(voxel_mm, round(clean.grid.spacing_mm[0]))
     origin = {
         "format": SIDECAR_FORMAT,
         "subject": subject,
@@ -44,15 +44,15 @@ def write_case(
         "seed": seed,
         "preset": preset.model_dump(mode="json"),
         "clean_sha256": sha256(clean_path),
-        "acquired_mm": acquired_mm(voxel_mm, spacing_mm),
+        "acquired_mm": acquired,
     }
     sidecar_path = degraded_path.with_suffix(".json")
     case, key = degraded_path.stem, join_key(origin, code_hash(__name__))
     if index and index.holds(case, key, degraded_path, sidecar_path):
         return read_json(sidecar_path)
-    head = resample_unit(clean, standard_grid(origin["acquired_mm"]))
+    head = resample_unit(clean, standard_grid(acquired))
     parameters = draw(preset, code, head, generator(seed, subject, code))
-    degraded = resample_unit(apply(head, parameters), clean.grid)
+    degraded = apply(clean, parameters, acquired)
     save_unit_volume(degraded_path, degraded)
     mean_square = float(np.mean((degraded.data - clean.data) ** 2, dtype=np.float64))
     sidecar = {

@@ -8,6 +8,8 @@ import numpy as np
 
 from bmenet.config import Severity
 from bmenet.degradation import bias_field, motion, rician_noise
+from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.resample import resample_unit
 from bmenet.imaging.volume import UNIT_STEP, Volume
 
 DEGRADATIONS = {"motion": motion, "noise": rician_noise, "bias": bias_field}
@@ -34,13 +36,18 @@ def draw(preset: Severity, code: str, clean: Volume, generator: np.random.Genera
     return {name: DEGRADATIONS[name].draw(getattr(preset, name), clean, generator) for name in effects(code)}
 
 
-def apply(clean: Volume, parameters: dict) -> Volume:
+def apply(clean: Volume, parameters: dict, acquired_mm: int | None = None) -> Volume:
     """Degrade a clean volume, [0, 1], with what `draw` returned; an effect that is not in it does not happen.
+
+    The acquisition has voxels of its own grid, or of the standard grid of `acquired_mm`: see `grid.acquired_mm`.
 
     The magnitude image lies on the same grid, float32, in whole steps of the storage format, so that the volume in
     memory and its file are equal. Bright tissue under a bright coil may exceed 1.
     """
-    return clean if parameters == {} else magnitude(clean, acquire(clean, parameters))
+    if parameters == {}:
+        return clean
+    head = clean if acquired_mm is None else resample_unit(clean, standard_grid(acquired_mm))
+    return resample_unit(magnitude(head, acquire(head, parameters)), clean.grid)
 
 
 def acquire(clean: Volume, parameters: dict) -> np.ndarray:

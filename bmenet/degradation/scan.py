@@ -54,7 +54,8 @@ def remake_scan(clean: Scan, clean_sha256: str, sidecar: Sidecar) -> Scan:
         )
     try:
         scale = np.float32(sidecar.get("intensity_scale", 1.0))
-        degraded = apply(clean.volume.with_data(np.maximum(clean.volume.data, 0) / scale), sidecar["parameters"])
+        unit = clean.volume.with_data(np.maximum(clean.volume.data, 0) / scale)
+        degraded = apply(unit, sidecar["parameters"], sidecar.get("acquired_mm"))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise VolumeError(f"sidecar: expected drawn parameters; got damaged ones ({error!r})") from error
     return clean.with_data(degraded.data * scale)

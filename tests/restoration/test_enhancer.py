@@ -1,5 +1,7 @@
 """From native space to the standard grid and back: same grid, same scale, left is left, empty stays empty."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -82,21 +84,48 @@ def test_enhance_keeps_left_on_the_left(make_enhancer, make_scan, smooth, axes):
     assert np.median(gain[inside & (x_mm > 12)]) == pytest.approx(1.0, abs=0.05)
 
 
-def test_enhance_of_a_whole_head_changes_nothing_but_the_brain(make_enhancer, make_scan, smooth, generator):
-    brain = resample(smooth, _native_grid("LAS")).data
-    brain_mask = brain > 0.05
-    head = np.where(brain_mask, brain, 0.3 + 0.2 * generator.random(brain.shape)).astype(np.float32)
-    native = resample(smooth, _native_grid("LAS")).with_data(head)
+@pytest.fixture
+def head(make_scan, smooth, generator):
+    """A scan with tissue all around its brain, and the mask of the brain."""
+    native = resample(smooth, _native_grid("LAS"))
+    brain_mask = native.data > 0.05
+    around = 0.3 + 0.2 * generator.random(native.data.shape)
+    return make_scan(native.with_data(np.where(brain_mask, native.data, around))), brain_mask
+
+
+def test_enhance_of_a_whole_head_restores_all_of_it_without_a_seam_at_the_brain(make_enhancer, head):
+    scan, brain_mask = head
     shown = []
     enhancer = make_enhancer(
         lambda data: shown.append(data) or 0.5 * data, brain=lambda volume: brain_mask, is_stripped=False
     )
-    enhanced = enhancer.enhance(make_scan(native)).scan.volume.data
-    deep = brain > 0.45
-    np.testing.assert_allclose(enhanced[deep], 0.5 * head[deep], atol=0.06)
-    changed = enhanced != head
+    enhanced = enhancer.enhance(scan).scan.volume.data
+    rim = ndimage.binary_dilation(brain_mask, iterations=2) & ~ndimage.binary_erosion(brain_mask, iterations=2)
+    smoothed = ndimage.gaussian_filter(scan.volume.data, 1)[rim], ndimage.gaussian_filter(enhanced, 1)[rim]
+    np.testing.assert_allclose(smoothed[1], 0.5 * smoothed[0], atol=0.05)
+    assert (shown[0] > 0).mean() > 0.9
+
+
+def test_enhance_with_only_brain_changes_nothing_else_in_a_whole_head(make_enhancer, head):
+    scan, brain_mask = head
+    enhancer = make_enhancer(lambda data: 0.5 * data, brain=lambda volume: brain_mask, is_stripped=False)
+    enhanced = replace(enhancer, only_brain=True).enhance(scan).scan.volume.data
+    before = scan.volume.data
+    deep = ndimage.binary_erosion(brain_mask, iterations=3)
+    np.testing.assert_allclose(enhanced[deep], 0.5 * before[deep], atol=0.06)
+    changed = enhanced != before
     assert not (changed & ~ndimage.binary_dilation(brain_mask, np.ones((3, 3, 3)), iterations=2)).any()
-    assert (shown[0] == 0).mean() > 0.5
+
+
+def test_enhance_of_a_head_that_goes_on_below_the_grid_leaves_no_edge_there(make_enhancer, make_scan, smooth):
+    native = resample(smooth, _native_grid("RAS", extent=80))
+    filled = native.with_data(np.ones_like(native.data))
+    enhancer = make_enhancer(lambda data: 0.5 * data, brain=lambda volume: native.data > 0.05, is_stripped=False)
+    enhanced = enhancer.enhance(make_scan(filled)).scan.volume.data
+    column = enhanced[40, 40]
+    assert column[0] == 1
+    assert column[40] == pytest.approx(0.5, abs=0.01)
+    assert np.abs(np.diff(column)).max() < 0.3  # a ramp of two voxels
 
 
 def test_enhance_keeps_what_lies_beyond_the_standard_field_of_view(make_enhancer, make_scan, smooth):

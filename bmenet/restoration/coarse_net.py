@@ -90,8 +90,8 @@ class CoarseNet:
         Returns
         -------
         ndarray, shape (X, Y, Z), float32
-            Non-negative, in the scale of `degraded` and as bright on the mean; exactly zero in the background of the
-            brain.
+            Non-negative, in the scale of `degraded` and as bright on the mean; exactly zero in the background of a
+            brain that stands alone.
 
         Raises
         ------
@@ -115,10 +115,11 @@ class CoarseNet:
             restored = keep_brightness(np.maximum(agreed, 0), unit_data)
         else:
             restored = np.maximum(np.mean(planes, axis=0, dtype=np.float32), 0)
+        empty = background_mask(restored)
         if not holds_head(restored):
-            restored[background_mask(restored)] = 0
+            restored[empty] = 0
         if harmonise:
-            restored = bring_back_detail(restored, unit_data, self.spacing_mm)
+            restored = bring_back_detail(restored, unit_data, ~empty, self.spacing_mm)
         return restored * np.float32(scale)
 
     def _restore_plane(self, volume: Tensor, plane: str) -> Tensor:

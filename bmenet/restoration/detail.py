@@ -29,12 +29,11 @@ _MARGIN_VOXELS = 2
 _FIELD_WIDTH_MM = 6.0
 
 
-def bring_back_detail(restored: np.ndarray, degraded: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Return a restored volume with the detail of its degraded scan, non-negative and zero where `restored` is.
+def bring_back_detail(restored: np.ndarray, degraded: np.ndarray, inside: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """Return a restored volume with the detail of its degraded scan, non-negative, as it was where `inside` is not.
 
-    All are of the shape (X, Y, Z), float32, unit intensities; `restored` is zero in the background of the brain.
+    All are of the shape (X, Y, Z), float32, unit intensities; `inside` is where there is tissue.
     """
-    inside = restored > 0
     if spacing_mm > _FINEST_MM or not inside.any():
         return restored
     sigma = noise_sigma(degraded, inside)
@@ -42,14 +41,14 @@ def bring_back_detail(restored: np.ndarray, degraded: np.ndarray, spacing_mm: fl
     if not share > 0:
         return restored
     box = bounding_box(inside, _MARGIN_VOXELS)
-    smooth, noisy, brain = restored[box], degraded[box], inside[box]
+    smooth, noisy, tissue = restored[box], degraded[box], inside[box]
     denoised = non_local_means(noisy, sigma)
-    field = smooth_ratio(smooth, denoised, brain, spacing_mm)
+    field = smooth_ratio(smooth, denoised, tissue, spacing_mm)
     estimate = (1 - _FIRST_SHARE) * smooth / np.maximum(field, _DARKEST_FIELD) + _FIRST_SHARE * denoised
-    guide = np.where(brain, estimate, 0)
+    guide = np.where(tissue, estimate, 0)
     detailed = (guided_means(noisy, guide, sigma) + wiener(noisy, guide, sigma)) / 2
     result = restored.copy()
-    result[box] = np.where(brain, (1 - share) * smooth + share * np.maximum(field * detailed, 0), 0)
+    result[box] = np.where(tissue, (1 - share) * smooth + share * np.maximum(field * detailed, 0), smooth)
     return result
 
 

@@ -129,10 +129,22 @@ def test_planes_are_made_to_agree_and_brightness_is_kept(config: CoarseConfig, p
     assert agreed[inside].mean() == pytest.approx(phantom.data[inside].mean(), rel=0.01)
 
 
+def test_the_air_of_a_head_is_left_as_the_network_has_it_and_that_of_a_lone_brain_is_empty(
+    config: CoarseConfig, phantom: Volume
+) -> None:
+    network = build_coarse(config).eval()
+    alone = restore(network, np.where(phantom.data > 0.1, phantom.data, 0.01), config)
+    assert (alone == 0).mean() > 0.3
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, extent) for extent in phantom.data.shape], indexing="ij")
+    is_head = x**2 + y**2 + z**2 < 1.2
+    head = restore(network, np.where(is_head, np.float32(0.5), np.float32(0.01)), config)
+    np.testing.assert_allclose(head[~is_head], 0.01, rtol=0.05)
+
+
 def test_detail_is_taken_from_the_scan_in_unit_intensities(config: CoarseConfig, phantom: Volume, monkeypatch) -> None:
     """What brings it back gets the agreed planes and the scan on one scale, and its result is what comes out."""
 
-    def take_the_scan(restored: np.ndarray, degraded: np.ndarray, spacing_mm: float) -> np.ndarray:
+    def take_the_scan(restored: np.ndarray, degraded: np.ndarray, inside: np.ndarray, spacing_mm: float) -> np.ndarray:
         np.testing.assert_allclose(restored, degraded, atol=1e-5)
         return degraded * spacing_mm
 

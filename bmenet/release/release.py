@@ -69,7 +69,8 @@ def release(config: Config, layout: Layout, folder: Path, tell: Callable[[str], 
     if others := [source.name for source in config.data.sources if source.source != _PUBLIC_SOURCE]:
         raise BMENetError(
             f"data.sources: expected source {_PUBLIC_SOURCE} alone, the public data that the licence of released"
-            f" weights names; got {', '.join(others)} too; run `bmenet profile full` and `dvc repro`, or use `bmenet export`"
+            f" weights names; got {', '.join(others)} too; run `bmenet profile full` and `dvc repro`, or use"
+            " `bmenet export`"
         )
     if layout.root / config.evaluate.weights != layout.weights_folder:
         raise WeightsError(

@@ -29,7 +29,7 @@ def fetched(layout, moved_head) -> FetchedScan:
     layout.raw.mkdir(parents=True)
     nib.save(nib.Nifti1Image(moved_head.volume.data, moved_head.volume.affine), layout.raw / "sub-01_T1w.nii.gz")
     digest = sha256(layout.raw / "sub-01_T1w.nii.gz")
-    return FetchedScan("sub-01", "sub-01_T1w.nii.gz", 30.0, "F", digest, "sample@0")
+    return FetchedScan("sub-01", "sub-01_T1w.nii.gz", 30.0, "F", digest, "sample@0", "sample")
 
 
 @pytest.fixture(autouse=True)

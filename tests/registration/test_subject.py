@@ -58,6 +58,7 @@ def test_register_subject_writes_the_clean_volume_and_all_that_leads_back(layout
     np.testing.assert_allclose(clean.data, expected, atol=1e-4)
     assert (sidecar["age"], sidecar["sex"], sidecar["spacing_mm"]) == (30.0, "F", 4)
     assert sidecar["is_skull_stripped"] is True
+    assert sidecar["dataset"] == "sample"
 
 
 @pytest.mark.usefixtures("known_transform")

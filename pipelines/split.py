@@ -10,7 +10,7 @@ from bmenet.runtime.files import read_json, write_json
 def main() -> None:
     """Write data/split.json: the subsets, and the covariates of every subject in them."""
     config, layout = load_config(), Layout()
-    subsets = split_subjects(layout.registered_subjects(), config.split, config.seed)
+    subsets = split_subjects(layout.registered_subjects(), config.data.sources, config.split, config.seed)
     covariates = {}
     for name in layout.registered_subjects():
         sidecar = read_json(layout.transform(name))

@@ -5,6 +5,7 @@ stops at once with the key's path, what was expected and what was got.
 """
 
 from bmenet.config.base import Range, Section
+from bmenet.config.data import SourceConfig, SplitConfig, SubsetsConfig
 from bmenet.config.degradation import (
     BiasConfig,
     CalibrationConfig,
@@ -32,7 +33,6 @@ from bmenet.config.sections import (
     EvaluateConfig,
     GridConfig,
     RegistrationConfig,
-    SplitConfig,
 )
 from bmenet.config.tune import SearchRange
 
@@ -62,7 +62,9 @@ __all__ = [
     "SearchRange",
     "Section",
     "Severity",
+    "SourceConfig",
     "SplitConfig",
+    "SubsetsConfig",
     "TrainingConfig",
     "flatten",
     "load_config",

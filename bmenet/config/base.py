@@ -39,7 +39,8 @@ def _some_weight(weights: dict[str, float]) -> dict[str, float]:
     return weights
 
 
-SomeDistinct = Annotated[list[T], Field(min_length=1), AfterValidator(_distinct)]
+Distinct = Annotated[list[T], AfterValidator(_distinct)]
+SomeDistinct = Annotated[Distinct[T], Field(min_length=1)]
 """A list with something in it, in which nothing stands twice."""
 
 Odd = Annotated[Count, AfterValidator(_odd)]

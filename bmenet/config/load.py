@@ -135,7 +135,8 @@ def _explain(item: Any) -> str:
     """Turn one pydantic error into 'key: what was expected; got value'."""
     if item["type"] == "value_error" and not item["loc"]:
         return item["msg"].removeprefix("Value error, ")  # of sections that do not agree: it names their keys itself
-    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
+    key = "".join(parts).removeprefix(".") or "(top level)"
     match item["type"]:
         case "extra_forbidden":
             return f"{key}: unknown key; remove it or correct its spelling"
@@ -151,6 +152,8 @@ def _explain(item: Any) -> str:
 def flatten(section: BaseModel, prefix: str = "") -> dict[str, Any]:
     """Return {dotted key: value}, the names under which parameters are tracked and tuned.
 
+    A list of sections is counted from 0, as in ``data.sources.0.name``.
+
     Examples
     --------
     >>> from bmenet.config import GridConfig
@@ -160,6 +163,8 @@ def flatten(section: BaseModel, prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
 
     def walk(value: Any, key: str) -> None:
+        if isinstance(value, list) and any(isinstance(child, dict) for child in value):
+            value = dict(enumerate(value))
         if isinstance(value, dict) and value:
             for name, child in value.items():
                 walk(child, f"{key}.{name}" if key else str(name))

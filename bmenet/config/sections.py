@@ -16,6 +16,7 @@ from bmenet.config.base import (
     Section,
     SomeDistinct,
 )
+from bmenet.config.data import DataConfig, SplitConfig
 from bmenet.config.degradation import DegradationConfig, OnlineConfig
 from bmenet.config.evaluate import CLEAN_CODE, EvaluateConfig, ExportConfig, PublishConfig
 from bmenet.config.fine import (
@@ -38,24 +39,6 @@ class GridConfig(Section):
     spacing_mm: Literal[1, 2, 4]
 
 
-class SampleConfig(Section):
-    """Pseudo-subjects bent from the MNI152 template."""
-
-    subjects: Count
-    deformation_mm: NonNegative
-
-
-class DataConfig(Section):
-    """Where subjects come from."""
-
-    source: Literal["sample", "openneuro", "bids", "folder"]
-    root: str | None = None
-    mirror: str | None = None
-    covariates: str | None = None
-    subjects: Count | list[str] | None = None
-    sample: SampleConfig
-
-
 class RegistrationConfig(Section):
     """Rigid alignment to the standard grid."""
 
@@ -68,26 +51,6 @@ class IntensityConfig(Section):
     """How a clean volume goes to [0, 1]."""
 
     percentile: Annotated[float, Field(gt=50, le=100)]
-
-
-class SplitConfig(Section):
-    """Subjects per subset, as counts or as fractions (sum at most 1) of all; what is left over goes to train."""
-
-    train: NonNegative
-    validation: NonNegative
-    test: NonNegative
-
-    @property
-    def are_fractions(self) -> bool:
-        """Whether the three numbers are shares of all subjects rather than counts."""
-        return self.train + self.validation + self.test <= 1 + 1e-9
-
-    @model_validator(mode="after")
-    def _counts_or_fractions(self) -> "SplitConfig":
-        numbers = (self.train, self.validation, self.test)
-        if not self.are_fractions and not all(number.is_integer() for number in numbers):
-            raise ValueError(f"expected three whole numbers, or three fractions with a sum of at most 1; got {numbers}")
-        return self
 
 
 class UnetConfig(Section):
@@ -209,6 +172,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "Config":
+        names = [source.name for source in self.data.sources]
+        if unknown := [name for name in self.split.leave_out if name not in names]:
+            raise ValueError(
+                f"split.leave_out: expected names of data sets in data.sources ({', '.join(names)}); got {unknown}"
+            )
         for name in ("evaluate", "publish", "tune"):
             if missing := sorted(set(getattr(self, name).codes) - {CLEAN_CODE, *self.degradation.codes}):
                 raise ValueError(f"{name}.codes: expected 000 or codes of degradation.codes; got {missing} too")

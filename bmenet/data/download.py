@@ -26,8 +26,8 @@ RETRY = urllib3.Retry(
 _CHUNK = 1 << 18
 _TIMEOUT_S = (10, 30)
 _ADVICE = (
-    "Check the network and run again (what has arrived is kept), or use a copy of the data (data.mirror; --root of"
-    " mr-art)"
+    "Check the network and run again (what has arrived is kept), or use a copy of the data (mirror of its entry in"
+    " data.sources; --root of mr-art)"
 )
 
 Progress = Callable[[int, int | None], None]

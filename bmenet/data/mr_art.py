@@ -4,10 +4,10 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from bmenet.data.sources.openneuro import Bucket
+from bmenet.data.sources.openneuro import BUCKET, Bucket
 from bmenet.runtime.errors import SourceError
 
-MR_ART_BUCKET = "https://s3.amazonaws.com/openneuro.org/ds004173"
+MR_ART_BUCKET = f"{BUCKET}/ds004173"
 STILL = "standard"
 MOVED = ("headmotion1", "headmotion2")
 """BIDS ``acq-`` labels: slight motion, and stronger one."""

@@ -31,12 +31,15 @@ class FetchedScan:
     """A row of the subjects' table, the file being the T1w scan in native space, relative to the raw folder."""
 
     id: str
+    """Of the whole training: see `full_id`."""
     file: str
     age: float | None
     sex: Sex | None
     sha256: str
     source: str
     """The source's name, ``@``, and the start of the fingerprint of what was read; never a path."""
+    dataset: str = ""
+    """The data set's name; tables of earlier versions have none."""
 
 
 def read_table(layout: Layout) -> list[FetchedScan]:

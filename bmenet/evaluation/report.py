@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from bmenet.config import Config
 from bmenet.config.evaluate import CLEAN_CODE
 from bmenet.data.layout import Layout
+from bmenet.data.names import dataset_of
 from bmenet.evaluation import plots
 from bmenet.evaluation.methods import COARSE, FINE
 from bmenet.evaluation.pages import Layer, Page, Picture, Table, write_page
@@ -41,6 +42,7 @@ def write_report(results: list[Result], config: Config, facts: Facts, layout: La
     """
     folder = layout.report("evaluate")
     table = results_table(results)
+    subjects = set(table["subject"])
     resamples, seed = config.evaluate.bootstrap, config.seed
     summary = summarise(table, resamples, seed)
     gains = {method: summarise_gains(table, resamples, seed, method) for method in (COARSE, FINE) if method in summary}
@@ -54,9 +56,9 @@ def write_report(results: list[Result], config: Config, facts: Facts, layout: La
     write_text(folder / "volumes.csv", volumes_csv(table))
     write_text(folder / "psnr_by_code.csv", _psnr_csv(summary))
     write_text(folder / "dice.csv", _dice_csv(means))
-    write_text(layout.reports / RESULTS_FILE, results_text(_describe(config), table["subject"].nunique(), found))
+    write_text(layout.reports / RESULTS_FILE, results_text(_describe(config, subjects), len(subjects), found))
 
-    clean = {subject: shown_slices(load_unit_volume(layout.clean(subject)).data) for subject in set(table["subject"])}
+    clean = {subject: shown_slices(load_unit_volume(layout.clean(subject)).data) for subject in subjects}
     save_figure(folder / "montage.png", plots.montage(clean, results, code))
     save_figure(folder / "before_after.png", plots.before_after(clean, results, code))
     drawn = {
@@ -126,11 +128,12 @@ def _layers(subject: str, code: str, results: Sequence[Result], layout: Layout) 
     return [*images[:2], Layer("clean", shown(clean.data), "image", _UNIT), *images[2:], *errors]
 
 
-def _describe(config: Config) -> str:
+def _describe(config: Config, subjects: set[str]) -> str:
     """Return what was evaluated, in a sentence."""
     evaluate = config.evaluate
+    datasets = ", ".join(f"`{name}`" for name in sorted(set(map(dataset_of, subjects))))
     return (
-        f"Profile `{config.profile}`: source `{config.data.source}`, {config.grid.spacing_mm} mm, degradations"
+        f"Profile `{config.profile}`: data {datasets}, {config.grid.spacing_mm} mm, degradations"
         f" `{config.degradation.severity}`, seed {config.seed}; tissues by `{evaluate.segmenter}` under codes"
         f" {', '.join(f'`{code}`' for code in evaluate.segmented_codes)}. Written by the stage `evaluate`."
     )

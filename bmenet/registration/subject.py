@@ -67,6 +67,7 @@ def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> fl
     save_field(layout.field(subject.id), coil_field.volume)
     sidecar = {
         "subject": subject.id,
+        "dataset": subject.dataset,
         "age": subject.age,
         "sex": subject.sex,
         "backend": registration.backend,

@@ -66,10 +66,11 @@ def release(config: Config, layout: Layout, folder: Path, tell: Callable[[str], 
     WeightsError
         If networks are missing or were not evaluated, or the bundle does not agree with torch.
     """
-    if config.data.source != _PUBLIC_SOURCE:
+    if others := [source.name for source in config.data.sources if source.source != _PUBLIC_SOURCE]:
         raise BMENetError(
-            f"data.source: expected {_PUBLIC_SOURCE}, the public data that the licence of released weights names; got"
-            f" {config.data.source}; run `bmenet profile full` and `dvc repro`, or use `bmenet export`"
+            f"data.sources: expected source {_PUBLIC_SOURCE} alone, the public data that the licence of released"
+            f" weights names; got {', '.join(others)} too; run `bmenet profile full` and `dvc repro`, or use"
+            " `bmenet export`"
         )
     if layout.root / config.evaluate.weights != layout.weights_folder:
         raise WeightsError(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import uuid
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,8 @@ import yaml
 EXECUTION_VARIABLE = "BMENET_EXECUTION"
 # What a pipeline writes itself does not make the code differ from its commit.
 _WRITTEN_BY_THE_PIPELINE = (":!dvc.lock", ":!reports")
-_PATHS = ("data.root", "data.mirror", "data.covariates", "evaluate.weights")
+_PATHS = re.compile(r"data\.sources\.\d+\.(root|mirror|covariates)|evaluate\.weights")
+_PEOPLE = re.compile(r"data\.sources\.\d+\.subjects")
 
 
 def execution_key() -> str:
@@ -68,9 +70,12 @@ def input_hashes(inputs: Iterable[Path | str], lock_file: Path = Path("dvc.lock"
 
 def without_places_and_people(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return flat parameters fit to be shared: paths outside the workspace cut to their names, subjects counted."""
-    shown = {key: _workspace_name(value) if value and key in _PATHS else value for key, value in params.items()}
-    if isinstance(names := shown.get("data.subjects"), list):
-        shown["data.subjects"] = f"{len(names)} by name"
+    shown = dict(params)
+    for key, value in params.items():
+        if value and _PATHS.fullmatch(key):
+            shown[key] = _workspace_name(value)
+        if isinstance(value, list) and _PEOPLE.fullmatch(key):
+            shown[key] = f"{len(value)} by name"
     return shown
 
 

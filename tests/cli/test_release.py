@@ -24,7 +24,7 @@ def trained(workspace: Path) -> Path:
     for network in (workspace / "weights").iterdir():
         if network.name != "coarse":
             shutil.rmtree(network)
-    _set(workspace, "source: sample ", "source: openneuro ")
+    _set(workspace, "- {source: sample}", "- {source: openneuro, dataset: ds000011}")
     _set(workspace, "storage: fp32 ", "storage: fp16 ")
     write_json(workspace / "data" / "split.json", {"train": ["a", "b"], "validation": ["c"], "test": ["d", "e", "f"]})
     figures = {
@@ -86,7 +86,10 @@ def _keep_figures_of_motion(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda trained: _set(trained, "source: openneuro ", "source: sample "), "data.source: expected openneuro"),
+        (
+            lambda trained: _set(trained, "- {source: openneuro", "- {source: sample}\n    - {source: openneuro"),
+            "data.sources: expected source openneuro alone",
+        ),
         (lambda trained: _set(trained, "  weights: weights ", "  weights: elsewhere "), "evaluate.weights: expected"),
         (_forget_figures, "run `dvc repro evaluate`"),
         (_train_again, "got older ones than weights/coarse"),

@@ -53,9 +53,11 @@ PRESET = "degradation.presets.mild"
         ("coarse.planes", [], "coarse.planes: expected at least 1 of them"),
         ("coarse.learning_rate", float("inf"), "coarse.learning_rate: expected a finite number; got inf"),
         ("coarse.augment.gain", [0, 0], "coarse.augment.gain.low: expected greater than 0; got 0"),
-        ("coarse.crop", [4, 4], "coarse.crop.0: expected greater than or equal to 8; got 4"),
+        ("coarse.crop", [4, 4], r"coarse.crop\[0\]: expected greater than or equal to 8; got 4"),
         ("coarse.swinir.heads", 7, "coarse.swinir: embed: expected a multiple of heads"),
         ("grid.spacing_mm", 3, "grid.spacing_mm: expected 1, 2 or 4; got 3"),
+        ("split.leave_out", ["ds1", "sample"], r"split.leave_out: expected names .*\(sample\); got \['ds1'\]"),
+        ("split.leave_out", ["sample", "sample"], "split.leave_out: expected distinct values"),
         ("seed", -1, "seed: expected greater than or equal to 0; got -1"),
         ("degradation.codes", ["000"], "degradation: codes: expected non-zero codes"),
         ("degradation.codes", ["111", "111"], "degradation.codes: expected distinct values"),
@@ -79,6 +81,47 @@ PRESET = "degradation.presets.mild"
 def test_a_wrong_value_is_named_with_expected_and_got(raw, key, value, named):
     _set(raw, key, value)
     with pytest.raises(ConfigError, match=named):
+        parse_config(raw)
+
+
+OPENNEURO = {"source": "openneuro", "dataset": "ds000011"}
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        (OPENNEURO | {"dataset": "ds1"}, r"\[1\]\.dataset: expected 'ds002748' or 'ds000011'; got 'ds1'"),
+        ({"source": "openneuro"}, r"\[1\]\.dataset: expected 'ds002748' or 'ds000011', .*; got None"),
+        (OPENNEURO | {"root": "x"}, r"\[1\]\.root: expected none, .* bids and folder have it; got 'x' with openneuro"),
+        (
+            {"source": "bids", "covariates": "x"},
+            r"\[1\]\.covariates: expected none, .* folder have it; got 'x'",
+        ),
+        ({"source": "folder", "mirror": "x"}, r"\[1\]\.mirror: expected none, for only openneuro"),
+        ({"source": "sample", "dataset": "ds000011"}, r"\[1\]\.dataset: expected none, for only openneuro"),
+        (OPENNEURO | {"name": "my_data"}, r"\[1\]\.name: expected letters and digits alone, .*; got 'my_data'"),
+        (OPENNEURO | {"name": ""}, r"\[1\]\.name: expected letters and digits alone, .*; got ''"),
+        ({"source": "web"}, r"\[1\]\.source: expected 'sample', .*; got 'web'"),
+        ({}, r"\[1\]\.source: missing key"),
+        ("openneuro", r"\[1\]: expected .*; got 'openneuro'"),
+        (OPENNEURO | {"split": {"train": 6, "validation": 0.5, "test": 0}}, r"\[1\]\.split: expected three whole"),
+        (OPENNEURO | {"split": {"train": 6}}, r"\[1\]\.split\.test: missing key"),
+        (OPENNEURO | {"subjects": 0}, r"\[1\]\.subjects.*: expected greater than or equal to 1; got 0"),
+        ({"source": "sample"}, r": expected distinct names, .*; got \['sample', 'sample'\]; set name"),
+        (OPENNEURO | {"name": "Sample"}, r": expected distinct names, .*; got \['sample', 'Sample'\]"),
+    ],
+)
+def test_a_wrong_data_set_is_named_with_expected_and_got(raw, source, named):
+    raw["data"]["sources"].append(source)
+    with pytest.raises(ConfigError, match=rf"data\.sources{named}"):
+        parse_config(raw)
+
+
+def test_a_data_set_is_named_by_its_accession_or_else_its_source(raw):
+    raw["data"]["sources"] = [OPENNEURO, {"source": "bids"}, {"source": "folder", "name": "ixi"}]
+    assert [source.name for source in parse_config(raw).data.sources] == ["ds000011", "bids", "ixi"]
+    raw["data"]["sources"] = []
+    with pytest.raises(ConfigError, match=r"data\.sources: expected at least 1 of them"):
         parse_config(raw)
 
 
@@ -136,6 +179,7 @@ def test_a_missing_file_or_a_folder_in_its_place_is_named(tmp_path):
 
 def test_flatten_gives_every_leaf_its_dotted_key(raw):
     flat = flatten(parse_config(raw))
+    assert flat["data.sources.0.name"] == "sample"
     assert flat["coarse.edge_weight"] == raw["coarse"]["edge_weight"]
     assert flat["degradation.presets.mild.bias.order"] == raw["degradation"]["presets"]["mild"]["bias"]["order"]
     assert {key.split(".")[0] for key in flat} == set(Config.model_fields)

@@ -74,8 +74,13 @@ def test_download_recovers_from_faults_on_the_way(server, url, target, faults, h
 @pytest.mark.parametrize(
     ("faults", "content", "reason", "requests"),
     [
-        (["500"] * 9, CONTENT, r"the server answered 500 .*a copy of the data \(data\.mirror", 3),
-        (["cut"] * 40, CONTENT[:1], r"gave up after 3 tries: .*data\.mirror", None),
+        (
+            ["500"] * 9,
+            CONTENT,
+            r"the server answered 500 .*a copy of the data \(mirror of its entry in data\.sources",
+            3,
+        ),
+        (["cut"] * 40, CONTENT[:1], r"gave up after 3 tries: .*mirror of its entry in data\.sources", None),
         (["403"], CONTENT, "the server answered 403", 1),
     ],
     ids=["always busy", "always cut", "forbidden"],
@@ -119,7 +124,7 @@ def test_download_says_what_to_do_without_a_network_or_a_place_to_write(url, tar
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}/scan.nii.gz"
-    message = r"the server cannot be reached, tried 2 times\. Check the network.*data\.mirror"
+    message = r"the server cannot be reached, tried 2 times\. Check the network.*mirror of its entry in data\.sources"
     with pytest.raises(UnreachableError, match=message):
         download(closed, target, retry=QUICK.new(total=1))
     target.mkdir()

@@ -12,12 +12,12 @@ from pipelines import split
 def test_split_divides_the_registered_subjects_with_their_covariates(workspace):
     layout = Layout()
     for number in range(6):
-        write_json(layout.transform(f"sub-{number}"), {"age": 60.0 + number, "sex": None})
+        write_json(layout.transform(f"sample_sub-{number}"), {"age": 60.0 + number, "sex": None})
     split.main()
     written = read_json(layout.split)
     covariates = written.pop("covariates")
-    assert sorted(chain(*written.values())) == [f"sub-{number}" for number in range(6)]
-    assert covariates["sub-4"] == {"age": 64.0, "sex": None}
+    assert sorted(chain(*written.values())) == [f"sample_sub-{number}" for number in range(6)]
+    assert covariates["sample_sub-4"] == {"age": 64.0, "sex": None}
     assert read_json("reports/split/metrics.json") == {name: len(members) for name, members in written.items()}
     first = json.dumps(written)
     split.main()

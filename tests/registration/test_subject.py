@@ -29,7 +29,7 @@ def fetched(layout, moved_head) -> FetchedScan:
     layout.raw.mkdir(parents=True)
     nib.save(nib.Nifti1Image(moved_head.volume.data, moved_head.volume.affine), layout.raw / "sub-01_T1w.nii.gz")
     digest = sha256(layout.raw / "sub-01_T1w.nii.gz")
-    return FetchedScan("sub-01", "sub-01_T1w.nii.gz", 30.0, "F", digest, "sample@0")
+    return FetchedScan("sub-01", "sub-01_T1w.nii.gz", 30.0, "F", digest, "sample@0", "sample")
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +58,7 @@ def test_register_subject_writes_the_clean_volume_and_all_that_leads_back(layout
     np.testing.assert_allclose(clean.data, expected, atol=1e-4)
     assert (sidecar["age"], sidecar["sex"], sidecar["spacing_mm"]) == (30.0, "F", 4)
     assert sidecar["is_skull_stripped"] is True
+    assert sidecar["dataset"] == "sample"
 
 
 @pytest.mark.usefixtures("known_transform")

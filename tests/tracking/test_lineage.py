@@ -61,6 +61,6 @@ def test_code_is_not_dirty_for_what_the_pipeline_writes_and_has_no_tags_outside_
 
 
 def test_subjects_given_by_name_are_only_counted():
-    shown = without_places_and_people({"data.subjects": ["sub-canary", "sub-02"], "seed": 1})
-    assert shown == {"data.subjects": "2 by name", "seed": 1}
-    assert without_places_and_people({"data.subjects": 5}) == {"data.subjects": 5}
+    shown = without_places_and_people({"data.sources.1.subjects": ["sub-canary", "sub-02"], "seed": 1})
+    assert shown == {"data.sources.1.subjects": "2 by name", "seed": 1}
+    assert without_places_and_people({"data.sources.0.subjects": 5}) == {"data.sources.0.subjects": 5}

@@ -54,11 +54,12 @@ def test_run_tells_of_paths_elsewhere_only_the_name(place, config, runs):
         "covariates": "tables/adni.csv",
         "mirror": "https://canary:secret@canary.org/ds002748?token=secret",
     }
-    data = config.data.model_copy(update=places)
+    (source,) = config.data.sources
+    data = config.data.model_copy(update={"sources": [source, source.model_copy(update=places)]})
     with track_stage(config.model_copy(update={"data": data}), "train_coarse"):
         pass
     params = only_child(runs).data.params
-    assert [params[f"data.{name}"] for name in places] == ["scans", "tables/adni.csv", "ds002748"]
+    assert [params[f"data.sources.1.{name}"] for name in places] == ["scans", "tables/adni.csv", "ds002748"]
     assert not {"canary", "secret"} & set(re.split(r"\W", str(params)))
 
 

@@ -1,34 +1,67 @@
 """Where scans come from: a new source is a new file and a line in this table."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from bmenet.config import Config
-from bmenet.data.sources.base import Source, Subject, select
+from bmenet.config import Config, SourceConfig
+from bmenet.data.sources.base import DataSet, Source, Subject, select
 from bmenet.data.sources.folder import BidsSource, FolderSource
-from bmenet.data.sources.openneuro import BUCKET, OpenNeuroSource
+from bmenet.data.sources.openneuro import OpenNeuroSource
 from bmenet.data.sources.sample import SampleSource
 from bmenet.runtime.errors import SourceError
 
 
-def _root(config: Config) -> Path:
-    """Return ``data.root``, which must be a folder."""
-    data = config.data
-    if data.root is None or not Path(data.root).is_dir():
-        raise SourceError(
-            f"params.yaml: data.root: expected the folder with the scans of source {data.source}; got {data.root!r}"
-        )
-    return Path(data.root)
+@dataclass(frozen=True)
+class Entry:
+    """An entry of ``data.sources``, its key, all of params.yaml, and a folder for unfinished downloads."""
+
+    settings: SourceConfig
+    key: str
+    config: Config
+    downloads: Path
+
+    @property
+    def root(self) -> Path:
+        """The entry's root, which must be a folder."""
+        root = self.settings.root
+        if root is None or not Path(root).is_dir():
+            raise SourceError(
+                f"params.yaml: {self.key}.root: expected the folder with the scans of source {self.settings.source};"
+                f" got {root!r}"
+            )
+        return Path(root)
 
 
-SOURCES: dict[str, Callable[[Config, Path], Source]] = {
-    "sample": lambda config, _: SampleSource(
-        config.data.sample.subjects, config.data.sample.deformation_mm, config.grid.spacing_mm, config.seed
+SOURCES: dict[str, Callable[[Entry], Source]] = {
+    "sample": lambda entry: SampleSource(
+        entry.config.data.sample.subjects,
+        entry.config.data.sample.deformation_mm,
+        entry.config.grid.spacing_mm,
+        entry.config.seed,
     ),
-    "openneuro": lambda config, downloads: OpenNeuroSource(config.data.mirror or BUCKET, downloads),
-    "bids": lambda config, _: BidsSource(_root(config)),
-    "folder": lambda config, _: FolderSource(_root(config), config.data.covariates),
+    "openneuro": lambda entry: OpenNeuroSource.at(entry.settings.dataset, entry.settings.mirror, entry.downloads),
+    "bids": lambda entry: BidsSource(entry.root, key=entry.key),
+    "folder": lambda entry: FolderSource(entry.root, entry.settings.covariates, entry.key),
 }
-"""Name, as in ``data.source``, to a function of the configuration and of a folder for unfinished downloads."""
+"""Name, as ``source`` in an entry of ``data.sources``, to a function of that entry."""
 
-__all__ = ["SOURCES", "Source", "Subject", "select"]
+
+def open_datasets(config: Config, downloads: Path) -> list[DataSet]:
+    """Return every data set of ``data.sources`` with the subjects that are wanted of it; no scan is read.
+
+    Raises
+    ------
+    SourceError
+        If a data set cannot be listed, or has not what is wanted.
+    """
+    found = []
+    for number, settings in enumerate(config.data.sources):
+        entry = Entry(settings, f"data.sources[{number}]", config, downloads / settings.name)
+        source = SOURCES[settings.source](entry)
+        subjects = select(source.subjects(), settings.subjects, entry.key)
+        found.append(DataSet(settings.name, settings.source, source, subjects))
+    return found
+
+
+__all__ = ["SOURCES", "DataSet", "Entry", "Source", "Subject", "open_datasets", "select"]

@@ -19,7 +19,7 @@ class Subject:
     """A person who can be fetched."""
 
     id: str
-    """Letters, digits and hyphens: it becomes part of file names."""
+    """The label in the data set; letters, digits and hyphens, for it becomes part of file names."""
     location: str
     """Where the source finds the T1w scan, relative to itself. It never leaves the source: paths can hold names."""
     covariates: Covariates = field(default_factory=Covariates)
@@ -49,6 +49,16 @@ class Source(ABC):
         """
 
 
+@dataclass(frozen=True)
+class DataSet:
+    """People of one source who are wanted; `kind` is the source's name in the table of sources."""
+
+    name: str
+    kind: str
+    source: Source
+    subjects: Sequence[Subject]
+
+
 def subject_id(label: str) -> str:
     """Turn a label into an id that is safe in file names.
 
@@ -60,8 +70,10 @@ def subject_id(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")
 
 
-def select(subjects: Sequence[Subject], wanted: int | Sequence[str] | None) -> list[Subject]:
-    """Return the subjects that ``data.subjects`` asks for: all (None), the first so many, or those named.
+def select(subjects: Sequence[Subject], wanted: int | Sequence[str] | None, key: str = "data") -> list[Subject]:
+    """Return the subjects that an entry's `subjects` asks for: all (None), the first so many, or those named.
+
+    Messages call the entry `key`.
 
     Raises
     ------
@@ -69,25 +81,26 @@ def select(subjects: Sequence[Subject], wanted: int | Sequence[str] | None) -> l
         If there are none, too few, two with one id, or none of a given name.
     """
     if not subjects:
-        raise SourceError("params.yaml: data: expected a source with T1w scans; got one without")
+        raise SourceError(f"params.yaml: {key}: expected a source with T1w scans; got one without")
     repeated = [name for name, count in Counter(subject.id for subject in subjects).items() if count > 1]
     if repeated:
         several = ", ".join(repeated)
         raise SourceError(
-            f"expected one T1w scan per subject; got several for {several}: keep one scan of each in the source"
+            f"params.yaml: {key}: expected one T1w scan per subject; got several for {several}: keep one scan of each"
+            " in the source"
         )
     if wanted is None:
         return list(subjects)
     if isinstance(wanted, int):
         if wanted > len(subjects):
-            raise SourceError(f"params.yaml: data.subjects: expected at most all {len(subjects)}; got {wanted}")
+            raise SourceError(f"params.yaml: {key}.subjects: expected at most all {len(subjects)}; got {wanted}")
         return list(subjects[:wanted])
     by_id = {subject.id: subject for subject in subjects}
     ids = list(dict.fromkeys(subject_id(name) for name in wanted))
     unknown = [name for name in ids if name not in by_id]
     if unknown:
         raise SourceError(
-            f"params.yaml: data.subjects: expected names that the source has, such as {subjects[0].id!r}; "
+            f"params.yaml: {key}.subjects: expected names that the source has, such as {subjects[0].id!r}; "
             f"got {', '.join(unknown)}"
         )
     return [by_id[name] for name in ids]

@@ -13,8 +13,12 @@ from bmenet.imaging.scan.dicom import is_dicom
 from bmenet.runtime.errors import SourceError
 from bmenet.runtime.files import sha256
 
-_KNOWN_IDS = (re.compile(r"(?<!\d)\d{3}_S_\d{4,5}(?!\d)"), re.compile(r"(?<![A-Za-z0-9])sub-[A-Za-z0-9]+"))
-"""ADNI's subject ids, such as 002_S_0295, and BIDS'."""
+_KNOWN_IDS = (
+    re.compile(r"(?<!\d)\d{3}_S_\d{4,5}(?!\d)"),
+    re.compile(r"(?<![A-Za-z0-9])IXI\d{3}-[A-Za-z]+-\d{4}(?!\d)"),
+    re.compile(r"(?<![A-Za-z0-9])sub-[A-Za-z0-9]+"),
+)
+"""ADNI's subject ids, such as 002_S_0295, IXI's, such as IXI276-HH-1840, and BIDS'."""
 
 _BIDS_PATTERNS = ("anat/*_T1w.nii*", "ses-*/anat/*_T1w.nii*")
 
@@ -23,24 +27,29 @@ class FolderSource(Source):
     """Every NIfTI file and every folder of DICOM files is a scan.
 
     Its subject is the first of: a part of the path (a folder's name, or the file's name without its suffix) that the
-    covariates table lists; an ADNI or BIDS id anywhere in the path; a pseudonym made from the path, because other names
-    of files and folders may be names of people. The covariates are a CSV with the columns subject, age, sex.
+    covariates table lists; an ADNI, IXI or BIDS id anywhere in the path; a pseudonym made from the path, because other
+    names of files and folders may be names of people. The covariates are a CSV with the columns subject, age, sex. The
+    ending ``_T1`` or ``_T1w`` is no part of a name, in the path and in the table. Messages call the source's entry in
+    params.yaml `key`.
     """
 
-    def __init__(self, root: Path, covariates: Path | str | None = None) -> None:
-        self.root, self.covariates = root, covariates
+    def __init__(self, root: Path, covariates: Path | str | None = None, key: str = "data") -> None:
+        self.root, self.covariates, self.key = root, covariates, key
 
     def subjects(self) -> list[Subject]:
         """Return one subject per scan, by path."""
         rows = read_covariates(self.covariates) if self.covariates else {}
-        table = {subject_id(name): covariates for name, covariates in rows.items()}
+        table = {_label(name): covariates for name, covariates in rows.items()}
         named = {location.as_posix(): _name(location, table) for location in _locations(self.root)}
         found = [Subject(name, location, table.get(name, Covariates())) for location, name in named.items()]
         if not found:
-            raise SourceError(f"data.root: expected NIfTI files or folders of DICOM files; got none below {self.root}")
+            raise SourceError(
+                f"params.yaml: {self.key}.root: expected NIfTI files or folders of DICOM files; got none below"
+                f" {self.root}"
+            )
         if table and not any(subject.id in table for subject in found):
             raise SourceError(
-                f"data.covariates: expected the subjects of the scans, such as {found[0].id!r}; "
+                f"params.yaml: {self.key}.covariates: expected the subjects of the scans, such as {found[0].id!r}; "
                 f"got none of them, but {next(iter(rows))!r}"
             )
         return found
@@ -78,7 +87,9 @@ class BidsSource(FolderSource):
                 covariates = by_name.get(folder.name.removeprefix("sub-"), Covariates())
                 found.append(Subject(folder.name, scans[0].relative_to(self.root).as_posix(), covariates))
         if not found:
-            raise SourceError(f"data.root: expected files sub-*/anat/*_T1w.nii.gz; got none in {self.root}")
+            raise SourceError(
+                f"params.yaml: {self.key}.root: expected files sub-*/anat/*_T1w.nii.gz; got none in {self.root}"
+            )
         return found
 
 
@@ -93,12 +104,16 @@ def _locations(root: Path) -> Iterator[Path]:
             yield relative
 
 
+def _label(name: str) -> str:
+    """Return the id that a name in the table or a part of a path stands for."""
+    return subject_id(re.sub(r"(_T1w?)?(\.nii(\.gz)?)?$", "", name))
+
+
 def _name(location: Path, table: dict[str, Covariates]) -> str:
     """Return the subject id of a scan; see `FolderSource`."""
-    parts = [*location.parts[:-1], re.sub(r"\.nii(\.gz)?$", "", location.name)]
-    for part in reversed(parts):
-        if subject_id(part) in table:
-            return subject_id(part)
+    for label in map(_label, reversed(location.parts)):
+        if label in table:
+            return label
     for pattern in _KNOWN_IDS:
         if match := pattern.search(location.as_posix()):
             return subject_id(match[0])

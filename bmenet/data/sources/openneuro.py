@@ -1,4 +1,4 @@
-"""OpenNeuro data sets in their public buckets, or in mirrors of them; source `openneuro` is ds002748."""
+"""OpenNeuro data sets in their public bucket, or in mirrors of them."""
 
 import hashlib
 import re
@@ -13,7 +13,8 @@ from bmenet.imaging.scan import Scan, load_scan
 from bmenet.runtime.errors import SourceError
 from bmenet.runtime.files import sha256
 
-BUCKET = "https://s3.amazonaws.com/openneuro.org/ds002748"
+BUCKET = "https://s3.amazonaws.com/openneuro.org"
+"""It holds a folder for each data set, named by its accession."""
 TABLE = "participants.tsv"
 
 
@@ -82,7 +83,7 @@ class Bucket:
         except OSError as error:
             raise SourceError(
                 f"{location}: cannot be read ({error.strerror}), though {TABLE} lists whose it is; complete the copy of"
-                " the data, or leave the person out (data.subjects)"
+                " the data, or leave the person out (subjects of its entry in data.sources)"
             ) from error
 
     def read(self, location: str, report: Report) -> Scan:
@@ -107,12 +108,19 @@ class OpenNeuroSource(Source):
 
     References
     ----------
-    Bezmaternykh et al. (2021), Resting state with closed eyes for patients with depression and healthy participants,
-    OpenNeuro, doi:10.18112/openneuro.ds002748.v1.0.5 (CC0).
+    ds002748: Bezmaternykh et al. (2021), Resting state with closed eyes for patients with depression and healthy
+    participants, doi:10.18112/openneuro.ds002748.v1.0.5 (CC0).
+    ds000011: Foerde, Knowlton and Poldrack (2006), Modulation of competing memory systems by distraction, PNAS
+    103(31):11778-83; OpenfMRI project (PDDL).
     """
 
     def __init__(self, base: str, downloads: Path) -> None:
         self.bucket = Bucket(base, downloads)
+
+    @classmethod
+    def at(cls, accession: str | None, mirror: str | None, downloads: Path) -> "OpenNeuroSource":
+        """Open the folder or URL `mirror`; by default the data set's folder in the public bucket."""
+        return cls(mirror or f"{BUCKET}/{accession}", downloads)
 
     def subjects(self) -> list[Subject]:
         """Return those listed, in the table's order."""

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
+from bmenet.data.names import dataset_of
 from bmenet.networks.fine_weights import KINDS
 from bmenet.release.export.parity import MIN_PSNR_DB, Parity, measure_parity, measure_rounding, noisy_head
 from bmenet.release.export.write import add_texts, new_folder, write_bundle
@@ -18,6 +19,7 @@ from bmenet.restoration.bundle.manifest import Precision
 from bmenet.restoration.enhancer import Enhancer
 from bmenet.restoration.providers import why_not
 from bmenet.runtime.errors import BMENetError, WeightsError
+from bmenet.runtime.files import read_json
 from bmenet.tracking.lineage import code_tags, input_hashes
 
 _MEGABYTE = 1e6
@@ -160,11 +162,13 @@ def bundle_inputs(layout: Layout) -> list[Path]:
 
 
 def bundle_lineage(config: Config, layout: Layout) -> dict[str, str]:
-    """Return profile, data source, git commit and the DVC hashes of data and weights; no person, no machine's path."""
+    """Return profile, data sets, git commit and the DVC hashes of data and weights; no person, no machine's path."""
     commit = code_tags()
+    subjects = read_json(layout.split).get("covariates", {}) if layout.split.is_file() else {}
+    datasets = set(map(dataset_of, subjects)) - {""}
     return {
         "profile": config.profile,
-        "data.source": config.data.source,
+        **({"data.sets": ", ".join(sorted(datasets))} if datasets else {}),
         "degradation.severity": config.degradation.severity,
         "seed": str(config.seed),
         **({"git.commit": commit["mlflow.source.git.commit"], "git.dirty": commit["git.dirty"]} if commit else {}),

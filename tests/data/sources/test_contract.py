@@ -1,12 +1,13 @@
 """What every source in the table promises; a new source needs a line in `make_ready`."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bmenet.config import load_config
-from bmenet.data.sources import SOURCES, select
+from bmenet.config import SourceConfig, load_config
+from bmenet.data.sources import SOURCES, Entry, open_datasets, select
 from bmenet.data.sources.base import Subject, subject_id
 from bmenet.runtime.errors import SourceError
 
@@ -14,14 +15,14 @@ SUBJECTS = [Subject(f"sub-{number:02d}", "") for number in range(1, 6)]
 
 
 def make_ready(name, folder, write_scan):
-    """Lay out two subjects for a source and return the keys of `data` that point to them."""
+    """Lay out two subjects for a source and return the keys of its entry that point to them."""
     root = folder / "there"
     for subject in ("sub-01", "sub-02"):
         write_scan(root / subject / "anat" / f"{subject}_T1w.nii.gz")
     (root / "participants.tsv").write_text("participant_id\tage\tsex\nsub-01\t39\tF\nsub-02\tn/a\tM\n")
     return {
         "sample": {},
-        "openneuro": {"mirror": str(root)},
+        "openneuro": {"dataset": "ds002748", "mirror": str(root)},
         "bids": {"root": str(root)},
         "folder": {"root": str(root)},
     }[name]
@@ -29,10 +30,8 @@ def make_ready(name, folder, write_scan):
 
 @pytest.fixture(params=SOURCES)
 def source(request, workspace, write_scan):
-    config = load_config()
-    keys = make_ready(request.param, workspace, write_scan)
-    data = config.data.model_copy(update={"source": request.param, **keys})
-    return SOURCES[request.param](config.model_copy(update={"data": data}), workspace / "downloads")
+    settings = SourceConfig(source=request.param, **make_ready(request.param, workspace, write_scan))
+    return SOURCES[request.param](Entry(settings, "data.sources[0]", load_config(), workspace / "downloads"))
 
 
 def test_source_lists_distinct_safe_subjects_the_same_way_each_time(source):
@@ -54,11 +53,38 @@ def test_source_reads_the_same_scan_each_time_and_tells_scans_apart(source):
 
 @pytest.mark.parametrize("name", ["bids", "folder"])
 def test_source_needs_its_root(name, workspace):
-    config = load_config()
     for root in (None, "nowhere"):
-        data = config.data.model_copy(update={"source": name, "root": root})
-        with pytest.raises(SourceError, match=f"data.root: expected the folder with the scans of source {name}; got"):
-            SOURCES[name](config.model_copy(update={"data": data}), workspace)
+        with pytest.raises(
+            SourceError, match=rf"data\.sources\[1\]\.root: expected the folder with the scans of source {name}; got"
+        ):
+            open_datasets(with_sources({"source": "sample"}, {"source": name, "root": root}), workspace)
+
+
+def with_sources(*sources):
+    """The profile smoke with other data sets."""
+    config = load_config()
+    data = config.data.model_copy(update={"sources": [SourceConfig(**source) for source in sources]})
+    return config.model_copy(update={"data": data})
+
+
+def test_data_sets_have_their_own_subjects_and_downloads(workspace, write_scan):
+    keys = make_ready("openneuro", workspace, write_scan)
+    first, second = (
+        {"source": "openneuro", "name": "first", **keys, "subjects": ["sub-02"]},
+        {"source": "openneuro", **keys, "dataset": "ds000011"},
+    )
+    found = open_datasets(with_sources(first, second, {"source": "sample"}), Path("downloads"))
+    assert [(dataset.name, dataset.kind, len(dataset.subjects)) for dataset in found] == [
+        ("first", "openneuro", 1),
+        ("ds000011", "openneuro", 2),
+        ("sample", "sample", 4),
+    ]
+    assert [dataset.source.bucket.downloads for dataset in found[:2]] == [
+        Path("downloads/first"),
+        Path("downloads/ds000011"),
+    ]
+    with pytest.raises(SourceError, match=r"params\.yaml: data\.sources\[1\]\.subjects: expected at most all 2; got 9"):
+        open_datasets(with_sources(first, second | {"subjects": 9}), workspace)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 import re
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from bmenet.data.participants import Covariates
@@ -51,6 +53,37 @@ def test_folder_gives_pseudonyms_where_names_may_be_those_of_people(tmp_path, wr
     (name,) = ids(FolderSource(tmp_path / "here"))
     assert re.fullmatch("sub-[0-9a-f]{8}", name)
     assert ids(FolderSource(tmp_path / "there")) == [name]
+
+
+@pytest.mark.parametrize("has_table", [True, False])
+def test_folder_reads_ixi_as_it_is_published(tmp_path, has_table):
+    affine = np.diag([-2.0, -2, 2, 1])
+    image = nib.Nifti1Image(np.arange(12 * 13 * 14, dtype=np.uint8).reshape(12, 13, 14), affine)
+    for name in ("IXI276-HH-1840_T1", "IXI015-HH-1258_T1", "Subj1_T1"):
+        path = tmp_path / f"{name}.nii"
+        nib.save(image, path)
+        content = bytearray(path.read_bytes())
+        content[112:120] = np.array([np.nan, np.nan], "<f4").tobytes()  # scl_slope, scl_inter
+        path.write_bytes(content)
+    table = tmp_path / "participants.csv"
+    table.write_text("subject,age,sex\nIXI276-HH-1840_T1,20.91,M\nIXI015-HH-1258_T1,24.28,M\n")
+    source = FolderSource(tmp_path, table if has_table else None)
+    subjects = source.subjects()
+    assert [subject.id for subject in subjects[:2]] == ["IXI015-HH-1258", "IXI276-HH-1840"]
+    assert re.fullmatch("sub-[0-9a-f]{8}", subjects[2].id)
+    assert [subject.covariates.age for subject in subjects] == ([24.28, 20.91, None] if has_table else [None] * 3)
+    scan = source.read(subjects[1], print)
+    assert np.array_equal(scan.volume.data, image.get_fdata())
+    assert nib.aff2axcodes(scan.volume.affine) == ("L", "P", "S")
+
+
+def test_folder_takes_the_scan_s_kind_for_no_part_of_a_name(tmp_path, write_scan):
+    write_scan(tmp_path / "scans" / "p17_T1w.nii.gz")
+    write_scan(tmp_path / "scans" / "p18_T1.nii")
+    table = tmp_path / "table.csv"
+    table.write_text("subject,age\np17,60\np18_T1,61\n")
+    found = {subject.id: subject.covariates.age for subject in FolderSource(tmp_path / "scans", table).subjects()}
+    assert found == {"p17": 60.0, "p18": 61.0}
 
 
 def test_folder_refuses_a_table_of_other_people(tmp_path, write_scan):

@@ -1,9 +1,7 @@
 import pytest
 
-from bmenet.config import load_config
 from bmenet.data.download import RETRY, UnreachableError
 from bmenet.data.participants import Covariates
-from bmenet.data.sources import SOURCES
 from bmenet.data.sources.openneuro import BUCKET, Bucket, OpenNeuroSource
 from bmenet.runtime.errors import SourceError, VolumeError
 
@@ -67,7 +65,7 @@ def test_openneuro_names_a_subject_that_the_mirror_lacks(mirror):
     source = OpenNeuroSource(str(mirror), mirror)
     subject = source.subjects()[1]
     (mirror / subject.location).unlink()
-    with pytest.raises(SourceError, match=r"^sub-01/anat/.*: cannot be read .*participants\.tsv lists.*data\.subjects"):
+    with pytest.raises(SourceError, match=r"^sub-01/anat/.*: cannot be read .*participants\.tsv lists.*data\.sources"):
         source.fingerprint(subject)
 
 
@@ -77,8 +75,9 @@ def test_openneuro_does_not_follow_a_table_out_of_the_data_set(mirror):
         OpenNeuroSource(str(mirror), mirror).subjects()
 
 
-def test_openneuro_takes_the_public_bucket_by_default(workspace):
-    assert SOURCES["openneuro"](load_config(), workspace).bucket.base == BUCKET
+def test_openneuro_takes_the_data_set_s_folder_in_the_public_bucket_by_default(tmp_path):
+    assert OpenNeuroSource.at("ds000011", None, tmp_path).bucket.base == f"{BUCKET}/ds000011"
+    assert OpenNeuroSource.at("ds000011", "copy", tmp_path).bucket.base == "copy"
 
 
 @pytest.fixture

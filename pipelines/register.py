@@ -17,7 +17,7 @@ def main() -> None:
     if not subjects:
         raise BMENetError(f"{layout.raw}: expected fetched subjects; got none; run `dvc repro fetch`")
     layout.registered.mkdir(parents=True, exist_ok=True)
-    kept = {path for subject in subjects for path in (layout.clean(subject.id), layout.transform(subject.id))}
+    kept = {path for subject in subjects for path in layout.registered_files(subject.id)}
     for path in set(layout.registered.iterdir()) - kept:
         path.unlink()
 

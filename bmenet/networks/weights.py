@@ -1,6 +1,7 @@
 """Trained weights on disk: a folder of safetensors and a JSON that says what they are; never pickle."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +45,35 @@ def weights_digest(folder: Path | str) -> str:
     FileNotFoundError if nothing was trained there.
     """
     return sha256(_present(Path(folder)) / SPEC_FILE)
+
+
+def require_parents(folder: Path | str, spec: Spec, stage: str) -> None:
+    """Compare the networks beside a network's folder with those that it was trained with.
+
+    Raises
+    ------
+    WeightsError
+        If one of them is missing or another one; it names the stage that trains again.
+    """
+    folder = Path(folder)
+    for parent, expected in spec.get("parents", {}).items():
+        try:
+            got = weights_digest(beside(folder, parent))
+        except FileNotFoundError:
+            raise WeightsError(
+                f"{folder}: expected the {parent} that it was trained with in a folder beside it; got none; copy it"
+                f" too, or train again (`dvc repro {stage}`)"
+            ) from None
+        if got != expected:
+            raise WeightsError(
+                f"{folder}: trained with another {parent} (model.json {expected[:12]}) than the one here ({got[:12]});"
+                f" train again (`dvc repro {stage}`) or copy weights that belong together"
+            )
+
+
+def beside(folder: Path | str, kind: str) -> Path:
+    """Return the folder of another network, in the folder that holds the one of a network."""
+    return Path(os.path.normpath(Path(folder, "..", kind)))
 
 
 def config_of(spec: Spec, section: type[AnySection]) -> AnySection:

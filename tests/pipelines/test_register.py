@@ -44,7 +44,7 @@ def test_register_stage_goes_on_after_a_failure_and_ends_with_the_list(layout):
     picture.touch()
     with pytest.raises(RegistrationError, match=r"1 of 3 subjects failed: sub-02 \("):
         register.main()
-    assert sorted(path.name[:6] for path in layout.registered.iterdir()) == ["sub-01"] * 2 + ["sub-03"] * 2
+    assert sorted(path.name[:6] for path in layout.registered.iterdir()) == ["sub-01"] * 4 + ["sub-03"] * 4
     assert not picture.exists()
     metrics = read_json(layout.report("register") / "metrics.json")
     assert (metrics["subjects"], metrics["failed"]) == (2, 1)

@@ -8,7 +8,7 @@ from bmenet.config import CoarseConfig
 from bmenet.networks.field import FIELD
 from bmenet.networks.swinir import SwinIR
 from bmenet.networks.unet import ResidualUnet
-from bmenet.networks.weights import SPEC_FILE, Spec, beside, config_of, load_weights, weights_digest
+from bmenet.networks.weights import SPEC_FILE, Spec, config_of, load_weights, weights_digest
 from bmenet.runtime.cache import join_key
 
 COARSE = "coarse"
@@ -30,7 +30,7 @@ def load_coarse(folder: Path | str) -> tuple[nn.Module, Spec]:
 
 def field_folder(folder: Path | str) -> Path | None:
     """Return the folder of the field network beside a Coarse-net's folder; None where the first stage has none."""
-    found = beside(folder, FIELD)
+    found = Path(folder).with_name(FIELD)
     return found if (found / SPEC_FILE).exists() else None
 
 

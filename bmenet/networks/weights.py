@@ -1,7 +1,6 @@
 """Trained weights on disk: a folder of safetensors and a JSON that says what they are; never pickle."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,7 +57,7 @@ def require_parents(folder: Path | str, spec: Spec, stage: str) -> None:
     folder = Path(folder)
     for parent, expected in spec.get("parents", {}).items():
         try:
-            got = weights_digest(beside(folder, parent))
+            got = weights_digest(folder.with_name(parent))
         except FileNotFoundError:
             raise WeightsError(
                 f"{folder}: expected the {parent} that it was trained with in a folder beside it; got none; copy it"
@@ -69,11 +68,6 @@ def require_parents(folder: Path | str, spec: Spec, stage: str) -> None:
                 f"{folder}: trained with another {parent} (model.json {expected[:12]}) than the one here ({got[:12]});"
                 f" train again (`dvc repro {stage}`) or copy weights that belong together"
             )
-
-
-def beside(folder: Path | str, kind: str) -> Path:
-    """Return the folder of another network, in the folder that holds the one of a network."""
-    return Path(os.path.normpath(Path(folder, "..", kind)))
 
 
 def config_of(spec: Spec, section: type[AnySection]) -> AnySection:

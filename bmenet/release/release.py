@@ -47,7 +47,9 @@ _STORAGE: dict[Storage, str] = {
     "fp16": "kernels and matrices are stored in float16, one copy for both, and computed with in float32",
     "fp32": "stored in float32",
 }
-_FIELD = "First a small 3D network tells the coil's field from the whole head, for no slice can see it, and it is taken out. "
+_FIELD = (
+    "First a small 3D network tells the coil's field, which no slice can see, from the whole head; it is taken out. "
+)
 _METRICS = ("psnr", "ssim", "psnr_brain", "ssim_brain", "hfen_brain")
 _CODES = (SHOWN_CODE, "100", "010", "001", CLEAN_CODE)
 _NOT_OF_TRAINING = (

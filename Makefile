@@ -31,7 +31,7 @@ BASE := weights/base/coarse/model.json
 $(BASE): | $(READY)
 	bmenet profile base
 	dvc repro train_coarse
-	mkdir -p weights/base && cp -r weights/coarse weights/base/
+	mkdir -p weights/base && cp -r weights/field weights/coarse weights/base/
 
 base: $(BASE)  ## Train the Coarse-net that the profile full goes on from
 

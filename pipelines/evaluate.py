@@ -6,12 +6,13 @@ from bmenet.cli.errors import run_stage
 from bmenet.config import Config, EvaluateConfig, flatten, load_config
 from bmenet.data.layout import Layout
 from bmenet.evaluation.baselines import require_package
-from bmenet.evaluation.methods import ABLATIONS, evaluate_case, method_names
+from bmenet.evaluation.methods import ABLATIONS, COARSE, evaluate_case, method_names
 from bmenet.evaluation.pages.page import as_texts
 from bmenet.evaluation.report import RESULTS_FILE, write_report
 from bmenet.evaluation.result import Result
 from bmenet.evaluation.segmentation import SEGMENTERS
 from bmenet.evaluation.tissue import compare_all_tissues
+from bmenet.networks.coarse import first_stage_folders
 from bmenet.networks.fine_weights import KINDS
 from bmenet.runtime.errors import ConfigError, VolumeError
 from bmenet.runtime.files import read_json
@@ -28,7 +29,8 @@ def main() -> None:
     SEGMENTERS[config.evaluate.segmenter].require()
     subjects = read_json(layout.split)["test"]
     _require_cases(subjects, config.evaluate.codes, layout)
-    weights = [layout.root / config.evaluate.weights / kind for kind in ("coarse", *KINDS)]
+    folder = layout.root / config.evaluate.weights
+    weights = [*first_stage_folders(folder / COARSE), *(folder / kind for kind in KINDS)]
     inputs = [layout.registered, layout.degraded_folder, layout.split, *weights]
     with track_stage(config, "evaluate", inputs) as run:
         results = _restore(subjects, config, layout)

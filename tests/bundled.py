@@ -17,6 +17,7 @@ import tests.bundled
 import tests.fine_networks
 from bmenet.config import ExportConfig
 from bmenet.networks.coarse import build_coarse
+from bmenet.networks.field import FIELD, FieldNet
 from bmenet.networks.weights import save_weights
 from bmenet.release.export.write import write_bundle
 from bmenet.release.released import DEFAULT_NAME
@@ -27,6 +28,17 @@ from tests.fine_networks import make_fine_net, save_fine_net, smoke_config
 EXPORT = ExportConfig(precisions=["fp32", "fp16"], storage="fp32", opset=20)
 SAMPLING = DEFAULT_SAMPLING.model_copy(update={"steps": 2, "start_timestep": 100})
 _KEPT_S = 24 * 3600
+
+
+def save_field(weights: Path, level: float = 0.2) -> FieldNet:
+    """Write an untrained field network that tells some field, the stronger the higher the level; 0: none."""
+    config = smoke_config().field
+    torch.manual_seed(0)
+    network = FieldNet(config).eval()
+    torch.nn.init.normal_(network.tail.weight, std=level)
+    spec = {"config": config.model_dump(mode="json"), "spacing_mm": 4, "lineage": {}}
+    save_weights(weights / FIELD, FIELD, network, spec)
+    return network
 
 
 def save_networks(weights: Path) -> None:
@@ -40,6 +52,7 @@ def save_networks(weights: Path) -> None:
                 parameter.normal_(std=0.05)
     spec = {"config": config.model_dump(mode="json"), "spacing_mm": 4, "lineage": {}}
     save_weights(weights / "coarse", "coarse", network, spec)
+    save_field(weights)
     net = make_fine_net(reference_variance=[0.04, 0.4, 0.004])
     with torch.no_grad():
         # What starts at zero would answer the same in any number format.

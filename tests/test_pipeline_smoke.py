@@ -117,6 +117,7 @@ def test_a_second_run_changes_nothing(clone):
     ("old", "new", "stages"),
     [
         ("bootstrap: 200", "bootstrap: 300", ["evaluate", "publish", "tune"]),
+        ("res_units: 0", "res_units: 1", ["train_field"]),
         ("edge_weight: 1.0", "edge_weight: 1.5", ["train_coarse", "tune"]),
         ("power: 1.0", "power: 2.0", ["evaluate", "export", "tune"]),
         ("edge_dropout: 0.2", "edge_dropout: 0.3", ["train_fine", "tune"]),

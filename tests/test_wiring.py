@@ -156,12 +156,14 @@ def test_module_imports_only_inwards(path):
     assert {str(target.relative_to(REPOSITORY)) for target in outward} == set()
 
 
-def test_another_coarse_net_is_nothing_to_the_networks_that_see_clean_volumes_alone():
+def test_another_field_network_or_coarse_net_is_nothing_to_the_networks_that_see_clean_volumes_alone():
     graph = Repo(str(REPOSITORY)).index.graph  # from a stage to those whose outputs it reads
-    (trained,) = (stage for stage in graph if stage.name == "train_coarse")
-    assert {stage.name for stage in ancestors(graph, trained)} == {
-        *("coarsen", "train_covariates", "train_fine", "tune", "export", "evaluate", "publish")
-    }
+    field, coarse = (
+        {stage.name for one in graph if one.name == name for stage in ancestors(graph, one)}
+        for name in ("train_field", "train_coarse")
+    )
+    assert coarse == {"coarsen", "train_covariates", "train_fine", "tune", "export", "evaluate", "publish"}
+    assert field == {"train_coarse", *coarse}
 
 
 def test_rooms_import_one_another_without_a_circle():

@@ -17,7 +17,7 @@ from bmenet.evaluation.result import INPUT, Result, kept_or_made, load_result, s
 from bmenet.evaluation.tissue import compare_all_tissues
 from bmenet.imaging.figures import shown_slices
 from bmenet.imaging.volume import Volume, load_unit_volume
-from bmenet.networks.weights import SPEC_FILE
+from bmenet.networks.coarse import first_stage_digest
 from bmenet.restoration import Enhancer
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING
 from bmenet.runtime.cache import CaseIndex, join_key
@@ -56,7 +56,7 @@ class ModelLayout(Layout):
 
     @cached_property
     def _digest(self) -> str:
-        return hashlib.sha256(sha256(self.model / COARSE / SPEC_FILE).encode()).hexdigest()[:8]
+        return hashlib.sha256(first_stage_digest(self.model / COARSE).encode()).hexdigest()[:8]
 
     def evaluated(self, subject: str, code: str, method: str) -> Path:
         """Return the kept result: of a baseline the one that the stage `evaluate` keeps, too."""

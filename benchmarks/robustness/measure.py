@@ -17,6 +17,7 @@ from bmenet.evaluation.result import kept_or_made
 from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
+from bmenet.networks.coarse import first_stage_folders
 from bmenet.networks.fine_weights import KINDS
 from bmenet.networks.weights import SPEC_FILE
 from bmenet.release.models import find_model
@@ -128,7 +129,10 @@ def _enhancer(model: str, stage: str) -> Enhancer:
 def _fingerprint(model: str, stages: tuple[str, ...]) -> str:
     """Hash the weights of the stages, and what a bundle says of how they are run."""
     with find_model(model) as found:
-        folders = [found.coarse, *(found.coarse.parent / kind for kind in KINDS if "fine" in stages)]
+        folders = [
+            *first_stage_folders(found.coarse),
+            *(found.coarse.parent / kind for kind in KINDS if "fine" in stages),
+        ]
         files = [folder / SPEC_FILE for folder in folders]
         if found.bundle is not None:
             files.append(found.bundle.folder / MANIFEST_FILE)

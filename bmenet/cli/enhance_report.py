@@ -18,9 +18,10 @@ def report_path(out: Path) -> Path:
 def loaded_lineage(folder: Path, stage: str) -> dict[str, str]:
     """Return what the weights that were loaded tell of themselves."""
     from bmenet.evaluation.pages.page import weights_origin
+    from bmenet.networks.coarse import first_stage_folders
     from bmenet.networks.fine_weights import KINDS
 
-    return weights_origin([folder, *(folder.parent / kind for kind in KINDS if stage == "fine")])
+    return weights_origin([*first_stage_folders(folder), *(folder.parent / kind for kind in KINDS if stage == "fine")])
 
 
 def report_page(

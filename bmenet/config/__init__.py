@@ -31,6 +31,7 @@ from bmenet.config.sections import (
     CoarseConfig,
     Config,
     EvaluateConfig,
+    FieldConfig,
     GridConfig,
     RegistrationConfig,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "EdgeAutoencoderConfig",
     "EvaluateConfig",
     "ExportConfig",
+    "FieldConfig",
     "FineConfig",
     "GridConfig",
     "GuidanceConfig",

@@ -92,15 +92,15 @@ def set_into(brain: Volume, brain_mask: np.ndarray, host: Volume, host_mask: np.
     host's brain was. Where the two meet, a millimetre blends them.
     """
     spacing = host.grid.spacing_mm[0]
-    guest_box, host_box = (ndimage.find_objects(mask.view(np.uint8))[0] for mask in (brain_mask, host_mask))
+    guest_box, host_box = (ndimage.find_objects(voxels.view(np.uint8))[0] for voxels in (brain_mask, host_mask))
     stretch = np.array([(g.stop - g.start) / (h.stop - h.start) for g, h in zip(guest_box, host_box, strict=True)])
     offset = np.array([g.start - s * h.start for g, h, s in zip(guest_box, host_box, stretch, strict=True)])
     fitted = ndimage.affine_transform(brain.data, np.diag(stretch), offset, order=3)
-    mask = ndimage.affine_transform(brain_mask.astype(np.float32), np.diag(stretch), offset, order=1) > 0.5
+    fitted_mask = ndimage.affine_transform(brain_mask.astype(np.float32), np.diag(stretch), offset, order=1) > 0.5
     inside = host.data[host_mask]
-    gain = np.median(inside) / max(float(np.median(fitted[mask])), _RINGING)
+    gain = np.median(inside) / max(float(np.median(fitted[fitted_mask])), _RINGING)
     fluid = np.float32(np.percentile(inside, 2))
-    emptied = np.where(host_mask & ~mask, np.minimum(host.data, fluid + 0.1 * host.data), host.data)
-    weight = np.clip(ndimage.gaussian_filter(mask.astype(np.float32), 0.6 / spacing) * 2 - 0.5, 0, 1)
+    emptied = np.where(host_mask & ~fitted_mask, np.minimum(host.data, fluid + 0.1 * host.data), host.data)
+    weight = np.clip(ndimage.gaussian_filter(fitted_mask.astype(np.float32), 0.6 / spacing) * 2 - 0.5, 0, 1)
     head = weight * np.clip(gain * fitted, 0, None) + (1 - weight) * emptied
-    return host.with_data(np.clip(head, 0, 1)), mask
+    return host.with_data(np.clip(head, 0, 1)), fitted_mask

@@ -14,8 +14,8 @@ from bmenet.evaluation.result import INPUT, Result, load_result, save_result, wi
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.figures import shown_slices
 from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
+from bmenet.networks.coarse import first_stage_digest
 from bmenet.networks.fine_weights import fine_digests
-from bmenet.networks.weights import weights_digest
 from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
 from bmenet.runtime.cache import CaseIndex, join_key
@@ -49,7 +49,8 @@ def method_names(baselines: Sequence[str], fine: Sequence[str] = ()) -> list[str
 class Restorations:
     """All restorations of one degraded volume; the Coarse-net runs once for all that start from its result.
 
-    The folder `weights` holds ``coarse`` and, for the second stage, its networks, whose noise is drawn from `seed`.
+    The folder `weights` holds ``coarse``, perhaps ``field`` and, for the second stage, its networks, whose noise is
+    drawn from `seed`.
     """
 
     degraded: Volume
@@ -147,7 +148,7 @@ def method_fingerprint(method: str, weights: Path, sampling: SamplingConfig, see
         modules.append("bmenet.evaluation.baselines")
     elif method != INPUT:
         modules.append("bmenet.restoration.coarse_net")
-        parts.append(weights_digest(weights / COARSE))
+        parts.append(first_stage_digest(weights / COARSE))
     if method in FINE_VARIANTS:
         modules.append(__name__)  # the variants are defined here
         parts += [fine_digests(weights), sampling.model_dump(mode="json"), seed]

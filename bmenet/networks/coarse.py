@@ -5,9 +5,11 @@ from pathlib import Path
 from torch import nn
 
 from bmenet.config import CoarseConfig
+from bmenet.networks.field import FIELD
 from bmenet.networks.swinir import SwinIR
 from bmenet.networks.unet import ResidualUnet
-from bmenet.networks.weights import Spec, config_of, load_weights
+from bmenet.networks.weights import SPEC_FILE, Spec, config_of, load_weights, weights_digest
+from bmenet.runtime.cache import join_key
 
 COARSE = "coarse"
 """The Coarse-net on disk: its spec has ``config`` (the section `coarse`), ``spacing_mm`` and ``lineage``."""
@@ -24,6 +26,24 @@ def build_coarse(config: CoarseConfig) -> nn.Module:
 def load_coarse(folder: Path | str) -> tuple[nn.Module, Spec]:
     """Load a Coarse-net: see `load_weights`."""
     return load_weights(folder, COARSE, _build)
+
+
+def field_folder(folder: Path | str) -> Path | None:
+    """Return the folder of the field network beside a Coarse-net's folder; None where the first stage has none."""
+    found = Path(folder).with_name(FIELD)
+    return found if (found / SPEC_FILE).exists() else None
+
+
+def first_stage_folders(folder: Path | str) -> list[Path]:
+    """Return the folders of the first stage's networks: the field network's, where it has one, the Coarse-net's."""
+    field = field_folder(folder)
+    return [*([] if field is None else [field]), Path(folder)]
+
+
+def first_stage_digest(folder: Path | str) -> str:
+    """Return one digest of the networks of the first stage, whose Coarse-net is in a folder: see `weights_digest`."""
+    digests = [weights_digest(network) for network in first_stage_folders(folder)]
+    return digests[0] if len(digests) == 1 else join_key(digests)
 
 
 def _build(spec: Spec) -> nn.Module:

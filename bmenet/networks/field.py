@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import torch
+from monai.networks.layers import GaussianFilter
+from monai.networks.nets import UNet
 from torch import Tensor, nn
 
-from bmenet.config.sections import FieldConfig
+from bmenet.config import FieldConfig
+from bmenet.networks.compute import autocast
 from bmenet.networks.weights import Spec, config_of, load_weights
 
 FIELD = "field"
@@ -26,9 +29,6 @@ class FieldNet(nn.Module):
     """
 
     def __init__(self, config: FieldConfig) -> None:
-        from monai.networks.layers import GaussianFilter
-        from monai.networks.nets import UNet
-
         super().__init__()
         self.unet = UNet(
             spatial_dims=3,
@@ -41,14 +41,24 @@ class FieldNet(nn.Module):
             norm=("group", {"num_groups": _NORM_GROUPS}),
         )
         self.tail = nn.Conv3d(config.channels[0], 1, 1)
-        nn.init.zeros_(self.tail.weight)
-        self.smooth = GaussianFilter(3, _SMOOTHING_VOXELS)
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)
+        self.smooth = ExactGaussian(3, _SMOOTHING_VOXELS)
 
     def forward(self, head: Tensor) -> Tensor:
         """Return the log-field (B, 1, X, Y, Z) of heads of the same shape, unit intensities on the grid of 4 mm."""
         axes = [torch.linspace(-1, 1, extent, device=head.device) for extent in head.shape[2:]]
         place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].expand(head.shape[0], -1, -1, -1, -1)
         return self.smooth(self.tail(self.unet(torch.cat([head, place.to(head.dtype)], dim=1))).float())
+
+
+class ExactGaussian(GaussianFilter):
+    """A Gaussian filter in float32 whatever the network computes in: bfloat16 would put steps into a smooth field."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the smoothed volume."""
+        with autocast(x.device, torch.float32):
+            return super().forward(x)
 
 
 def load_field(folder: Path | str) -> tuple[nn.Module, Spec]:

@@ -46,6 +46,30 @@ def weights_digest(folder: Path | str) -> str:
     return sha256(_present(Path(folder)) / SPEC_FILE)
 
 
+def require_parents(folder: Path | str, spec: Spec, stage: str) -> None:
+    """Compare the networks beside a network's folder with those that it was trained with.
+
+    Raises
+    ------
+    WeightsError
+        If one of them is missing or another one; it names the stage that trains again.
+    """
+    folder = Path(folder)
+    for parent, expected in spec.get("parents", {}).items():
+        try:
+            got = weights_digest(folder.with_name(parent))
+        except FileNotFoundError:
+            raise WeightsError(
+                f"{folder}: expected the {parent} that it was trained with in a folder beside it; got none; copy it"
+                f" too, or train again (`dvc repro {stage}`)"
+            ) from None
+        if got != expected:
+            raise WeightsError(
+                f"{folder}: trained with another {parent} (model.json {expected[:12]}) than the one here ({got[:12]});"
+                f" train again (`dvc repro {stage}`) or copy weights that belong together"
+            )
+
+
 def config_of(spec: Spec, section: type[AnySection]) -> AnySection:
     """Return what a network was trained with, a section of the configuration."""
     return section.model_validate_json(json.dumps(spec["config"]))

@@ -35,6 +35,7 @@ MAX_BYTES = 40_000_000
 _PUBLIC_SOURCE = "openneuro"
 """The data source that the licence of released weights names."""
 _ROLES = {
+    "field": "tells the coil's field from the whole head at 4 mm",
     "coarse": "restores slices",
     "autoencoder": "volumes to latents and back",
     "edge_autoencoder": "edge maps to latents",
@@ -46,6 +47,9 @@ _STORAGE: dict[Storage, str] = {
     "fp16": "kernels and matrices are stored in float16, one copy for both, and computed with in float32",
     "fp32": "stored in float32",
 }
+_FIELD = (
+    "First a small 3D network tells the coil's field, which no slice can see, from the whole head; it is taken out. "
+)
 _METRICS = ("psnr", "ssim", "psnr_brain", "ssim_brain", "hfen_brain")
 _CODES = (SHOWN_CODE, "100", "010", "001", CLEAN_CODE)
 _NOT_OF_TRAINING = (
@@ -106,6 +110,7 @@ def _documents(name: str, config: Config, layout: Layout, summary: Summary, expo
         version=__version__,
         summary=_quality_line(summary),
         stages="both stages" if bundle.has_fine else "the first stage",
+        field=_FIELD if bundle.has_field else "",
         spacing_mm=manifest.spacing_mm,
         grid=" x ".join(map(str, manifest.grid_shape)),
         megabytes=f"{bundle.total_bytes / 1e6:.1f}",

@@ -13,11 +13,10 @@ from torch.nn import functional
 from bmenet.config import CoarseConfig
 from bmenet.imaging.brain import background_mask, holds_head
 from bmenet.imaging.intensity import blind_scale
-from bmenet.networks.coarse import load_coarse
+from bmenet.networks.coarse import COARSE, field_folder, first_stage_digest, load_coarse
 from bmenet.networks.compute import autocast, fastest_dtype
-from bmenet.networks.field import FIELD
 from bmenet.networks.slab import PLANE_AXES, coordinate_channels
-from bmenet.networks.weights import config_of, weights_digest
+from bmenet.networks.weights import config_of, require_parents
 from bmenet.restoration.agreement import agree, keep_brightness
 from bmenet.restoration.detail import bring_back_detail
 from bmenet.restoration.field import FieldFinder
@@ -36,8 +35,8 @@ class CoarseNet:
     spacing_mm : int
         Of the standard grid that it was trained on.
     dtype : torch.dtype, optional
-        Number format that it computes in; by default float32 where ``config.precision`` is ``fp32``, else the fastest
-        of its device.
+        Number format that it computes in, and the field network too; by default float32 where ``config.precision`` is
+        ``fp32``, else the fastest of its device.
     field : FieldFinder, optional
         Takes the coil's field out before slices are restored; without it they have to.
     """
@@ -54,17 +53,19 @@ class CoarseNet:
     ) -> "CoarseNet":
         """Load the network from its folder (``model.safetensors``, ``model.json``), for torch: see `load_weights`.
 
-        A folder ``field`` beside it holds the field network.
+        A folder ``field`` beside it holds the field network; a WeightsError if it is not the one that this was trained
+        with.
         """
         network, spec = load_coarse(folder)
-        beside = Path(folder).with_name(FIELD)
-        field = FieldFinder.from_folder(beside, device) if beside.exists() else None
+        require_parents(folder, spec, f"train_{COARSE}")
+        found = field_folder(folder)
+        field = None if found is None else FieldFinder.from_folder(found, device)
         return cls(network.to(device), config_of(spec, CoarseConfig), spec["spacing_mm"], dtype, field)
 
     @classmethod
     def load_once(cls, folder: Path | str) -> "CoarseNet":
         """Load as `from_folder` does, onto the CPU: once a process, and once for each state of the weights."""
-        return _load_once(Path(folder), weights_digest(folder))
+        return _load_once(Path(folder), first_stage_digest(folder))
 
     @property
     def device(self) -> torch.device:
@@ -102,7 +103,7 @@ class CoarseNet:
         scale = blind_scale(degraded, self.spacing_mm)
         unit_data = np.asarray(degraded / np.float32(scale), dtype=np.float32, order="C")
         if self.field is not None:
-            unit_data = unit_data / self.field(unit_data, self.spacing_mm)
+            unit_data = unit_data / self.field(unit_data, self.spacing_mm, self._dtype)
         volume = torch.from_numpy(unit_data).to(self.device)
         planes = []
         with autocast(self.device, self._dtype):

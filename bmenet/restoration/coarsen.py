@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bmenet.config import FineConfig
 from bmenet.imaging.volume import load_unit_volume, save_unit_volume
-from bmenet.networks.weights import weights_digest
+from bmenet.networks.coarse import first_stage_digest
 from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
@@ -23,7 +23,7 @@ def coarsen_case(degraded_path: Path, coarse_path: Path, weights: Path, index: C
 
     A case that `index` says was made from the same volume, weights and code is not made again.
     """
-    key = join_key(sha256(degraded_path), weights_digest(weights), code_hash(__name__))
+    key = join_key(sha256(degraded_path), first_stage_digest(weights), code_hash(__name__))
     if index.holds(coarse_path.stem, key, coarse_path):
         return
     degraded = load_unit_volume(degraded_path)

@@ -22,25 +22,28 @@ class FieldFinder:
     """The field network and whoever runs it: heads (1, 1, X, Y, Z) at 4 mm to log-fields of that shape."""
 
     network: nn.Module
-    dtype: torch.dtype = torch.float32
 
     @classmethod
     def from_folder(cls, folder: Path | str, device: torch.device | str = "cpu") -> "FieldFinder":
         """Load the network from its folder."""
-        return cls(load_field(folder)[0].to(device))
+        return cls(load_field(folder)[0]).on(device)
+
+    def on(self, device: torch.device | str) -> "FieldFinder":
+        """Return the finder with its network on a device."""
+        return FieldFinder(self.network.to(device))
 
     @torch.inference_mode()
-    def __call__(self, unit_data: np.ndarray, spacing_mm: int) -> np.ndarray:
+    def __call__(self, unit_data: np.ndarray, spacing_mm: int, dtype: torch.dtype = torch.float32) -> np.ndarray:
         """Return the positive field of a volume on the standard grid, divided by its blind scale; (X, Y, Z), float32.
 
-        The mean of its logarithm over bright tissue is 0.
+        The mean of its logarithm over bright tissue is 0. The network computes in `dtype`.
         """
         parameter = next(self.network.parameters(), None)
         device = torch.device("cpu") if parameter is None else parameter.device
         volume = torch.from_numpy(np.ascontiguousarray(unit_data))[None, None].to(device)
         factor = FIELD_SPACING_MM // spacing_mm
         head = functional.avg_pool3d(volume, factor)
-        with autocast(device, self.dtype):
+        with autocast(device, dtype):
             log_field = self.network(head).float()
         log_field = functional.interpolate(log_field, scale_factor=factor, mode="trilinear", align_corners=False)
         tissue = volume > _TISSUE

@@ -15,6 +15,7 @@ from bmenet.networks.weights import config_of
 from bmenet.restoration.bundle import Bundle, Graph
 from bmenet.restoration.bundle.manifest import EXACT, Precision
 from bmenet.restoration.coarse_net import CoarseNet
+from bmenet.restoration.field import FieldFinder
 from bmenet.restoration.fine_net import FineNet
 from bmenet.restoration.providers import CACHE_VARIABLE, PROVIDERS, Provider, choose_providers, engine_folder
 from bmenet.runtime.errors import BMENetError, ConfigError, WeightsError
@@ -149,6 +150,18 @@ class OnnxCoarse(nn.Module):
         raise WeightsError(f"{self.sessions.bundle.folder}: expected a graph for slices of {shape}; got {list(graphs)}")
 
 
+class OnnxField(nn.Module):
+    """The field network: heads (1, 1, X, Y, Z) at 4 mm to log-fields; ONNX Runtime brings them to its device itself."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        super().__init__()
+        self.sessions = sessions
+
+    def forward(self, head: Tensor) -> Tensor:
+        """Return the log-field."""
+        return self.sessions.run("field", {"head": head})[0]
+
+
 @dataclass(frozen=True)
 class OnnxNetworks:
     """The networks of the second stage, see `FineNetworks`; `window` is that of the constraint's graph."""
@@ -220,9 +233,10 @@ def open_sessions(
 
 
 def onnx_coarse_net(sessions: Sessions) -> CoarseNet:
-    """Return the first stage with ONNX Runtime's network."""
+    """Return the first stage with ONNX Runtime's networks."""
     spec = sessions.bundle.spec(COARSE)
-    return CoarseNet(OnnxCoarse(sessions), config_of(spec, CoarseConfig), spec["spacing_mm"], torch.float32)
+    finder = None if sessions.bundle.manifest.field is None else FieldFinder(OnnxField(sessions))
+    return CoarseNet(OnnxCoarse(sessions), config_of(spec, CoarseConfig), spec["spacing_mm"], torch.float32, finder)
 
 
 def onnx_fine_net(sessions: Sessions, sampling: SamplingConfig) -> FineNet:

@@ -16,7 +16,7 @@ from bmenet.networks.control import HintControl
 from bmenet.networks.covariate_encoder import CovariateEncoder
 from bmenet.networks.denoiser import Denoiser
 from bmenet.networks.fine_weights import AUTOENCODER, CONTROL, COVARIATES, DENOISER, EDGE_AUTOENCODER, KINDS, load_fine
-from bmenet.networks.weights import Spec, weights_digest
+from bmenet.networks.weights import Spec, require_parents
 from bmenet.runtime.errors import WeightsError
 
 EDGE_GAIN = 4.0
@@ -130,12 +130,7 @@ def load_networks(
     loaded = {kind: load_fine(weights / kind, kind) for kind in KINDS}
     specs = {kind: spec for kind, (_, spec) in loaded.items()}
     for kind, spec in specs.items():
-        for parent, expected in spec.get("parents", {}).items():
-            if (got := weights_digest(weights / parent)) != expected:
-                raise WeightsError(
-                    f"{weights / kind}: trained with another {parent} (model.json {expected[:12]}) than the one here"
-                    f" ({got[:12]}); train again (`dvc repro train_{CONTROL}`) or copy weights that belong together"
-                )
+        require_parents(weights / kind, spec, f"train_{CONTROL}")
     spacings = {kind: spec["spacing_mm"] for kind, spec in specs.items()}
     if len(set(spacings.values())) > 1:
         raise WeightsError(f"{weights}: expected networks of one grid; got spacings in mm {spacings}; train them again")

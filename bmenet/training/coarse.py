@@ -13,8 +13,10 @@ from bmenet.evaluation.panel import panel
 from bmenet.imaging.volume import load_mask, load_unit_volume
 from bmenet.losses import CoarseLoss
 from bmenet.networks.coarse import COARSE, build_coarse, load_coarse
+from bmenet.networks.field import FIELD
 from bmenet.networks.weights import Spec, weights_digest
 from bmenet.restoration.coarse_net import CoarseNet
+from bmenet.restoration.field import FieldFinder
 from bmenet.runtime.errors import ConfigError, VolumeError
 from bmenet.runtime.files import read_json
 from bmenet.training.batches import Cases, FreshCases, MixedCases, SliceBatches, StoredCases
@@ -32,6 +34,7 @@ class CoarseTask(Task):
     """Restore slices of degraded volumes; a ConfigError where `code_weights` names a code that is not degraded."""
 
     kind = COARSE
+    parents = (FIELD,)
     sections: ClassVar = ("coarse", "intensity")
 
     def __init__(self, config: Config, layout: Layout, split: Split) -> None:
@@ -53,12 +56,13 @@ class CoarseTask(Task):
 
     @property
     def inputs(self) -> list[Path]:
-        """Clean and degraded volumes, and the split."""
-        return [self.layout.registered, self.layout.degraded_folder, self.layout.split]
+        """Clean and degraded volumes, the split, and the field network."""
+        return [self.layout.degraded_folder, *super().inputs]
 
     def prepare(self, dtype: torch.dtype) -> None:
-        """Note the number format; cases are read when they are drawn."""
+        """Note the number format and load the field network; cases are read when they are drawn."""
         self.dtype = dtype
+        self.field = FieldFinder.from_folder(self.layout.weights(FIELD))
         self.coarse_loss = CoarseLoss(self.steps)
 
     def network(self) -> nn.Module:
@@ -90,7 +94,8 @@ class CoarseTask(Task):
 
         Metrics are means over subjects, named ``val.<metric>.<code>``.
         """
-        net = CoarseNet(network, self.steps, self.config.grid.spacing_mm, self.dtype)
+        field = self.field.on(next(network.parameters()).device)
+        net = CoarseNet(network, self.steps, self.config.grid.spacing_mm, self.dtype, field)
         subjects = self.validation_subjects
         sums = {f"val.{metric}.{code}": 0.0 for metric in _METRICS for code in VALIDATED_CODES}
         for subject in subjects:

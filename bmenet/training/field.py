@@ -1,6 +1,7 @@
 """Train the field network: heads at 4 mm, each degraded anew, whose coil is known."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.degradation import bias_field
 from bmenet.degradation.field_case import FieldCase, field_case
@@ -19,11 +21,14 @@ from bmenet.imaging.volume import Volume, load_mask, load_unit_volume
 from bmenet.networks.compute import autocast
 from bmenet.networks.field import FIELD, FieldNet
 from bmenet.networks.weights import Spec
-from bmenet.runtime.files import read_json
+from bmenet.runtime.errors import ConfigError
+from bmenet.runtime.files import read_json, sha256
 from bmenet.runtime.seeding import generator
-from bmenet.training.engine.task import Batch, Loss, Task, Validation
+from bmenet.training.engine.task import Batch, Loss, Split, Task, Validation
 
 VALIDATED_CODES = ("111", "001")
+"""Those of the presets that have a field: with all that hides it, and alone."""
+
 _WEIGHT_BEYOND_BRAIN = 0.2
 
 
@@ -43,13 +48,29 @@ class Head:
 
 
 class FieldTask(Task):
-    """Minimise the mean absolute error of the log-field over the head, less its mean in the brain."""
+    """Minimise the mean absolute error of the log-field over the head, less its mean in the brain.
+
+    A ConfigError where a code to validate on is not degraded.
+    """
 
     kind = FIELD
     sections: ClassVar = ("field",)
 
+    def __init__(self, config: Config, layout: Layout, split: Split) -> None:
+        super().__init__(config, layout, split)
+        if missing := sorted(set(VALIDATED_CODES) - set(config.degradation.codes)):
+            raise ConfigError(
+                f"degradation.codes: expected the codes that the field network is validated on; {missing} are missing;"
+                " add them"
+            )
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Clean and degraded volumes, and the split."""
+        return [self.layout.degraded_folder, *super().inputs]
+
     def prepare(self, dtype: torch.dtype) -> None:
-        """Read the clean heads and the cases to validate on."""
+        """Read the clean heads."""
         self.dtype = dtype
         self.heads = [Head.load(self.layout, subject) for subject in self.split["train"]]
 
@@ -106,8 +127,9 @@ class FieldTask(Task):
         return {"config": self.config.field.model_dump(mode="json")}
 
     def decisive(self) -> list[Any]:
-        """Return the clean volumes and the severity of the cases to validate on."""
-        return [*super().decisive(), self.config.degradation.preset.model_dump(mode="json")]
+        """Return the clean volumes, their brains, and the severity of the cases to validate on."""
+        brains = [sha256(self.layout.brain_mask(subject)) for subject in self.all_subjects]
+        return [*super().decisive(), brains, self.config.degradation.preset.model_dump(mode="json")]
 
 
 @dataclass(frozen=True)

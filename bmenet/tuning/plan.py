@@ -9,6 +9,7 @@ from typing import Any
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
+from bmenet.networks.field import FIELD
 from bmenet.networks.fine_weights import KINDS
 from bmenet.networks.weights import SPEC_FILE
 from bmenet.restoration.coarsen import case_codes
@@ -87,7 +88,7 @@ class Plan:
         """The networks that trials start from."""
         if self.config.tune.scope == "sampling":
             return list(KINDS)
-        return [kind for kind in KINDS if kind != "fine"] if self.is_fine else []
+        return [kind for kind in KINDS if kind != "fine"] if self.is_fine else [FIELD]
 
     @cached_property
     def name(self) -> str:
@@ -144,7 +145,7 @@ class Plan:
         if lacking := [kind for kind in self.weights if not (self.layout.weights(kind) / SPEC_FILE).exists()]:
             raise WeightsError(
                 f"{self.layout.weights(lacking[0])}: expected trained networks; {lacking} are missing; run"
-                " `dvc repro train_fine`"
+                f" `dvc repro {'train_fine' if self.is_fine else 'train_field'}`"
             )
         paths = [path for case in self.cases for path in (self.given_path(*case), self.layout.clean(case[0]))]
         if missing := [path for path in paths if not path.exists()]:

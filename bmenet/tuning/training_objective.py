@@ -19,8 +19,10 @@ from bmenet.config import Config, flatten
 from bmenet.data.layout import Layout
 from bmenet.diffusion.noise_schedule import NoiseSchedule
 from bmenet.networks.control import HintControl
+from bmenet.networks.field import FIELD
 from bmenet.networks.fine_weights import CONTROL, load_fine
 from bmenet.restoration.coarse_net import CoarseNet
+from bmenet.restoration.field import FieldFinder
 from bmenet.restoration.fine_net import FineNet
 from bmenet.restoration.torch_networks import TorchNetworks
 from bmenet.runtime.logger import Logger, NullLogger
@@ -77,7 +79,8 @@ class TrainingObjective:
                 outcome.add(case, *timed_restore(net, case.given.data, config))
         else:
             network = Trainer(CoarseTask(config, layout, split), logger).train().network.to(self.device)
-            coarse_net = CoarseNet(network, config.coarse, config.grid.spacing_mm)
+            field = FieldFinder.from_folder(layout.weights(FIELD), self.device)
+            coarse_net = CoarseNet(network, config.coarse, config.grid.spacing_mm, field=field)
             for case in self.cases:
                 start = clock(self.device.type)
                 restored = coarse_net.restore(case.given.data)

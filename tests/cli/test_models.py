@@ -36,6 +36,7 @@ def registered(monkeypatch):
         "bundle.digest": "ab" * 32,
         "bundle.spacing_mm": "2",
         "bundle.has_fine": "false",
+        "bundle.has_field": "false",
         "bundle.bytes": "12345678",
         "gate.metric": "psnr_brain",
         "validation.psnr_brain": "27.125",

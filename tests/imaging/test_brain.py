@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bmenet.imaging.brain import background_mask, bounding_box, foreground_mask
+from bmenet.imaging.brain import background_mask, bounding_box, foreground_mask, head_mask, holds_head
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.template import load_template
 from bmenet.imaging.ventricles import estimate_ventricles_ml
@@ -20,6 +20,35 @@ def test_foreground_mask_fills_ventricles_and_drops_specks():
     assert not brain_mask[1, 1, 1]
     with pytest.raises(VolumeError, match="with a brain"):
         foreground_mask(np.zeros_like(data))
+
+
+def ellipsoid(radii_mm: tuple[float, float, float]) -> np.ndarray:
+    """Return whether a voxel of the 4 mm grid lies in an ellipsoid in its middle."""
+    axes = [4 * (np.arange(extent) - (extent - 1) / 2) for extent in standard_grid(4).shape]
+    x, y, z = np.meshgrid(*axes, indexing="ij")
+    return sum((axis / radius) ** 2 for axis, radius in zip((x, y, z), radii_mm, strict=True)) < 1
+
+
+def test_head_mask_fills_airways_and_what_is_cut_by_the_grid_and_leaves_noisy_air(generator):
+    solid = ellipsoid((65, 90, 100))
+    data = np.where(solid, 0.6, 0).astype(np.float32)
+    data[18:22, 26:30, :6] = 0  # an airway that is open below the grid
+    data[10:14, 20:24, 20:24] = 0
+    air = np.abs(generator.normal(scale=0.02, size=data.shape)).astype(np.float32)
+    found = head_mask(np.maximum(data, air), 4)
+    assert found[solid].mean() > 0.999
+    rim = ellipsoid((73, 98, 108))
+    assert not found[~rim].any()
+    with pytest.raises(VolumeError, match="with a head"):
+        head_mask(air, 4)
+
+
+def test_a_whole_head_fills_more_of_the_grid_than_any_brain():
+    brain, head = (0.5 * ellipsoid(radii).astype(np.float32) for radii in ((70, 90, 64), (75, 100, 80)))
+    assert 0.2 < np.mean(brain > 0) < 0.3
+    assert np.mean(head > 0) > 0.4
+    assert (holds_head(brain), holds_head(head)) == (False, True)
+    assert not holds_head(load_template(standard_grid(4)).data)
 
 
 def test_background_mask_spares_every_piece_of_tissue_and_its_rim():

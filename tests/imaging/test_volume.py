@@ -2,7 +2,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.imaging.volume import UNIT_STEP, load_unit_volume, map_unit_volume, save_unit_volume
+from bmenet.imaging.volume import (
+    UNIT_STEP,
+    load_field,
+    load_mask,
+    load_unit_volume,
+    map_unit_volume,
+    save_field,
+    save_mask,
+    save_unit_volume,
+)
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 
@@ -69,3 +78,32 @@ def test_with_data_keeps_the_grid_and_the_type(phantom):
     assert doubled.grid.same_as(phantom.grid)
     with pytest.raises(GridMismatchError, match=r"expected shape \(40, 56, 40\); got \(2, 2, 2\)"):
         phantom.with_data(np.zeros((2, 2, 2)))
+
+
+def test_mask_and_field_come_back_and_the_same_ones_give_the_same_bytes(tmp_path, phantom, monkeypatch):
+    inside, field = phantom.data > 0.4, phantom.with_data(1 + phantom.data / 3)
+    for name, time in (("a", 1e9), ("b", 2e9)):
+        monkeypatch.setattr("time.time", lambda time=time: time)  # gzip would note it
+        save_mask(tmp_path / f"{name}_mask.nii.gz", phantom.with_data(inside))
+        save_field(tmp_path / f"{name}_field.nii.gz", field)
+    for kind in ("mask", "field"):
+        one, other = ((tmp_path / f"{name}_{kind}.nii.gz").read_bytes() for name in ("a", "b"))
+        assert one == other
+    found = load_mask(tmp_path / "a_mask.nii.gz")
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found, inside)
+    loaded = load_field(tmp_path / "a_field.nii.gz")
+    np.testing.assert_array_equal(loaded.data, field.data)
+    np.testing.assert_array_equal(loaded.affine, field.affine)
+    image = nib.load(tmp_path / "a_mask.nii.gz")
+    assert (image.get_data_dtype(), image.header.get_sform(coded=True)[1]) == (np.uint8, 4)
+
+
+def test_a_mask_that_is_missing_or_cut_short_is_refused(tmp_path, phantom):
+    path = tmp_path / "mask.nii.gz"
+    with pytest.raises(VolumeError, match="no such file"):
+        load_mask(path)
+    save_mask(path, phantom)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(VolumeError, match="expected a whole NIfTI volume"):
+        load_mask(path)

@@ -50,7 +50,12 @@ def make_bundle(
     }
     lineage = {"git.commit": "0" * 40, "dvc.md5.data/registered": f"{'1' * 32}.dir", "dvc.md5.data/split.json": split}
     changes = {"spacing_mm": spacing_mm, "grid_shape": standard_grid(spacing_mm).shape, "lineage": lineage}
-    changes |= {"graphs": {"fp32": graphs}, "files": files, "fine": manifest["fine"] if has_fine else None}
+    changes |= {
+        "field": None,
+        "graphs": {"fp32": graphs},
+        "files": files,
+        "fine": manifest["fine"] if has_fine else None,
+    }
     write_json(folder / MANIFEST_FILE, manifest | changes)
     return open_bundle(folder)
 

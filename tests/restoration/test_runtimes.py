@@ -19,6 +19,7 @@ from bmenet.restoration.fine_net import FineNet
 from bmenet.restoration.onnx_runtime import Sessions
 from bmenet.restoration.providers import gpu_names
 from bmenet.runtime.errors import BMENetError, ConfigError, WeightsError
+from bmenet.runtime.files import read_json, write_json
 from tests.bundled import SAMPLING, smoke_bundle
 from tests.fine_networks import smoke_config
 
@@ -48,6 +49,34 @@ def test_both_stages_agree(onnx, exact, phantom):
         got, expected = one.restore(scan).data, other.restore(scan).data
         assert np.abs(expected - scan.data).max() > 1
         np.testing.assert_allclose(got, expected, atol=1e-3 * expected.max())
+
+
+def test_both_find_the_same_field(onnx, exact, phantom):
+    got, expected = (enhancer.coarse.field(phantom.data, 4) for enhancer in (onnx, exact))
+    assert np.ptp(expected) > 0.05
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def test_an_older_bundle_without_a_field_network_is_run_without_one(bundle, exact, phantom, tmp_path):
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle.folder, folder)
+    manifest = read_json(folder / "bundle.json")
+    del manifest["field"]
+    paths = [graphs.pop("field")["path"] for graphs in manifest["graphs"].values()]
+    paths += [f"weights/field/{name}" for name in ("model.json", "model.safetensors")]
+    for path in paths:
+        del manifest["files"][path]
+        (folder / path).unlink()
+    write_json(folder / "bundle.json", manifest)
+    older = open_bundle(folder)
+    assert (bundle.has_field, older.has_field) == (True, False)
+    scan = phantom.with_data(phantom.data + 0.02)
+    got, expected = (
+        replace(enhancer, coarse=replace(enhancer.coarse, dtype=torch.float32)).restore(scan).data
+        for enhancer in (Enhancer.from_bundle(older, "coarse", name, "cpu") for name in ("onnx", "torch"))
+    )
+    np.testing.assert_allclose(got, expected, atol=1e-3 * expected.max())
+    assert np.abs(replace(exact, fine=None).restore(scan).data - expected).max() > 1e-2 * expected.max()
 
 
 def test_the_same_seed_gives_the_same_volume_and_another_another(onnx, phantom):

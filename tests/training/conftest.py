@@ -8,7 +8,8 @@ from bmenet.config import Config, load_config, with_values
 from bmenet.config.profiles import load_profile
 from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
-from bmenet.imaging.volume import Volume, save_unit_volume
+from bmenet.imaging.volume import Volume, save_mask, save_unit_volume
+from tests.bundled import save_field
 
 SPLIT = {"train": ["sub-01", "sub-02"], "validation": ["sub-03"], "test": []}
 
@@ -26,12 +27,14 @@ def config(workspace: Path) -> Config:
 
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory, phantom: Volume) -> Path:
-    """Three registered and degraded phantoms, each of another brightness, to be copied."""
+    """Three registered and degraded phantoms, each of another brightness, and a field network, to be copied."""
     layout, config = Layout(tmp_path_factory.mktemp("phantoms")), load_profile("smoke")
     for number, subject in enumerate(SPLIT["train"] + SPLIT["validation"]):
         clean, degraded = layout.clean(subject), layout.degraded(subject, "111")
         save_unit_volume(clean, phantom.with_data(phantom.data * np.float32(0.9 + 0.1 * number)))
+        save_mask(layout.brain_mask(subject), phantom.with_data(phantom.data > 0))
         write_case(clean, degraded, config.degradation.preset, "111", config.seed, subject)
+    save_field(layout.weights_folder, level=0)
     return layout.root
 
 

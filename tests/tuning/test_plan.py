@@ -10,6 +10,7 @@ from bmenet.runtime.errors import ConfigError, VolumeError, WeightsError
 from bmenet.runtime.files import read_json, write_json
 from bmenet.tuning.plan import Plan
 from bmenet.tuning.sampling_objective import SamplingObjective
+from tests.bundled import save_field
 from tests.fine_networks import make_fine_net, save_fine_net
 from tests.tuned import TEST, TRAIN, VALIDATION, changed, plan_of
 
@@ -128,6 +129,16 @@ def test_missing_weights_are_named(tuned, kind):
     plan_of(tuned, **TRAINING)  # the Coarse-net needs no others
     if kind == "fine":
         plan_of(tuned, **FINE)
+
+
+def test_trainings_of_the_coarse_net_need_the_field_network_and_another_one_makes_another_study(tuned):
+    weights, name = Layout(tuned).weights_folder, plan_of(tuned, **TRAINING).name
+    save_field(weights, level=0.1)
+    assert plan_of(tuned, **TRAINING).name != name
+    (weights / "field" / "model.json").unlink()
+    with pytest.raises(WeightsError, match=r"field.*train_field"):
+        plan_of(tuned, **TRAINING)
+    plan_of(tuned)  # the second stage has its coarse volumes
 
 
 def test_values_that_cannot_be_run_are_refused(plan):

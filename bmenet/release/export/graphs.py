@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from bmenet.config import CoarseConfig
-from bmenet.imaging.grid import Grid
+from bmenet.imaging.grid import Grid, standard_grid
+from bmenet.imaging.homogeneity import FIELD_SPACING_MM
 from bmenet.networks.covariate_encoder import COVARIATES
 from bmenet.networks.slab import PLANE_AXES, input_channels
-from bmenet.release.export.rewrite import guidance_graph, use_axis_norms
+from bmenet.release.export.rewrite import guidance_graph, use_axis_norms, use_fixed_gaussians
 from bmenet.restoration.torch_networks import TorchNetworks
 
 _TRACED_BATCH = 2
@@ -30,6 +31,14 @@ class GraphPlan:
     inputs: dict[str, Tensor]
     outputs: list[str]
     dynamic: dict[str, dict[int, Any]] = field(default_factory=dict)
+
+
+def field_graphs(network: nn.Module) -> dict[str, GraphPlan]:
+    """Return the field network's graph; its shape is fixed. Group norms and Gaussians of `network` are replaced."""
+    use_axis_norms(network)
+    use_fixed_gaussians(network)
+    head = torch.zeros(1, 1, *standard_grid(FIELD_SPACING_MM).shape)
+    return {"field": GraphPlan(network, {"head": head}, ["log_field"])}
 
 
 def coarse_graphs(network: nn.Module, config: CoarseConfig, grid: Grid) -> dict[str, GraphPlan]:

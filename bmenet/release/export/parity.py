@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bmenet.evaluation.metrics.fidelity import psnr
 from bmenet.imaging.grid import standard_grid
+from bmenet.imaging.homogeneity import averaged
 from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import Volume
 from bmenet.networks.slab import PLANE_AXES, input_channels
@@ -153,6 +154,8 @@ def _fine_inputs(exact: Enhancer, head: Volume) -> _FineInputs | None:
 
 def _computations(enhancer: Enhancer, head: Volume, given: _FineInputs | None) -> Iterator[tuple[str, Computation]]:
     """Yield the name of each comparison and its computation by one runtime."""
+    if enhancer.coarse.field is not None:
+        yield "field", partial(enhancer.coarse.field.network, _coarse_head(head))
     for plane in enhancer.coarse.config.planes:
         slab = _slab(head, plane, input_channels(enhancer.coarse.config.context_slices))
         yield f"coarse, {plane}", partial(enhancer.coarse.network, slab)
@@ -184,6 +187,11 @@ def _fine(enhancer: Enhancer, coarse: np.ndarray) -> np.ndarray:
     """Return it restored by the second stage: one sample, always of the same noise."""
     assert enhancer.fine is not None
     return enhancer.fine.restore(coarse, enhancer.sampling.model_copy(update={"samples": 1}), 0).data
+
+
+def _coarse_head(head: Volume) -> Tensor:
+    """Return what the field network sees of a head."""
+    return torch.from_numpy(averaged(head).data)[None, None]
 
 
 def _slab(head: Volume, plane: str, channels: int) -> Tensor:

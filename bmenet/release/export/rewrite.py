@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from monai.networks.blocks.crossattention import CrossAttentionBlock
 from monai.networks.blocks.selfattention import SABlock
+from monai.networks.layers import GaussianFilter
+from monai.networks.layers.convutils import gaussian_1d
 from monai.networks.nets.swin_unetr import WindowAttention
 from torch import Tensor, nn
 from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional
 
 from bmenet.diffusion.guidance import local_ncc
 from bmenet.networks.autoencoder import LatentAutoencoder
@@ -56,6 +59,30 @@ def use_axis_norms(network: nn.Module) -> None:
     replace_layers(network, nn.GroupNorm, AxisGroupNorm)
 
 
+class FixedGaussian(nn.Module):
+    """A Gaussian filter of one channel in 3D, with zeros beyond the edge, whose kernels are constants."""
+
+    kernels: Tensor
+
+    def __init__(self, smooth: GaussianFilter) -> None:
+        super().__init__()
+        kernels = [gaussian_1d(sigma, smooth.truncated, smooth.approx).detach() for sigma in smooth.sigma]
+        self.register_buffer("kernels", torch.stack(kernels))
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Return the smoothed volume, (B, 1, X, Y, Z)."""
+        for axis, kernel in enumerate(self.kernels):
+            shape, padding = [1, 1, 1, 1, 1], [0, 0, 0]
+            shape[2 + axis], padding[axis] = len(kernel), len(kernel) // 2
+            volume = functional.conv3d(volume, kernel.view(shape), padding=padding)
+        return volume
+
+
+def use_fixed_gaussians(network: nn.Module) -> None:
+    """Replace every Gaussian filter inside `network` by a `FixedGaussian`."""
+    replace_layers(network, GaussianFilter, FixedGaussian)
+
+
 class _Cast(nn.Module):
     """A layer that computes in one number format, from inputs of any."""
 
@@ -72,15 +99,15 @@ class _Cast(nn.Module):
 
 _FULL = (
     *(CrossAttentionBlock, SABlock, WindowAttention),
-    *(nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase, AxisGroupNorm, ChannelNorm),
+    *(nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase, AxisGroupNorm, ChannelNorm, FixedGaussian),
 )
 
 
 def half_precision(graph: nn.Module) -> nn.Module:
     """Return a copy whose convolutions and matrices are float16.
 
-    Norms and attention, and sums with their results, stay float32: statistics and exponentials overflow in float16 or
-    lose their digits.
+    Norms, attention and Gaussians, and sums with their results, stay float32: statistics and exponentials overflow in
+    float16 or lose their digits.
 
     Raises
     ------

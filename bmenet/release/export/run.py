@@ -11,6 +11,7 @@ import pandas as pd
 from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.data.names import dataset_of
+from bmenet.networks.coarse import COARSE, first_stage_folders
 from bmenet.networks.fine_weights import KINDS
 from bmenet.release.export.parity import MIN_PSNR_DB, Parity, measure_parity, measure_rounding, noisy_head
 from bmenet.release.export.write import add_texts, new_folder, write_bundle
@@ -158,7 +159,7 @@ def build_engines(
 def bundle_inputs(layout: Layout) -> list[Path]:
     """Return the files and folders of a workspace that a bundle comes from."""
     data = [layout.registered, layout.degraded_folder, layout.split]
-    return [*data, *(layout.weights(kind) for kind in ("coarse", *KINDS))]
+    return [*data, *first_stage_folders(layout.weights(COARSE)), *map(layout.weights, KINDS)]
 
 
 def bundle_lineage(config: Config, layout: Layout) -> dict[str, str]:

@@ -16,13 +16,14 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from bmenet import __version__
-from bmenet.config import CoarseConfig, ExportConfig, SamplingConfig
+from bmenet.config import CoarseConfig, ExportConfig, FieldConfig, SamplingConfig
 from bmenet.config.evaluate import Storage
 from bmenet.imaging.grid import standard_grid
-from bmenet.networks.coarse import load_coarse
+from bmenet.networks.coarse import COARSE, first_stage_folders, load_coarse
+from bmenet.networks.field import FIELD, load_field
 from bmenet.networks.fine_weights import KINDS, load_fine
-from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE, config_of, save_weights
-from bmenet.release.export.graphs import GraphPlan, coarse_graphs, fine_graphs
+from bmenet.networks.weights import SPEC_FILE, WEIGHTS_FILE, Spec, config_of, save_weights
+from bmenet.release.export.graphs import GraphPlan, coarse_graphs, field_graphs, fine_graphs
 from bmenet.release.export.onnx_file import describe_graph, stored_tensors, write_graph
 from bmenet.release.export.rewrite import half_precision
 from bmenet.restoration.bundle import MANIFEST_FILE, Bundle, Graph, Manifest, open_bundle
@@ -43,9 +44,10 @@ def write_bundle(
 ) -> Bundle:
     """Write the networks of a weights folder as a bundle; return it checked.
 
-    `weights` holds ``coarse`` and, for the second stage, its networks; without ``fine`` the bundle has the first stage
-    alone. `folder` is new or empty: see `new_folder`. `sampling` is the second stage's default, `lineage` tells where
-    data and code come from, and `tell` is called with the name of each graph before it is written.
+    `weights` holds ``coarse``, perhaps ``field`` and, for the second stage, its networks; without ``fine`` the bundle
+    has the first stage alone. `folder` is new or empty: see `new_folder`. `sampling` is the second stage's default,
+    `lineage` tells where data and code come from, and `tell` is called with the name of each graph before it is
+    written.
 
     Raises
     ------
@@ -56,10 +58,15 @@ def write_bundle(
     """
     kinds = trained_kinds(weights)
     store_networks(weights, kinds, folder / "weights", config.storage)
-    network, spec = load_coarse(folder / "weights" / "coarse")
+    network, spec = load_coarse(folder / "weights" / COARSE)
     coarse = config_of(spec, CoarseConfig)
     grid = standard_grid(spec["spacing_mm"])
     plans = coarse_graphs(network.requires_grad_(False), coarse, grid)
+    field: FieldConfig | None = None
+    if FIELD in kinds:
+        field_network, field_spec = load_field(folder / "weights" / FIELD)
+        field = config_of(field_spec, FieldConfig)
+        plans |= field_graphs(field_network.requires_grad_(False))
     fine: FineSettings | None = None
     if "fine" in kinds:
         networks, specs = load_networks(folder / "weights", dtype=torch.float32)
@@ -83,6 +90,7 @@ def write_bundle(
         grid_shape=grid.shape,
         opset=config.opset,
         coarse=coarse,
+        field=field,
         fine=fine,
         graphs=graphs,
         files=_files(folder),
@@ -99,8 +107,9 @@ def add_texts(bundle: Bundle, texts: Mapping[str, str]) -> Bundle:
 
 
 def trained_kinds(weights: Path) -> list[str]:
-    """Return the networks in a weights folder: the Coarse-net, and those of the second stage if it was trained."""
-    return ["coarse", *(KINDS if (weights / "fine" / SPEC_FILE).exists() else ())]
+    """Return the networks in a weights folder: the first stage's, and those of the second stage if it was trained."""
+    first = [folder.name for folder in first_stage_folders(weights / COARSE)]
+    return [*first, *(KINDS if (weights / "fine" / SPEC_FILE).exists() else ())]
 
 
 def store_networks(weights: Path, kinds: list[str], folder: Path, storage: Storage) -> None:
@@ -117,7 +126,7 @@ def store_networks(weights: Path, kinds: list[str], folder: Path, storage: Stora
     """
     renamed: dict[str, str] = {}
     for kind in kinds:
-        network, spec = load_coarse(weights / kind) if kind == "coarse" else load_fine(weights / kind, kind)
+        network, spec = _load(weights / kind, kind)
         if storage == "fp32":
             (folder / kind).mkdir(parents=True)
             for name in (WEIGHTS_FILE, SPEC_FILE):
@@ -128,12 +137,18 @@ def store_networks(weights: Path, kinds: list[str], folder: Path, storage: Stora
         if strange := [parent for parent, digest in parents.items() if digest not in renamed]:
             raise WeightsError(
                 f"{weights / kind}: expected the {', '.join(strange)} it was trained with; got another one; train again"
-                " (`dvc repro train_fine`)"
+                f" (`dvc repro train_{kind if kind == COARSE else 'fine'}`)"
             )
         changed = {"parents": {parent: renamed[digest] for parent, digest in parents.items()}} if parents else {}
         rounded = {"storage": "fp16", "trained_sha256": spec["sha256"]}
         save_weights(folder / kind, kind, network, spec | changed | rounded)
         renamed[sha256(weights / kind / SPEC_FILE)] = sha256(folder / kind / SPEC_FILE)
+
+
+def _load(folder: Path, kind: str) -> tuple[nn.Module, Spec]:
+    """Load a network of any kind."""
+    loaders = {COARSE: load_coarse, FIELD: load_field}
+    return loaders[kind](folder) if kind in loaders else load_fine(folder, kind)
 
 
 @contextmanager

@@ -103,6 +103,7 @@ def bundle_tags(bundle: Bundle) -> dict[str, str]:
         "bundle.format": str(manifest.format_version),
         SPACING_TAG: str(manifest.spacing_mm),
         "bundle.has_fine": str(bundle.has_fine).lower(),
+        "bundle.has_field": str(bundle.has_field).lower(),
         "bundle.bytes": str(bundle.total_bytes),
         "bundle.precisions": ", ".join(sorted(manifest.graphs)),
         "bmenet.version": manifest.bmenet,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bmenet.config import CoarseConfig, DiffusionConfig, SamplingConfig
+from bmenet.config import CoarseConfig, DiffusionConfig, FieldConfig, SamplingConfig
 from bmenet.imaging.grid import standard_grid
 from bmenet.networks.slab import input_channels
 
@@ -20,6 +20,9 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "guidance": (("latent", "base", "gain", "reference"), ("gradient",)),
 }
 """The second stage's graphs: names of inputs and outputs. A control that is not anchored has no output `noise`."""
+
+FIELD_SIGNATURE = (("head",), ("log_field",))
+"""The field network's graph, a part of the first stage: names of input and output."""
 
 EXACT = "guidance"
 """The graph that has no float16 variant: the gradient of a mean over a volume is too small for it."""
@@ -85,6 +88,8 @@ class Manifest(_Part):
         The version that wrote it.
     spacing_mm, grid_shape : int, and tuple of int, (3,)
         Of the standard grid; the shape in voxels: graphs of volumes have it.
+    field : FieldConfig, or None
+        None: the first stage has no field network.
     fine : FineSettings, or None
         None: the bundle has the first stage alone.
     graphs : dict
@@ -101,6 +106,7 @@ class Manifest(_Part):
     grid_shape: tuple[int, int, int]
     opset: int
     coarse: CoarseConfig
+    field: FieldConfig | None = None
     fine: FineSettings | None
     graphs: dict[Precision, dict[str, Graph]]
     files: dict[str, File]
@@ -124,6 +130,8 @@ class Manifest(_Part):
     def _check_graphs(self, precision: Precision, graphs: dict[str, Graph]) -> None:
         """Check that every graph is there, with the inputs and outputs of its name."""
         wanted = {} if self.fine is None else dict(SIGNATURES)
+        if self.field is not None:
+            wanted["field"] = FIELD_SIGNATURE
         if precision != "fp32":
             wanted.pop(EXACT, None)
         if "denoiser" in wanted and self.fine is not None and self.fine.reference_variance is None:

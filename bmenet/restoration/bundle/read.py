@@ -45,6 +45,11 @@ class Bundle:
         return self.manifest.fine is not None
 
     @property
+    def has_field(self) -> bool:
+        """Whether its first stage has a field network."""
+        return self.manifest.field is not None
+
+    @property
     def total_bytes(self) -> int:
         """Size of all files but ``bundle.json``."""
         return sum(file.bytes for file in self.manifest.files.values())
@@ -195,6 +200,12 @@ def _check_agreement(bundle: Bundle) -> None:
     told: dict[str, dict[str, Any]] = {
         "coarse": {"config": manifest.coarse.model_dump(mode="json"), "spacing_mm": manifest.spacing_mm}
     }
+    if manifest.field is not None:
+        told["field"] = {"config": manifest.field.model_dump(mode="json")}
+    elif f"weights/field/{SPEC_FILE}" in manifest.files:
+        raise WeightsError(
+            f"bundle: expected settings of the network in weights/field; got none in {MANIFEST_FILE}; export it again"
+        )
     if fine is not None:
         told |= {
             "fine": {"reference_variance": fine.reference_variance, "max_timestep": fine.max_timestep},

@@ -44,8 +44,9 @@ def test_bundle_holds_graphs_weights_settings_and_lineage_and_no_traces_of_the_m
     fp32, fp16 = manifest.graphs["fp32"], manifest.graphs["fp16"]
     assert set(fp32) - set(fp16) == {"guidance"}
     assert {name for name in fp32 if not name.startswith("coarse")} == {
-        *("encoder", "edge_encoder", "covariates", "denoiser", "decoder", "guidance")
+        *("field", "encoder", "edge_encoder", "covariates", "denoiser", "decoder", "guidance")
     }
+    assert (fp32["field"].inputs[0].shape, fp32["field"].outputs[0].shape) == ([1, 1, 40, 56, 40],) * 2
     assert manifest.fine is not None
     assert manifest.fine.sampling == SAMPLING
     assert manifest.fine.reference_variance == [0.04, 0.4, 0.004]

@@ -20,6 +20,7 @@ def test_a_version_tells_what_it_is_and_where_it_comes_from(registry):
         "bundle.format": "1",
         "bundle.spacing_mm": "4",
         "bundle.has_fine": "false",
+        "bundle.has_field": "false",
         "lineage.dvc.md5.data/split.json": "2" * 32,
         "profile": "smoke",
     }

@@ -151,6 +151,12 @@ ODD = {
     "one for another": (lambda m: m["graphs"]["fp32"].update(decoder=_first_graph(m, "encoder")), "decoder: expected"),
     "other slabs": (lambda m: m["coarse"].update(context_slices=5), "expected slabs of coarse.context_slices"),
     "other grid": (lambda m: m.update(grid_shape=[1, 1, 1]), "grid_shape: expected"),
+    "another field network": (lambda m: m["field"].update(res_units=3), "expected config as in weights/field"),
+    "no settings of the field network": (
+        lambda m: (m.update(field=None), [graphs.pop("field") for graphs in m["graphs"].values()]),
+        "expected settings of the network in weights/field",
+    ),
+    "no graph of the field network": (lambda m: m["graphs"]["fp32"].pop("field"), "expected coarse and"),
     "few timesteps": (lambda m: m["fine"]["diffusion"].update(timesteps=10), "max_timestep: expected below"),
     "not anchored": (lambda m: m["fine"].update(reference_variance=None), "denoiser: expected"),
     "other schedule": (

@@ -39,6 +39,15 @@ class FetchedScan:
     """The source's name, ``@``, and the start of the fingerprint of what was read; never a path."""
 
 
+def dataset_of(subject: str) -> str:
+    """Return the data set of a subject whose id is ``<dataset>_<id>``; empty where it names none.
+
+    >>> dataset_of("ds000011_sub-01")
+    'ds000011'
+    """
+    return subject.rpartition("_")[0]
+
+
 def read_table(layout: Layout) -> list[FetchedScan]:
     """Return what has been fetched so far; empty before the first fetch."""
     return [FetchedScan(**row) for row in read_json(layout.subjects_table)] if layout.subjects_table.exists() else []

@@ -10,8 +10,7 @@ from bmenet.config import CoarseConfig, Config
 from bmenet.data.layout import Layout
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
 from bmenet.evaluation.panel import panel
-from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.volume import load_unit_volume
+from bmenet.imaging.volume import load_mask, load_unit_volume
 from bmenet.losses import CoarseLoss
 from bmenet.networks.coarse import COARSE, build_coarse, load_coarse
 from bmenet.networks.weights import Spec, weights_digest
@@ -96,7 +95,7 @@ class CoarseTask(Task):
         sums = {f"val.{metric}.{code}": 0.0 for metric in _METRICS for code in VALIDATED_CODES}
         for subject in subjects:
             clean = load_unit_volume(self.layout.clean(subject)).data
-            brain_mask = foreground_mask(clean)
+            brain_mask = load_mask(self.layout.brain_mask(subject))
             for code in VALIDATED_CODES:
                 degraded = load_unit_volume(self.layout.case_input(subject, code)).data
                 coarse = net.restore(degraded)

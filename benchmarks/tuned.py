@@ -19,7 +19,7 @@ from bmenet.data.layout import Layout
 from bmenet.evaluation.bootstrap import bootstrap_mean
 from bmenet.evaluation.methods import Restorations, method_fingerprint
 from bmenet.evaluation.metrics.measure import measure
-from bmenet.imaging.volume import load_unit_volume
+from bmenet.imaging.volume import load_mask, load_unit_volume
 from bmenet.runtime.errors import BMENetError
 from bmenet.runtime.files import read_json, write_json
 from bmenet.runtime.parallel import require_all, run_parallel
@@ -79,7 +79,8 @@ def _restore(
     for sampling in samplings:
         restorations.sampling = sampling
         results.append(restorations("fine")[0])
-    return [measure(result, clean) for result in [*results, restorations("coarse")[0]]]
+    brain_mask = load_mask(layout.brain_mask(subject))
+    return [measure(result, clean, brain_mask) for result in [*results, restorations("coarse")[0]]]
 
 
 def _key(sampling: SamplingConfig, config: Config, layout: Layout) -> str:

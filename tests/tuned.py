@@ -24,6 +24,7 @@ from bmenet.tuning.plan import Plan
 from bmenet.tuning.study import counted, open_study
 from bmenet.tuning.trial import TrialRunner
 from tests.bundled import save_networks
+from tests.registered import save_registered
 
 TRAIN, VALIDATION, TEST = ("sub-canary1", "sub-canary2"), ("sub-canary3", "sub-canary4"), ("sub-canary5",)
 QUICK = {
@@ -62,7 +63,7 @@ def _template(key: bytes, phantom: Volume) -> Path:
         {"train": list(TRAIN), "validation": list(VALIDATION), "test": list(TEST), "covariates": {}},
     )
     for number, subject in enumerate((*TRAIN, *VALIDATION, *TEST)):
-        save_unit_volume(layout.clean(subject), phantom.with_data(phantom.data * np.float32(0.8 + 0.04 * number)))
+        save_registered(layout, subject, phantom.with_data(phantom.data * np.float32(0.8 + 0.04 * number)))
         degraded = layout.degraded(subject, "111")
         write_case(layout.clean(subject), degraded, config.degradation.preset, "111", config.seed, subject)
         for code in ("000", "111"):

@@ -16,7 +16,7 @@ from bmenet.evaluation.metrics.measure import measure
 from bmenet.evaluation.result import INPUT, Result, kept_or_made, load_result, save_result
 from bmenet.evaluation.tissue import compare_all_tissues
 from bmenet.imaging.figures import shown_slices
-from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.imaging.volume import Volume, load_mask, load_unit_volume
 from bmenet.networks.coarse import first_stage_digest
 from bmenet.restoration import Enhancer
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING
@@ -148,14 +148,15 @@ def _kept_or_made(
     subject: str, code: str, method: str, layout: ModelLayout, origin: str, restore: Callable[[Volume], Volume]
 ) -> Result:
     """Return the result of `restore`: read, where it was kept by the same code and weights, or else made."""
-    paths = layout.clean(subject), layout.case_input(subject, code)
+    paths = layout.clean(subject), layout.case_input(subject, code), layout.brain_mask(subject)
 
     def make() -> Result:
-        clean, degraded = map(load_unit_volume, paths)
+        clean, degraded = map(load_unit_volume, paths[:2])
         start = time.process_time()
         restored = restore(degraded)
         seconds = time.process_time() - start
-        return Result(subject, code, method, measure(restored, clean), seconds, shown_slices(restored.data))
+        metrics = measure(restored, clean, load_mask(layout.brain_mask(subject)))
+        return Result(subject, code, method, metrics, seconds, shown_slices(restored.data))
 
     key = join_key([sha256(path) for path in paths], method, origin, code_hash("benchmarks.quality.results"))
     path = layout.evaluated(subject, code, method)

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.robustness.cases import CASES
 from benchmarks.robustness.degradations import DEGRADATIONS, own_preset
-from benchmarks.robustness.subjects import Subject, load_subject, source_path
+from benchmarks.robustness.subjects import Subject, load_subject, mask_path, source_path
 from bmenet.data.layout import Layout
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
 from bmenet.evaluation.result import kept_or_made
@@ -57,9 +57,10 @@ def measure_case(subject: str, name: str, model: str, stages: tuple[str, ...], l
         ``input`` and every stage to ``psnr`` and ``ssim``, and to ``psnr_gain``: the PSNR after the best gain, which
         leaves out an error of the overall brightness. Stages have wall ``seconds``, too.
     """
-    path = source_path(subject, CASES[name].scan, layout)
+    scan = CASES[name].scan
+    paths = source_path(subject, scan, layout), mask_path(subject, scan, layout)
     key = join_key(
-        sha256(path),
+        [sha256(path) for path in paths if path is not None],
         _fingerprint(model, stages),
         seed,
         own_preset().model_dump(mode="json"),
@@ -68,7 +69,7 @@ def measure_case(subject: str, name: str, model: str, stages: tuple[str, ...], l
     kept = layout.evaluated(_label(subject), f"robust-{name}", "-".join(stages)).with_suffix(".json")
 
     def make() -> Scores:
-        return _measure(load_subject(path, CASES[name].scan), subject, name, model, stages, seed)
+        return _measure(load_subject(*paths, scan), subject, name, model, stages, seed)
 
     return kept_or_made(CaseIndex(layout.index("evaluated")), kept, key, make, write_json, read_json)
 

@@ -10,13 +10,13 @@ import numpy as np
 from benchmarks.robustness.variants import with_close_tissues, with_gamma, with_wide_ventricles
 from bmenet.data.layout import Layout
 from bmenet.data.participants import read_table
-from bmenet.imaging.brain import bounding_box, foreground_mask
+from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.brain_extraction import extract_brain, find_brain
 from bmenet.imaging.grid import Grid
 from bmenet.imaging.intensity import normalise
 from bmenet.imaging.resample import resample
 from bmenet.imaging.scan import load_scan
-from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.imaging.volume import Volume, load_mask, load_unit_volume
 from bmenet.runtime.errors import VolumeError
 
 Kind = Literal["registered", "native", "head"]
@@ -84,11 +84,15 @@ def source_path(subject: str, variant: Variant, layout: Layout) -> Path:
     return layout.raw / files[subject]
 
 
-def load_subject(path: Path, variant: Variant) -> Subject:
-    """Return the clean scan of a variant, from the file that `source_path` names."""
-    if variant.kind == "registered":
-        clean = load_unit_volume(path)
-        subject = Subject(clean, foreground_mask(clean.data))
+def mask_path(subject: str, variant: Variant, layout: Layout) -> Path | None:
+    """Return the file of the brain mask; None where the brain is found in the scan itself."""
+    return layout.brain_mask(subject) if variant.kind == "registered" else None
+
+
+def load_subject(path: Path, brain_mask_path: Path | None, variant: Variant) -> Subject:
+    """Return the clean scan of a variant, from the files that `source_path` and `mask_path` name."""
+    if brain_mask_path is not None:
+        subject = Subject(load_unit_volume(path), load_mask(brain_mask_path))
     elif variant.kind == "head":
         subject = _whole_head(path)
     else:

@@ -12,8 +12,9 @@ CountOrZero = Annotated[int, Field(ge=0)]
 CODE = re.compile("[01]{3}")
 Code = Annotated[str, Field(pattern=f"^{CODE.pattern}$")]
 FidelityMetric = Literal[
-    "psnr", "ssim", "ncc", "hfen", "psnr_brain", "psnr_field_free_brain", "ssim_brain", "ncc_brain", "hfen_brain"
-]
+    "psnr", "ssim", "ncc", "hfen", "psnr_head", "ssim_head",
+    "psnr_brain", "psnr_field_free_brain", "ssim_brain", "ncc_brain", "hfen_brain",
+]  # fmt: skip
 """A name in the table of metrics, `bmenet.evaluation.metrics.METRICS`."""
 Plane = Literal["axial", "coronal", "sagittal"]
 

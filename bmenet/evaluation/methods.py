@@ -9,11 +9,10 @@ from pathlib import Path
 from bmenet.config import SamplingConfig
 from bmenet.data.layout import Layout
 from bmenet.evaluation.baselines import BASELINES
-from bmenet.evaluation.metrics.measure import matched_gain, measure
+from bmenet.evaluation.metrics.measure import find_head, matched_gain, measure
 from bmenet.evaluation.result import INPUT, Result, load_result, save_result, within_units
-from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.figures import shown_slices
-from bmenet.imaging.volume import Volume, load_unit_volume, save_unit_volume
+from bmenet.imaging.volume import Volume, load_mask, load_unit_volume, save_unit_volume
 from bmenet.networks.coarse import first_stage_digest
 from bmenet.networks.fine_weights import fine_digests
 from bmenet.restoration.coarse_net import CoarseNet
@@ -95,7 +94,7 @@ def evaluate_case(
     is_kept: bool = False,
     fits_gain: bool = False,
 ) -> list[Result]:
-    """Restore a degraded volume by every method and measure each result against the clean volume.
+    """Restore a degraded volume by every method and measure each result against the clean volume and its brain mask.
 
     A finished result is kept with a key made from the volumes, the code and the weights behind it, so an evaluation
     that was killed goes on, and new weights do not run the baselines again.
@@ -110,7 +109,8 @@ def evaluate_case(
         Whether each result is multiplied by its `matched_gain` first: the clean volume is another acquisition.
     """
     clean_path, degraded_path = layout.clean(subject), layout.case_input(subject, code)
-    checksums = sha256(clean_path), sha256(degraded_path)
+    mask_path = layout.brain_mask(subject)
+    checksums = [sha256(path) for path in (clean_path, degraded_path, mask_path)]
     index = CaseIndex(layout.index("evaluated"))
     restorations: Restorations | None = None
     results: list[Result] = []
@@ -123,12 +123,13 @@ def evaluate_case(
             continue
         if restorations is None:
             clean = load_unit_volume(clean_path)
-            brain_mask = foreground_mask(clean.data)
+            brain_mask = load_mask(mask_path)
+            head = find_head(clean, brain_mask)
             restorations = Restorations(load_unit_volume(degraded_path), weights, sampling, seed)
         restored, seconds = restorations(method)
         if fits_gain:
             restored = restored.with_data(restored.data * matched_gain(restored.data, clean.data, brain_mask))
-        metrics = measure(restored, clean, brain_mask)
+        metrics = measure(restored, clean, brain_mask, head)
         results.append(Result(subject, code, method, metrics, seconds, shown_slices(restored.data)))
         # The old volume goes first: beside a new result it would pass for the new one after a kill.
         volume_path.unlink(missing_ok=True)

@@ -1,15 +1,21 @@
-"""From one result a volume to means over subjects."""
+"""From one result a volume to means over subjects, of all data sets and of each."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from bmenet.config.evaluate import CLEAN_CODE
+from bmenet.data.names import dataset_of
 from bmenet.evaluation.bootstrap import Interval, bootstrap_mean
 from bmenet.evaluation.result import INPUT
 from bmenet.runtime.seeding import generator
 
 ALL_CODES = "all"
 """The mean over the degraded codes of each subject; the clean input 000 is not one of them."""
+
+UNNAMED = "no data set"
+"""Where subjects stand whose ids name none, beside others whose do."""
 
 Summary = dict[str, dict[str, dict[str, Interval]]]
 """Method to code (or `ALL_CODES`) to metric to interval."""
@@ -41,6 +47,22 @@ def summarise_gains(results: pd.DataFrame, resamples: int, seed: int, method: st
             if code in own and (other, code) != (INPUT, CLEAN_CODE)
         }
         for other, by_code in found.items()
+    }
+
+
+def by_dataset(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return data set to its rows of a `results_table`, by name; nothing where there is but one."""
+    names = results["subject"].map(dataset_of).replace("", UNNAMED)
+    found = sorted(names.unique())
+    return {name: results[names == name] for name in found} if len(found) > 1 else {}
+
+
+def beside(summary: Summary, of_dataset: Mapping[str, Summary]) -> Summary:
+    """Return a summary over all with those of data sets beside it, under codes such as ``ds000011/111``."""
+    return {
+        method: by_code
+        | {f"{name}/{code}": found for name, part in of_dataset.items() for code, found in part[method].items()}
+        for method, by_code in summary.items()
     }
 
 

@@ -28,7 +28,10 @@ METHOD_LABELS = {
 SHOWN_CODE = "111"
 """Everything at once: what reports show first, where it was evaluated."""
 
-REPORTED_METRICS = ("psnr", "ssim", "ncc", "hfen", "psnr_brain", "psnr_field_free_brain", "ssim_brain", "hfen_brain")
+REPORTED_METRICS = (
+    "psnr", "ssim", "ncc", "hfen", "psnr_head", "ssim_head",
+    "psnr_brain", "psnr_field_free_brain", "ssim_brain", "hfen_brain",
+)  # fmt: skip
 _GAIN_METRICS = ("psnr_brain", "psnr_field_free_brain", "ssim_brain", "hfen_brain")
 _STEMS = {
     "psnr": "PSNR (dB)",
@@ -48,13 +51,13 @@ Row = tuple[str, dict[str, Interval]]
 
 
 def metric_label(metric: str) -> str:
-    """Return a metric's name for readers, such as ``brain SSIM`` or ``grey matter``."""
+    """Return a metric's name for readers, such as ``brain SSIM``, ``head PSNR (dB)`` or ``grey matter``."""
     if metric.startswith((DICE, VOLUME, VOLUME_ERROR)):
         region = metric.split(".", 1)[1].replace("_", " ")
         return "CSF" if region == "csf" else region
-    stem = metric.removesuffix("_brain")
-    label = _STEMS.get(stem, stem)
-    return label if stem == metric else f"brain {label}"
+    region = next((region for region in ("brain", "head") if metric.endswith(f"_{region}")), "")
+    stem = metric.removesuffix(f"_{region}") if region else metric
+    return f"{region} {_STEMS.get(stem, stem)}".lstrip()
 
 
 def metric_format(metric: str) -> str:

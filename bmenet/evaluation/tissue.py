@@ -18,8 +18,7 @@ import numpy as np
 from bmenet.data.layout import Layout
 from bmenet.evaluation.result import kept_or_made, restored_path
 from bmenet.evaluation.segmentation import SEGMENTERS, Segmentation
-from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.volume import load_unit_volume
+from bmenet.imaging.volume import Volume, load_mask, load_unit_volume
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.errors import GridMismatchError
@@ -33,6 +32,11 @@ DICE, VOLUME, VOLUME_ERROR = "dice.", "volume_change.", "volume_error."
 def region_metric(kind: str, region: str) -> str:
     """Return the name of a metric of `DICE`, `VOLUME` or `VOLUME_ERROR`, such as ``dice.grey_matter``."""
     return kind + region.replace(" ", "_")
+
+
+def brain_alone(volume: Volume, brain_mask: np.ndarray) -> Volume:
+    """Return what is segmented of a head: the brain, all else zero."""
+    return volume.with_data(np.where(brain_mask, volume.data, 0))
 
 
 def label_dice(labels: np.ndarray, reference: np.ndarray) -> dict[int, float]:
@@ -90,7 +94,7 @@ def compare_all_tissues(
 def compare_tissues(
     subject: str, cases: Sequence[tuple[str, str]], segmenter: str, layout: Layout
 ) -> dict[tuple[str, str], dict[str, float]]:
-    """Segment the clean volume and what was restored, all by one segmenter within one brain mask, and compare.
+    """Segment the brain of the clean volume and of what was restored, by one segmenter and one mask, and compare.
 
     What was compared before and has not changed is read, not segmented again.
 
@@ -108,25 +112,27 @@ def compare_tissues(
         (``dice.mean``), each region's change of volume in per cent (``volume_change.*``), and its size
         (``volume_error.*``): over subjects, gains and losses cancel in the first and add up in the second.
     """
-    clean_path, tool = layout.clean(subject), SEGMENTERS[segmenter](layout.segmentations)
+    clean_path, mask_path = layout.clean(subject), layout.brain_mask(subject)
+    tool = SEGMENTERS[segmenter](layout.segmentations)
 
     @cache
     def segment_clean() -> tuple[Segmentation, np.ndarray]:
         """Return the clean volume's segmentation and brain mask, when they are first needed."""
-        clean = load_unit_volume(clean_path)
-        brain_mask = foreground_mask(clean.data)
-        return tool.segment(clean, brain_mask), brain_mask
+        brain_mask = load_mask(mask_path)
+        return tool.segment(brain_alone(load_unit_volume(clean_path), brain_mask), brain_mask), brain_mask
 
     def compare(source: Path) -> dict[str, float]:
         reference, brain_mask = segment_clean()
-        found = reference if source == clean_path else tool.segment(load_unit_volume(source), brain_mask)
+        if source == clean_path:
+            return _tissue_metrics(reference, reference)
+        found = tool.segment(brain_alone(load_unit_volume(source), brain_mask), brain_mask)
         return _tissue_metrics(found, reference)
 
     index, code_key = CaseIndex(layout.index("segmented")), code_hash(__name__)
     metrics = {}
     for code, method in cases:
         source = restored_path(subject, code, method, layout)
-        key = join_key(sha256(clean_path), sha256(source), tool.fingerprint(), code_key)
+        key = join_key(*(sha256(path) for path in (clean_path, mask_path, source)), tool.fingerprint(), code_key)
         path = layout.segmented(subject, code, method, segmenter)
         metrics[code, method] = kept_or_made(index, path, key, partial(compare, source), write_json, read_json)
     return metrics

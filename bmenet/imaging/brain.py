@@ -31,7 +31,7 @@ def foreground_mask(data: np.ndarray) -> np.ndarray:
     return ndimage.binary_fill_holes(components == sizes.argmax())
 
 
-def head_mask(data: np.ndarray, spacing_mm: float) -> np.ndarray:
+def head_mask(data: np.ndarray, spacing_mm: float | Sequence[float]) -> np.ndarray:
     """Return the head of a clean unit volume, or the brain where that is all: one component, its holes filled.
 
     The air of a real scan has a noise of its own, up to 0.04: what is smoothed and brighter than 0.08 is head. A
@@ -42,7 +42,7 @@ def head_mask(data: np.ndarray, spacing_mm: float) -> np.ndarray:
     VolumeError
         If nothing is brighter than 0.08.
     """
-    smooth = ndimage.gaussian_filter(data, _HEAD_SMOOTHING_MM / spacing_mm)
+    smooth = ndimage.gaussian_filter(data, _HEAD_SMOOTHING_MM / np.asarray(spacing_mm))
     components, count = ndimage.label(smooth > _HEAD_THRESHOLD)
     if count == 0:
         raise VolumeError(f"expected a unit volume with a head; got none above {_HEAD_THRESHOLD}")

@@ -1,4 +1,4 @@
-"""The volume of the lateral ventricles, estimated from a clean skull-stripped volume on the standard grid."""
+"""The volume of the lateral ventricles, estimated from a clean volume on the standard grid and its brain."""
 
 import numpy as np
 from scipy import ndimage
@@ -30,7 +30,7 @@ def estimate_ventricles_ml(clean: Volume, brain_mask: np.ndarray) -> float:
     Parameters
     ----------
     clean : Volume
-        Skull-stripped, on the standard grid, of any intensity scale.
+        On the standard grid, of any intensity scale, head or brain.
     brain_mask : ndarray of bool, shape (X, Y, Z)
     """
     spacing_mm = clean.grid.spacing_mm[0]

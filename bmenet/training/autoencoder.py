@@ -13,7 +13,7 @@ from bmenet.config import AutoencoderConfig
 from bmenet.data.layout import Layout
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
 from bmenet.evaluation.panel import panel
-from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import load_mask
 from bmenet.losses.reconstruction import ReconstructionLoss
 from bmenet.networks.autoencoder import LatentAutoencoder
 from bmenet.networks.fine_weights import AUTOENCODER, EDGE_AUTOENCODER, load_fine
@@ -111,7 +111,7 @@ class AutoencoderTask(Task):
         sums = dict.fromkeys(("val.psnr", "val.psnr_brain", "val.ssim", "val.ssim_brain"), 0.0)
         for subject in subjects:
             volume = load_clean(self.layout, subject).data
-            brain_mask = foreground_mask(volume)
+            brain_mask = load_mask(self.layout.brain_mask(subject))
             target = self.seen(torch.from_numpy(volume)[None, None].to(device))
             latent = encode_volume(autoencoder, target, self.dtype)
             restored = decode_volume(autoencoder, latent, self.dtype).cpu().numpy()[0, 0]

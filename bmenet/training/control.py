@@ -11,7 +11,7 @@ from bmenet.config import SamplingConfig
 from bmenet.diffusion.prediction import CleanPrediction
 from bmenet.evaluation.metrics.fidelity import hfen, psnr, ssim
 from bmenet.evaluation.panel import panel
-from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.volume import load_mask
 from bmenet.losses.denoising import weighted_square_loss
 from bmenet.networks.control import HintControl
 from bmenet.networks.denoiser import Denoiser
@@ -115,7 +115,7 @@ class ControlTask(NoiseTask):
         for subject in subjects:
             coarse, clean = (volume.data for volume in load_pair(self.layout, subject, VALIDATED_CODE))
             volumes = {"coarse": coarse, "fine": net.restore(coarse, sampling).data}
-            brain_mask = foreground_mask(clean)
+            brain_mask = load_mask(self.layout.brain_mask(subject))
             for stage, volume in volumes.items():
                 for name, metric in _METRICS.items():
                     key = f"val.{name}_brain.{stage}"

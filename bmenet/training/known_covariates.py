@@ -6,16 +6,15 @@ import numpy as np
 
 from bmenet.config import Config
 from bmenet.data.layout import Layout
-from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.ventricles import estimate_ventricles_ml
-from bmenet.imaging.volume import load_unit_volume
+from bmenet.imaging.volume import load_mask, load_unit_volume
 from bmenet.networks.covariate_encoder import ScaledCovariates, scale_covariates
 
 
 def subject_covariates(config: Config, layout: Layout, known: dict, subject: str) -> ScaledCovariates:
     """Scale what is known about a subject: ``age`` and ``sex`` if `known` has them, volumes from its clean volume."""
     clean = load_unit_volume(layout.clean(subject))
-    brain_mask = foreground_mask(clean.data)
+    brain_mask = load_mask(layout.brain_mask(subject))
     brain_ml = np.count_nonzero(brain_mask) * config.grid.spacing_mm**3 / 1000
     person = known.get(subject, {})
     ventricles_ml = estimate_ventricles_ml(clean, brain_mask)

@@ -9,10 +9,10 @@ import numpy as np
 from bmenet.config import Config
 from bmenet.config.tune import SECONDS
 from bmenet.evaluation.metrics import METRICS
+from bmenet.evaluation.metrics.measure import find_head
 from bmenet.evaluation.segmentation import SEGMENTERS, Segmentation
-from bmenet.evaluation.tissue import region_dice
-from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.volume import Volume, load_unit_volume
+from bmenet.evaluation.tissue import brain_alone, region_dice
+from bmenet.imaging.volume import Volume, load_mask, load_unit_volume
 from bmenet.tuning.plan import Plan
 
 DICE = "dice"
@@ -44,14 +44,15 @@ class Case:
         self.clean = load_unit_volume(plan.layout.clean(subject))
         self._weights = plan.composite[1]
         self._segmenter = SEGMENTERS[plan.config.evaluate.segmenter](plan.layout.segmentations)
-        self._brain_mask = foreground_mask(self.clean.data)
+        self._brain_mask = load_mask(plan.layout.brain_mask(subject))
+        self._head = find_head(self.clean, self._brain_mask)
 
     def measure(self, restored: np.ndarray) -> dict[str, float]:
         """Return the metrics of the composite whose weight is not 0."""
         return {
             metric: self._dice(restored)
             if metric == DICE
-            else METRICS[metric](self.clean.with_data(restored), self.clean, self._brain_mask)
+            else METRICS[metric](self.clean.with_data(restored), self.clean, self._brain_mask, self._head)
             for metric in self._weights
         }
 
@@ -66,10 +67,13 @@ class Case:
 
     @cached_property
     def _tissues(self) -> Segmentation:
-        return self._segmenter.segment(self.clean, self._brain_mask)
+        return self._segment(self.clean)
+
+    def _segment(self, volume: Volume) -> Segmentation:
+        return self._segmenter.segment(brain_alone(volume, self._brain_mask), self._brain_mask)
 
     def _dice(self, restored: np.ndarray) -> float:
-        found = self._segmenter.segment(Volume(restored, self.clean.affine), self._brain_mask)
+        found = self._segment(self.clean.with_data(restored))
         overlaps = region_dice(found.labels, self._tissues.labels, self._tissues.regions)
         return float(np.mean(list(overlaps.values())))
 

@@ -83,6 +83,10 @@ class Plan:
         """Return the volume that the tuned stage is given."""
         return self.layout.coarse(subject, code) if self.is_fine else self.layout.case_input(subject, code)
 
+    def _volumes(self, subject: str, code: str) -> list[Path]:
+        """Return what a validation case is measured with: given and clean volume, brain mask."""
+        return [self.given_path(subject, code), self.layout.clean(subject), self.layout.brain_mask(subject)]
+
     @property
     def weights(self) -> Sequence[str]:
         """The networks that trials start from."""
@@ -108,9 +112,7 @@ class Plan:
             "space": {key: found.model_dump(mode="json") for key, found in tune.space.items()},
             "fixed": {section: _without(raw[section], section, set(tune.space)) for section in sections},
             "seed": self.config.seed,
-            "cases": [
-                [*case, sha256(self.given_path(*case)), sha256(self.layout.clean(case[0]))] for case in self.cases
-            ],
+            "cases": [[*case, *map(sha256, self._volumes(*case))] for case in self.cases],
             "train": [[name, sha256(self.layout.clean(name))] for name in self.train]
             if tune.scope == "training"
             else [],
@@ -147,7 +149,7 @@ class Plan:
                 f"{self.layout.weights(lacking[0])}: expected trained networks; {lacking} are missing; run"
                 f" `dvc repro {'train_fine' if self.is_fine else 'train_field'}`"
             )
-        paths = [path for case in self.cases for path in (self.given_path(*case), self.layout.clean(case[0]))]
+        paths = [path for case in self.cases for path in self._volumes(*case)]
         if missing := [path for path in paths if not path.exists()]:
             raise VolumeError(
                 f"{missing[0]}: expected the volumes of all validation cases; {len(missing)} are missing; run"

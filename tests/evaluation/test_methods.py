@@ -9,6 +9,7 @@ from bmenet.evaluation.baselines import BASELINES
 from bmenet.evaluation.methods import FINE_VARIANTS, Restorations, evaluate_case
 from bmenet.imaging.volume import load_unit_volume, save_unit_volume
 from bmenet.runtime.files import write_text
+from tests.registered import save_registered
 
 METHODS = ["degraded", "n4", "coarse"]
 
@@ -31,7 +32,7 @@ def write_weights(layout, version):
 def layout(tmp_path, phantom, generator, monkeypatch) -> Layout:
     layout = Layout(tmp_path)
     noisy = np.abs(phantom.data + 0.1 * generator.standard_normal(phantom.data.shape))
-    save_unit_volume(layout.clean("sub-01"), phantom)
+    save_registered(layout, "sub-01", phantom)
     save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(noisy))
     write_weights(layout, "first")
     monkeypatch.setitem(BASELINES, "n4", lambda degraded: degraded.with_data(degraded.data * 0.9))

@@ -9,6 +9,7 @@ from bmenet.data.layout import Layout
 from bmenet.evaluation.report import evaluation_page, write_report
 from bmenet.imaging.figures import shown_slices
 from bmenet.imaging.volume import save_unit_volume
+from tests.registered import save_registered
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def layout(tmp_path, phantom) -> Layout:
     """Degraded inputs that are 0.1 too bright in the brain, and what two methods made of them."""
     layout = Layout(tmp_path)
     for subject in ("sub-01", "sub-02", "sub-03"):
-        save_unit_volume(layout.clean(subject), phantom)
+        save_registered(layout, subject, phantom)
         brighter = {layout.degraded(subject, "111"): 0.1, layout.restored(subject, "111", "n4"): 0.05}
         for path, change in (brighter | {layout.restored(subject, "111", "coarse"): 0.01}).items():
             save_unit_volume(path, phantom.with_data(np.where(phantom.data > 0, phantom.data + change, 0)))

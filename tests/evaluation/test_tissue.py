@@ -6,7 +6,7 @@ import pytest
 from bmenet.data.layout import Layout
 from bmenet.evaluation.segmentation import SEGMENTERS, Segmentation
 from bmenet.evaluation.tissue import compare_tissues, label_dice, region_dice
-from bmenet.imaging.volume import save_unit_volume
+from bmenet.imaging.volume import save_mask, save_unit_volume
 from bmenet.runtime.errors import GridMismatchError
 
 REFERENCE = np.array([0, 1, 1, 1, 1, 2, 2, 3, 0, 0]).reshape(1, 2, 5)
@@ -57,6 +57,7 @@ def layout(tmp_path, phantom, monkeypatch) -> Layout:
     for path, darkened in zip(paths, (0, third // 2, third), strict=True):
         data[tuple(inside[third : third + darkened].T)] = 0.2
         save_unit_volume(path, phantom.with_data(data))
+    save_mask(layout.brain_mask("sub-01"), phantom.with_data(data > 0))
     return layout
 
 

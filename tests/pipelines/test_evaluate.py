@@ -12,6 +12,7 @@ from bmenet.imaging.volume import save_unit_volume
 from bmenet.runtime.errors import ConfigError, VolumeError
 from bmenet.runtime.files import read_json, write_json, write_text
 from pipelines import evaluate
+from tests.registered import save_registered
 
 
 def test_no_test_subject_and_a_code_that_was_not_degraded_are_refused_at_once(workspace):
@@ -35,8 +36,8 @@ def test_tissues_join_the_metrics_of_their_case_and_the_page_takes_every_setting
     config = load_config()
     assert config.evaluate.weights == "elsewhere"
     write_json(layout.split, {"train": ["sub-01"], "validation": ["sub-02"], "test": ["sub-03"]})
-    for path in (layout.clean("sub-03"), layout.degraded("sub-03", "111")):
-        save_unit_volume(path, phantom)
+    save_registered(layout, "sub-03", phantom)
+    save_unit_volume(layout.degraded("sub-03", "111"), phantom)
     write_text(layout.report("degrade") / "calibration.png", "a picture")
     asked = {}
 

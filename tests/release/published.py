@@ -12,6 +12,7 @@ from bmenet.release.registry import Registry, Version
 from bmenet.restoration.bundle import MANIFEST_FILE, Bundle, open_bundle
 from bmenet.runtime.files import read_json, sha256, write_json, write_text
 from tests.bundled import smoke_bundle
+from tests.registered import save_registered
 from tests.stores import add_store
 
 SUBJECTS = ("sub-01", "sub-02", "sub-03")
@@ -104,5 +105,5 @@ def write_validation(phantom: Volume, subjects: tuple[str, ...] = SUBJECTS) -> N
     write_json(layout.split, {"train": ["sub-90"], "validation": list(subjects), "test": ["sub-91"]})
     for number, subject in enumerate(subjects):
         clean = phantom.with_data(phantom.data * (1 - 0.05 * number))
-        save_unit_volume(layout.clean(subject), clean)
+        save_registered(layout, subject, clean)
         save_unit_volume(layout.degraded(subject, "111"), clean.with_data(clean.data * 0.8))

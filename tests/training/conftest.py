@@ -8,8 +8,9 @@ from bmenet.config import Config, load_config, with_values
 from bmenet.config.profiles import load_profile
 from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
-from bmenet.imaging.volume import Volume, save_mask, save_unit_volume
+from bmenet.imaging.volume import Volume
 from tests.bundled import save_field
+from tests.registered import save_registered
 
 SPLIT = {"train": ["sub-01", "sub-02"], "validation": ["sub-03"], "test": []}
 
@@ -31,8 +32,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory, phantom: Volume) -> Path:
     layout, config = Layout(tmp_path_factory.mktemp("phantoms")), load_profile("smoke")
     for number, subject in enumerate(SPLIT["train"] + SPLIT["validation"]):
         clean, degraded = layout.clean(subject), layout.degraded(subject, "111")
-        save_unit_volume(clean, phantom.with_data(phantom.data * np.float32(0.9 + 0.1 * number)))
-        save_mask(layout.brain_mask(subject), phantom.with_data(phantom.data > 0))
+        save_registered(layout, subject, phantom.with_data(phantom.data * np.float32(0.9 + 0.1 * number)))
         write_case(clean, degraded, config.degradation.preset, "111", config.seed, subject)
     save_field(layout.weights_folder, level=0)
     return layout.root

@@ -13,7 +13,7 @@ from bmenet.data.mr_art import STILL, MatchedPair, MrArt
 from bmenet.evaluation.matched.volumes import prepare_moved, prepare_still
 from bmenet.evaluation.methods import COARSE, FINE_VARIANTS, evaluate_case
 from bmenet.evaluation.result import Result
-from bmenet.imaging.volume import load_unit_volume, save_unit_volume
+from bmenet.imaging.volume import load_mask, load_unit_volume, save_mask, save_unit_volume
 from bmenet.restoration import Enhancer
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
@@ -131,6 +131,10 @@ class _MatchedLayout(Layout):
         """Return the still scan as a volume; its transform lies beside it."""
         return self.matched(subject, STILL)
 
+    def brain_mask(self, subject: str) -> Path:
+        """Return the mask of the brain in the still scan."""
+        return self.matched(subject, STILL).with_name(f"{self.matched(subject, STILL).stem}_desc-brain_mask.nii.gz")
+
     def case_input(self, subject: str, code: str) -> Path:
         """Return the scan of an acquisition as a volume."""
         return self.matched(subject, code)
@@ -145,12 +149,14 @@ def _write_still(pair: MatchedPair, evaluation: MatchedEvaluation, layout: Layou
         registration.model_dump(mode="json"),
         code_hash("bmenet.evaluation.matched.volumes"),
     )
-    if not index.holds(path.stem, key, path, path.with_suffix(".json")):
+    files = path, layout.brain_mask(pair.subject), path.with_suffix(".json")
+    if not index.holds(path.stem, key, *files):
         scan = evaluation.source.read(pair.still, _say_nothing)
-        still, moving2fixed = prepare_still(scan, evaluation.spacing_mm, registration)
+        still, brain_mask, moving2fixed = prepare_still(scan, evaluation.spacing_mm, registration)
         save_unit_volume(path, still)
-        write_json(path.with_suffix(".json"), {"moving2fixed": moving2fixed.tolist()})
-        index.record(path.stem, key, path, path.with_suffix(".json"))
+        save_mask(files[1], still.with_data(brain_mask))
+        write_json(files[2], {"moving2fixed": moving2fixed.tolist()})
+        index.record(path.stem, key, *files)
     return key
 
 
@@ -159,10 +165,11 @@ def _write_moved(pair: MatchedPair, evaluation: MatchedEvaluation, layout: Layou
     index, path = CaseIndex(layout.index("matched")), layout.case_input(pair.subject, pair.acquisition)
     key = join_key(still_key, evaluation.source.fingerprint(pair.moved))
     if not index.holds(path.stem, key, path):
-        still = layout.clean(pair.subject)
-        start = np.array(read_json(still.with_suffix(".json"))["moving2fixed"])
+        clean_path = layout.clean(pair.subject)
+        still, brain_mask = load_unit_volume(clean_path), load_mask(layout.brain_mask(pair.subject))
+        start = np.array(read_json(clean_path.with_suffix(".json"))["moving2fixed"])
         scan = evaluation.source.read(pair.moved, _say_nothing)
-        save_unit_volume(path, prepare_moved(scan, load_unit_volume(still), start, evaluation.registration))
+        save_unit_volume(path, prepare_moved(scan, still, brain_mask, start, evaluation.registration))
         index.record(path.stem, key, path)
 
 

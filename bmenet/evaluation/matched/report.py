@@ -26,7 +26,7 @@ _MOVED_CODE = "moved"
 _SCORES = {1: "good", 2: "medium", 3: "bad"}
 """The neuroradiologists' score of a scan to what it says about clinical use."""
 
-_COLUMNS = ("psnr_brain", "ssim_brain", "ncc_brain", "hfen_brain", "psnr", "ssim")
+_COLUMNS = ("psnr_brain", "ssim_brain", "ncc_brain", "hfen_brain", "psnr_head", "ssim_head", "psnr", "ssim")
 _TITLES = {
     "headmotion1": "slight motion (headmotion1)",
     "headmotion2": "stronger motion (headmotion2)",
@@ -39,11 +39,11 @@ _TITLES = {
 }
 _RULES = (
     "Each still scan is registered to the template and each moved scan to the still one, rigidly; each is interpolated "
-    "once, and cut to the brain of the still scan. Two acquisitions differ in receiver gain: every restored volume, "
-    "the input too, is multiplied by the factor that fits it best to the still scan inside the brain (least squares). "
-    "That hides errors in overall brightness. It does not hide a coil field that lies elsewhere in the head, nor what "
-    "is left of a misalignment: both count as error of every method alike. Nor is the still scan the truth: its own "
-    "noise bounds what any method can reach."
+    "once. Whole heads stay whole; where the still scan is skull-stripped, both are cut to its brain. Two acquisitions "
+    "differ in receiver gain: every restored volume, the input too, is multiplied by the factor that fits it best to "
+    "the still scan inside the brain (least squares). That hides errors in overall brightness. It does not hide a coil "
+    "field that lies elsewhere in the head, nor what is left of a misalignment: both count as error of every method "
+    "alike. Nor is the still scan the truth: its own noise bounds what any method can reach."
 )
 
 

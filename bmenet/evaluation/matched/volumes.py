@@ -1,10 +1,9 @@
-"""The scans of a matched pair as volumes: aligned, interpolated once each, on one standard grid, cut to one brain."""
+"""The scans of a matched pair: aligned, interpolated once each, on one standard grid, with one brain mask."""
 
 import numpy as np
 
 from bmenet.config import RegistrationConfig
 from bmenet.evaluation.result import within_units
-from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.intensity import normalise
@@ -23,15 +22,17 @@ _SCALE_PERCENTILE = 99.5
 """Of the foreground, goes to 1."""
 
 
-def prepare_still(scan: Scan, spacing_mm: int, config: RegistrationConfig) -> tuple[Volume, np.ndarray]:
-    """Register a still scan to the template and make it a clean volume, as the stage `register` makes one of a head.
+def prepare_still(scan: Scan, spacing_mm: int, config: RegistrationConfig) -> tuple[Volume, np.ndarray, np.ndarray]:
+    """Register a still scan to the template by its brain and make it a clean volume, as the stage `register` does.
 
-    A scan that is skull-stripped already is cut to its brain too, so that what it is compared with can be.
+    The field of its scanner stays in it, for the moved scan has it too. A scan that is skull-stripped already is cut
+    to its brain, so that what it is compared with can be.
 
     Returns
     -------
     volume : Volume
-        Clean, [0, 1], zero outside the brain.
+        Clean, [0, 1]; of a stripped scan zero outside the brain.
+    brain_mask : ndarray of bool, shape (X, Y, Z)
     moving2fixed : ndarray, shape (4, 4)
         RAS+ mm of the native scan to RAS+ mm of the standard space.
 
@@ -43,21 +44,24 @@ def prepare_still(scan: Scan, spacing_mm: int, config: RegistrationConfig) -> tu
         If the scan cannot be laid on the template.
     """
     native, grid = _non_negative(scan.volume), standard_grid(spacing_mm)
-    brain_mask = find_brain(native).brain_mask
-    moving2fixed = register(_cut(native, brain_mask), config).moving2fixed
-    standard = _non_negative(resample(native, grid, moving2fixed)).data
+    brain = find_brain(native)
+    moving2fixed = register(_cut(native, brain.brain_mask), config).moving2fixed
+    standard = _non_negative(resample(native, grid, moving2fixed))
     # Cut after the interpolation: a spline across an edge cut before would ring.
-    support = resample(native.with_data(brain_mask), grid, moving2fixed, order=1).data > 0.5
-    unit_data, _ = normalise(np.where(support, standard, 0), _SCALE_PERCENTILE)
-    return Volume(unit_data, grid.affine), moving2fixed
+    brain_mask = resample(native.with_data(brain.brain_mask), grid, moving2fixed, order=1).data > 0.5
+    kept = _cut(standard, brain_mask) if brain.is_skull_stripped else standard
+    unit_data, _ = normalise(kept.data, _SCALE_PERCENTILE)
+    return Volume(unit_data, grid.affine), brain_mask, moving2fixed
 
 
-def prepare_moved(scan: Scan, still: Volume, start: np.ndarray, config: RegistrationConfig) -> Volume:
-    """Lay a moved scan on the still one, interpolated once, and cut it to the still scan's brain.
+def prepare_moved(
+    scan: Scan, still: Volume, brain_mask: np.ndarray, start: np.ndarray, config: RegistrationConfig
+) -> Volume:
+    """Lay a moved scan on the still one by their brains, interpolated once; cut to one brain where the still scan is.
 
-    `still` and `start`, shape (4, 4), are as `prepare_still` returns them. In the result, which the methods restore,
-    its own foreground percentile is 1, and brighter voxels are kept, up to what a file of unit intensities can hold;
-    zero is what lies outside the still scan's brain.
+    `still`, `brain_mask` and `start`, shape (4, 4), are as `prepare_still` returns them. In the result, which the
+    methods restore, its own foreground percentile is 1, and brighter voxels are kept, up to what a file of unit
+    intensities can hold.
 
     Raises
     ------
@@ -68,8 +72,10 @@ def prepare_moved(scan: Scan, still: Volume, start: np.ndarray, config: Registra
     """
     native = _non_negative(scan.volume)
     brain = _cut(native, find_brain(native).brain_mask)
-    moving2fixed = align_pair(brain, still, start, config).moving2fixed
-    standard = _cut(_non_negative(resample(native, still.grid, moving2fixed)), foreground_mask(still.data))
+    moving2fixed = align_pair(brain, _cut(still, brain_mask), start, config).moving2fixed
+    standard = _non_negative(resample(native, still.grid, moving2fixed))
+    if not still.data[~brain_mask].any():
+        standard = _cut(standard, brain_mask)
     return within_units(standard.with_data(standard.data / normalise(standard.data, _SCALE_PERCENTILE)[1]))
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
 
 from bmenet.evaluation.metrics.fidelity import hfen, ncc, psnr, ssim
-from bmenet.imaging.brain import foreground_mask
+from bmenet.imaging.brain import foreground_mask, head_mask
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
@@ -19,6 +20,10 @@ _FIELD_SIGMA_MM = 10.0
 _LARGEST_GAIN = 100.0
 
 
+Region = Literal["grid", "head", "brain"]
+"""Where a metric looks. Air flatters measures of the whole grid, and most of all that of a stripped volume, zero."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """A measure of a restored volume against the clean one.
@@ -28,22 +33,26 @@ class Metric:
     function : callable
         ``function(restored, clean, region) -> float`` on float32 arrays of shape (X, Y, Z) with unit intensities;
         `region` is a boolean array of that shape, or None for the whole grid.
-    inside_brain : bool
-        Whether only the voxels of the brain mask count. A zero background flatters measures of the whole grid.
+    region : {"grid", "head", "brain"}
+        The voxels that count.
     is_field_free : bool
         Whether the result is measured `without_field`: what it did about motion and noise, whatever it did about the
         field, that of the clean scan's own scanner included.
     """
 
     function: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
-    inside_brain: bool = False
+    region: Region = "grid"
     lower_is_better: bool = False
     is_field_free: bool = False
 
-    def __call__(self, restored: Volume, clean: Volume, brain_mask: np.ndarray) -> float:
-        """Measure over the whole grid or, where `inside_brain`, inside `brain_mask`."""
+    def __call__(
+        self, restored: Volume, clean: Volume, brain_mask: np.ndarray, head: np.ndarray | None = None
+    ) -> float:
+        """Measure in the metric's region; a head that is not given is what `find_head` finds."""
+        if self.region == "head" and head is None:
+            head = find_head(clean, brain_mask)
         data = without_field(restored, clean, brain_mask) if self.is_field_free else restored.data
-        return self.function(data, clean.data, brain_mask if self.inside_brain else None)
+        return self.function(data, clean.data, {"grid": None, "head": head, "brain": brain_mask}[self.region])
 
 
 METRICS: dict[str, Metric] = {
@@ -51,15 +60,24 @@ METRICS: dict[str, Metric] = {
     "ssim": Metric(ssim),
     "ncc": Metric(ncc),
     "hfen": Metric(hfen, lower_is_better=True),
-    "psnr_brain": Metric(psnr, inside_brain=True),
-    "psnr_field_free_brain": Metric(psnr, inside_brain=True, is_field_free=True),
-    "ssim_brain": Metric(ssim, inside_brain=True),
-    "ncc_brain": Metric(ncc, inside_brain=True),
-    "hfen_brain": Metric(hfen, inside_brain=True, lower_is_better=True),
+    "psnr_head": Metric(psnr, "head"),
+    "ssim_head": Metric(ssim, "head"),
+    "psnr_brain": Metric(psnr, "brain"),
+    "psnr_field_free_brain": Metric(psnr, "brain", is_field_free=True),
+    "ssim_brain": Metric(ssim, "brain"),
+    "ncc_brain": Metric(ncc, "brain"),
+    "hfen_brain": Metric(hfen, "brain", lower_is_better=True),
 }
 
 
-def measure(restored: Volume, clean: Volume, brain_mask: np.ndarray | None = None) -> dict[str, float]:
+def find_head(clean: Volume, brain_mask: np.ndarray) -> np.ndarray:
+    """Return the head of a clean volume, its brain included, however dark; of a stripped one it is the brain."""
+    return head_mask(clean.data, clean.grid.spacing_mm) | brain_mask
+
+
+def measure(
+    restored: Volume, clean: Volume, brain_mask: np.ndarray | None = None, head: np.ndarray | None = None
+) -> dict[str, float]:
     """Return every metric in `METRICS`; finite numbers, always.
 
     Parameters
@@ -68,14 +86,16 @@ def measure(restored: Volume, clean: Volume, brain_mask: np.ndarray | None = Non
         On one grid, unit intensities (data range 1).
     brain_mask : ndarray of bool, shape (X, Y, Z), optional
         Where the ``_brain`` metrics look; by default the foreground of `clean`, which must then be skull-stripped.
+    head : ndarray of bool, shape (X, Y, Z), optional
+        Where the ``_head`` metrics look; by default what `find_head` finds, which takes its time.
 
     Raises
     ------
     GridMismatchError
         If the grids or the mask's shape differ.
     VolumeError
-        If a value is not finite, the volume is smaller than the SSIM window, the mask is empty, or `clean` is constant
-        inside it: NCC and HFEN are then undefined.
+        If a value is not finite, the volume is smaller than the SSIM window, the mask is empty, `clean` is constant
+        inside it (NCC and HFEN are then undefined), or it is so dark that there is no head.
     """
     if not restored.grid.same_as(clean.grid):
         expected, got = (f"shape {v.data.shape}, voxels of {v.grid.spacing_mm} mm" for v in (clean, restored))
@@ -96,7 +116,8 @@ def measure(restored: Volume, clean: Volume, brain_mask: np.ndarray | None = Non
         raise VolumeError("`brain_mask`: expected a mask with at least one voxel; got an empty one")
     if inside.min() == inside.max():
         raise VolumeError(f"`clean`: expected structure inside the brain mask; got {inside.max():g} everywhere")
-    return {name: metric(restored, clean, brain_mask) for name, metric in METRICS.items()}
+    head = find_head(clean, brain_mask) if head is None else head
+    return {name: metric(restored, clean, brain_mask, head) for name, metric in METRICS.items()}
 
 
 def without_field(restored: Volume, clean: Volume, brain_mask: np.ndarray) -> np.ndarray:

@@ -172,8 +172,9 @@ class Task(ABC):
         return {kind: weights_digest(self.layout.weights(kind)) for kind in self.parents}
 
     def clean_digests(self) -> list[str]:
-        """Return the SHA-256 of the clean volumes of training and validation subjects."""
-        return [sha256(self.layout.clean(subject)) for subject in self.all_subjects]
+        """Return the SHA-256 of the clean volumes and brain masks of training and validation subjects."""
+        files = [(self.layout.clean(subject), self.layout.brain_mask(subject)) for subject in self.all_subjects]
+        return [sha256(path) for pair in files for path in pair]
 
 
 def batch_loader(

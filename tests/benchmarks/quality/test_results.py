@@ -4,6 +4,7 @@ import pytest
 from benchmarks.quality.results import ModelLayout, Plan, _denoised
 from bmenet.config import SamplingConfig
 from bmenet.imaging.volume import save_unit_volume
+from tests.registered import save_registered
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_a_denoiser_alone_does_not_correct_bias(workspace, phantom, generator, m
     layout = ModelLayout(workspace, workspace / "weights")
     field = np.linspace(0.6, 1.4, phantom.data.shape[0], dtype=np.float32)[:, None, None]
     noisy = np.abs(field * phantom.data + 0.02 * generator.standard_normal(phantom.data.shape))
-    save_unit_volume(layout.clean("sub-01"), phantom)
+    save_registered(layout, "sub-01", phantom)
     save_unit_volume(layout.degraded("sub-01", "010"), phantom.with_data(noisy))
     result = _denoised("sub-01", "010", "nlm", layout)
     biased = float(np.sqrt(np.mean(((field - 1) * phantom.data)[phantom.data > 0] ** 2)))

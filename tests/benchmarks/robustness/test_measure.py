@@ -8,7 +8,7 @@ from benchmarks.robustness.subjects import Subject
 from bmenet.data.layout import Layout
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
 from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.volume import save_unit_volume
+from tests.registered import save_registered
 
 SCORES = {
     INPUT: {"psnr": 20.0, "ssim": 0.8, "psnr_gain": 21.0},
@@ -44,7 +44,7 @@ def halving_calls(monkeypatch, workspace):
 
 def test_what_is_measured_is_kept(workspace, phantom, halving_calls):
     layout = Layout(workspace)
-    save_unit_volume(layout.clean("sub-01"), phantom)
+    save_registered(layout, "sub-01", phantom)
     first, again = (measure_case("sub-01", "ghosts", "weights/coarse", ("coarse",), layout, 0) for _ in range(2))
     assert first == again
     assert len(halving_calls) == 1

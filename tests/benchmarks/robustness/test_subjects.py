@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from benchmarks.robustness.subjects import VARIANTS, load_subject, source_path
+from benchmarks.robustness.subjects import VARIANTS, load_subject, mask_path, source_path
 from bmenet.data.layout import Layout
 from bmenet.imaging.volume import save_unit_volume
 from bmenet.runtime.errors import VolumeError
+from tests.registered import head_around, save_registered
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def _finds_the_phantom(monkeypatch):
 @pytest.mark.usefixtures("_finds_the_phantom")
 @pytest.mark.parametrize("variant", ["native", "native_2"])
 def test_a_native_scan_keeps_its_place_and_volume_on_any_grid(raw, phantom, variant):
-    subject = load_subject(raw, VARIANTS[variant])
+    subject = load_subject(raw, None, VARIANTS[variant])
     spacing_mm = VARIANTS[variant].spacing_mm or 4.0
     assert subject.clean.grid.spacing_mm == pytest.approx((spacing_mm,) * 3)
     litres = subject.brain_mask.sum() * spacing_mm**3
@@ -42,8 +43,14 @@ def test_a_native_scan_keeps_its_place_and_volume_on_any_grid(raw, phantom, vari
     assert not subject.clean.data[~subject.brain_mask].any()
 
 
-def test_a_changed_scan_keeps_its_brain(raw):
-    plain, gamma = (load_subject(raw, VARIANTS[name]) for name in ("plain", "gamma_1.5"))
+def test_a_changed_scan_keeps_its_brain(tmp_path, phantom):
+    layout, (head, brain_mask) = Layout(tmp_path), head_around(phantom)
+    save_registered(layout, "sub-01", head, brain_mask)
+    plain, gamma = (
+        load_subject(source_path("sub-01", variant, layout), mask_path("sub-01", variant, layout), variant)
+        for variant in (VARIANTS["plain"], VARIANTS["gamma_1.5"])
+    )
+    np.testing.assert_array_equal(plain.brain_mask, brain_mask)
     np.testing.assert_array_equal(plain.brain_mask, gamma.brain_mask)
     assert gamma.clean.data.mean() < plain.clean.data.mean()
 

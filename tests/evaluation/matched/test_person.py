@@ -52,9 +52,7 @@ def cheap(monkeypatch):
     """Spare the alignment and all metrics but one: what is kept does not depend on them."""
     alignment = Registration(np.eye(4), 0.9, "stub")
     monkeypatch.setattr(volumes, "align_pair", lambda moved, still, start, config: alignment)
-    monkeypatch.setattr(
-        methods_module, "measure", lambda one, still, inside: {"psnr_brain": psnr(one.data, still.data)}
-    )
+    monkeypatch.setattr(methods_module, "measure", lambda one, still, *_: {"psnr_brain": psnr(one.data, still.data)})
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_no_field_moves_the_psnr_without_field_and_noise_does(phantom, generator
     assert brain[2] < brain[1] - 5
 
 
-@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.inside_brain])
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.region == "brain"])
 def test_metric_inside_the_brain_ignores_the_far_background(name, phantom):
     brain_mask = np.zeros(phantom.data.shape, bool)
     brain_mask[15:25, 15:30, 15:25] = True

@@ -122,8 +122,9 @@ class UnevenNoiseConfig(Variation):
 class VarietyConfig(Section):
     """How often, and how far, fresh cases differ from what the degradation model makes of the subjects.
 
-    `scalp`: a skull and a scalp that move and ring with the brain, and of which only the innermost is shown.
+    `scalp`: a stripped brain in the head of another person, or in an invented one.
     `stripping`: brain extraction after the acquisition; the background is zero, whatever was there.
+    `resolution`: larger voxels, by a blur or by an acquisition in voxels of twice the edge.
     """
 
     deformation: DeformationConfig

@@ -69,6 +69,8 @@ class SourceConfig(Section):
     covariates: str | None = None
     subjects: Count | list[str] | None = None
     split: SubsetsConfig | None = None
+    credit: str | None = None
+    """Licence of the scans and whom to cite, for the card of weights that were trained on them."""
 
     @model_validator(mode="before")
     @classmethod

@@ -32,8 +32,21 @@ from bmenet.runtime.files import read_json
 MAX_BYTES = 40_000_000
 """Largest size of a release, which lies in the repository and in every copy of the package."""
 
-_PUBLIC_SOURCE = "openneuro"
-"""The data source that the licence of released weights names."""
+_CREDITS = {
+    "ds002748": (
+        "**OpenNeuro ds002748**, version 1.0.5: adults of 19 to 55 years, 3 T, skull-stripped by those who published"
+        " the scans; public domain (CC0 1.0). Bezmaternykh et al. (2021). Resting state with closed eyes for patients"
+        " with depression and healthy participants. OpenNeuro, doi:10.18112/openneuro.ds002748.v1.0.5."
+    ),
+    "ds000011": (
+        "**OpenNeuro ds000011** (OpenfMRI ds011): adults of 19 to 37 years, 3 T, whole heads without faces; Public"
+        " Domain Dedication and License (PDDL 1.0). Foerde, Knowlton and Poldrack (2006). Modulation of competing memory"
+        " systems by distraction. PNAS 103(31):11778-83, doi:10.1073/pnas.0602659103. OpenfMRI project, NSF Grant"
+        " OCI-1131441."
+    ),
+}
+"""Accession on OpenNeuro to what a card says of it; other data sets bring a `credit` of their own."""
+
 _ROLES = {
     "field": "tells the coil's field from the whole head at 4 mm",
     "coarse": "restores slices",
@@ -66,16 +79,11 @@ def release(config: Config, layout: Layout, folder: Path, tell: Callable[[str], 
     Raises
     ------
     BMENetError
-        If the networks were not trained on public data, or the release is too large.
+        If a data set has no licence that could be named, or the release is too large.
     WeightsError
         If networks are missing or were not evaluated, or the bundle does not agree with torch.
     """
-    if others := [source.name for source in config.data.sources if source.source != _PUBLIC_SOURCE]:
-        raise BMENetError(
-            f"data.sources: expected source {_PUBLIC_SOURCE} alone, the public data that the licence of released"
-            f" weights names; got {', '.join(others)} too; run `bmenet profile full` and `dvc repro`, or use"
-            " `bmenet export`"
-        )
+    data_credits(config)  # refused at once
     if layout.root / config.evaluate.weights != layout.weights_folder:
         raise WeightsError(
             f"evaluate.weights: expected weights, so that the card's figures are of the released networks; got"
@@ -99,6 +107,23 @@ def release(config: Config, layout: Layout, folder: Path, tell: Callable[[str], 
     return export(layout.weights_folder, folder / name, config, lineage, tell, texts)
 
 
+def data_credits(config: Config) -> str:
+    """Return a list, in Markdown, of the data sets, their licences and whom to cite.
+
+    Raises
+    ------
+    BMENetError
+        If that is not known of one.
+    """
+    known = {source.name: source.credit or _CREDITS.get(str(source.dataset)) for source in config.data.sources}
+    if unknown := [name for name, credit in known.items() if credit is None]:
+        raise BMENetError(
+            f"data.sources: expected the licence of every data set, which released weights name; got none for"
+            f" {', '.join(unknown)}; set its credit (licence, whom to cite), or use `bmenet export`"
+        )
+    return "\n".join(f"- {credit}" for credit in known.values())
+
+
 def _documents(name: str, config: Config, layout: Layout, summary: Summary, exported: Exported) -> dict[str, str]:
     """Return the card and the licence that go into the bundle, by file name."""
     bundle, manifest = exported.bundle, exported.bundle.manifest
@@ -116,6 +141,8 @@ def _documents(name: str, config: Config, layout: Layout, summary: Summary, expo
         megabytes=f"{bundle.total_bytes / 1e6:.1f}",
         storage=_STORAGE[config.export.storage],
         networks=_networks(bundle.weights),
+        credits=data_credits(config),
+        datasets=", ".join(source.name for source in config.data.sources),
         subjects="{train} subjects to train on, {validation} to validate, {test} to test.".format_map(counts),
         test_subjects=counts["test"],
         severity=config.degradation.severity,
@@ -127,7 +154,8 @@ def _documents(name: str, config: Config, layout: Layout, summary: Summary, expo
         parity=f"{max(errors):.0e}",
         lineage=_table(manifest.lineage),
     )
-    return {CARD_FILE: card, LICENCE_FILE: _template("licence.md")}
+    licence = Template(_template("licence.md")).substitute(credits=data_credits(config))
+    return {CARD_FILE: card, LICENCE_FILE: licence}
 
 
 def _read_summary(layout: Layout, kinds: list[str]) -> Summary:

@@ -63,10 +63,23 @@ def test_release_writes_a_bundle_with_a_card_and_a_licence(trained, bmenet):
     assert "goes on from `weights/base/coarse`" in card.text
     assert "N4" not in card.text
     assert "$" not in content
-    assert "CC0" in (bundle.folder / LICENCE_FILE).read_text(encoding="utf-8")
+    assert "PDDL" in (bundle.folder / LICENCE_FILE).read_text(encoding="utf-8")
     assert str(load_config().seed) in card.text
     assert str(trained) not in content
     assert "rounded weights: coarse" in result.stderr
+
+
+def test_the_licence_names_a_data_set_that_brings_its_credit(trained, bmenet):
+    _set(
+        trained,
+        "- {source: openneuro",
+        '- {source: sample, credit: "Heads of ours, CC BY-SA 3.0"}\n    - {source: openneuro',
+    )
+    assert bmenet("release", "--out", "there").exit_code == 0
+    for name in (CARD_FILE, LICENCE_FILE):
+        text = (trained / "there" / NAME / name).read_text(encoding="utf-8")
+        assert "Heads of ours, CC BY-SA 3.0" in text
+        assert "Foerde" in text
 
 
 def _forget_figures(trained: Path) -> None:
@@ -88,7 +101,7 @@ def _keep_figures_of_motion(trained: Path) -> None:
     [
         (
             lambda trained: _set(trained, "- {source: openneuro", "- {source: sample}\n    - {source: openneuro"),
-            "data.sources: expected source openneuro alone",
+            "expected the licence of every data set",
         ),
         (lambda trained: _set(trained, "  weights: weights ", "  weights: elsewhere "), "evaluate.weights: expected"),
         (_forget_figures, "run `dvc repro evaluate`"),

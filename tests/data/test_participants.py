@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bmenet.data.participants import Covariates, read_covariates
+from bmenet.data.participants import Covariates, dataset_of, read_covariates
 from bmenet.runtime.errors import SourceError
 
 
@@ -50,3 +50,8 @@ def test_read_covariates_refuses_a_table_it_cannot_trust(tmp_path, table, messag
         read_covariates(write(tmp_path, table))
     with pytest.raises(SourceError, match=r"nowhere\.csv: expected a readable table"):
         read_covariates(tmp_path / "nowhere.csv")
+
+
+def test_dataset_of_is_what_stands_before_the_last_underscore_of_an_id():
+    ids = {"ds000011_sub-01": "ds000011", "ixi_2mm_sub-IXI002": "ixi_2mm", "sub-01": ""}
+    assert {name: dataset_of(name) for name in ids} == ids

@@ -10,7 +10,7 @@ from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.volume import Volume, save_mask, save_unit_volume
 from bmenet.runtime.files import write_json
 
-_SKULL_MM, _SCALP_MM = 8.0, 20.0
+_SKULL_MM, _SCALP_MM, _NECK_MM = 8.0, 20.0, 24.0
 
 
 def save_registered(
@@ -27,8 +27,11 @@ def save_registered(
 
 
 def head_around(brain: Volume) -> tuple[Volume, np.ndarray]:
-    """Return a brain with a dark skull and a bright scalp around it, and its mask."""
+    """Return a brain with a dark skull, a bright scalp and a neck, and the mask of the brain."""
     brain_mask = foreground_mask(brain.data)
     distance_mm = ndimage.distance_transform_edt(~brain_mask, sampling=brain.grid.spacing_mm)
     scalp = (distance_mm > _SKULL_MM) & (distance_mm <= _SCALP_MM)
-    return brain.with_data(np.where(scalp, 0.9, brain.data)), brain_mask
+    x, y, z = (np.arange(extent) * width for extent, width in zip(brain.data.shape, brain.grid.spacing_mm, strict=True))
+    is_below = (abs(x - x.mean()) < _NECK_MM)[:, None, None] & (abs(y - y.mean()) < _NECK_MM)[:, None] & (z < z.mean())
+    tissue = np.where(is_below, 0.6, np.where(scalp, 0.9, 0))
+    return brain.with_data(np.where(brain_mask, brain.data, tissue)), brain_mask

@@ -26,7 +26,7 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure PSNR, SSIM, NCC and HFEN over the whole grid and inside the brain.
+    """Measure PSNR, SSIM, NCC and HFEN over the whole grid and inside the brain, PSNR and SSIM over the head too.
 
     A clean scan beyond [0, 1] sets the scale: both are divided by the 99.5th percentile of its foreground.
     """

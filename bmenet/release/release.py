@@ -40,9 +40,9 @@ _CREDITS = {
     ),
     "ds000011": (
         "**OpenNeuro ds000011** (OpenfMRI ds011): adults of 19 to 37 years, 3 T, whole heads without faces; Public"
-        " Domain Dedication and License (PDDL 1.0). Foerde, Knowlton and Poldrack (2006). Modulation of competing memory"
-        " systems by distraction. PNAS 103(31):11778-83, doi:10.1073/pnas.0602659103. OpenfMRI project, NSF Grant"
-        " OCI-1131441."
+        " Domain Dedication and License (PDDL 1.0). Foerde, Knowlton and Poldrack (2006). Modulation of competing"
+        " memory systems by distraction. PNAS 103(31):11778-83, doi:10.1073/pnas.0602659103. OpenfMRI project, NSF"
+        " Grant OCI-1131441."
     ),
 }
 """Accession on OpenNeuro to what a card says of it; other data sets bring a `credit` of their own."""

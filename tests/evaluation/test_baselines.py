@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from bmenet.evaluation import baselines
-from bmenet.evaluation.baselines import BASELINES, find_foreground
+from bmenet.evaluation.baselines import BASELINES, find_foreground, holds_head
 from bmenet.evaluation.metrics.fidelity import psnr
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import BMENetError, VolumeError
+from tests.registered import head_around
 
 INSTALLED = [name for name in BASELINES if name != "n4_bm4d" or importlib.util.find_spec("bm4d")]
 
@@ -42,6 +43,30 @@ def test_baseline_restores_repeatably_keeps_the_intensity_scale_and_refuses_a_co
     assert loud[brain_mask].mean() / restored[brain_mask].mean() == pytest.approx(3, rel=0.02)
     with pytest.raises(VolumeError, match="expected a volume with a brain"):
         BASELINES[name](clean.with_data(np.zeros_like(clean.data)))
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_baseline_takes_the_field_out_of_a_whole_head_and_leaves_noise_in_its_air(name, clean):
+    head, _ = head_around(clean)
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, extent) for extent in head.data.shape), indexing="ij")
+    noise = 0.05 * np.random.default_rng(1).standard_normal((2, *head.data.shape))
+    degraded = head.with_data(np.hypot(head.data * np.exp(0.5 * x + 0.3 * y * z) + noise[0], noise[1]))
+    assert holds_head(degraded)
+    assert not holds_head(clean)
+    restored, is_air = BASELINES[name](degraded).data, head.data == 0
+    for tissue in (0.85, 0.9):
+        spreads = [np.std(data[head.data == np.float32(tissue)]) for data in (restored, degraded.data)]
+        assert spreads[0] < 0.9 * spreads[1]
+    assert np.mean(restored[is_air] > 0) > 0.1
+    if name != "n4":
+        assert restored[is_air].mean() < 0.9 * degraded.data[is_air].mean()
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.1])
+def test_a_stripped_brain_is_no_head_however_loud_its_noise(phantom, generator, sigma):
+    noise = sigma * generator.standard_normal((2, *phantom.data.shape))
+    for volume, is_head in ((phantom, False), (head_around(phantom)[0], True)):
+        assert holds_head(volume.with_data(np.hypot(volume.data + noise[0], noise[1]))) is is_head
 
 
 @pytest.mark.skipif("n4_bm4d" in INSTALLED, reason="bm4d is installed")

@@ -2,14 +2,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bmenet.data.layout import Layout
 from bmenet.evaluation import methods as methods_module
 from bmenet.evaluation.baselines import BASELINES
 from bmenet.evaluation.methods import FINE_VARIANTS, Restorations, evaluate_case
-from bmenet.imaging.volume import load_unit_volume, save_unit_volume
+from bmenet.imaging.volume import load_unit_volume, save_mask, save_unit_volume
 from bmenet.runtime.files import write_text
-from tests.registered import save_registered
+from tests.registered import head_around, save_registered
 
 METHODS = ["degraded", "n4", "coarse"]
 
@@ -59,6 +60,27 @@ def test_evaluate_case_measures_every_method_and_under_the_clean_code_the_clean_
     assert psnr["degraded"] == pytest.approx(20, abs=1)
     assert psnr["coarse"] > psnr["degraded"]
     assert run(layout, "000", ["degraded"])[0].metrics["psnr"] == 100
+
+
+def test_of_a_head_whose_scalp_is_wrong_the_brain_is_perfect_and_the_rest_is_not(layout, phantom):
+    head, brain_mask = head_around(phantom)
+    save_registered(layout, "sub-01", head, brain_mask)
+    spoiled = head.with_data(np.where(brain_mask, head.data, 0.5 * head.data))
+    save_unit_volume(layout.degraded("sub-01", "010"), spoiled)
+    (found,) = (result.metrics for result in run(layout, methods=["degraded"]))
+    assert found["psnr_brain"] == 100
+    assert found["psnr_head"] < found["psnr"] < 20
+    assert found["ssim_head"] < found["ssim"] < 1
+
+
+def test_another_brain_mask_is_measured_again(layout, restored, phantom):
+    first = run(layout, methods=["degraded"])
+    smaller = ndimage.binary_erosion(phantom.data > 0, iterations=3)
+    save_mask(layout.brain_mask("sub-01"), phantom.with_data(smaller))
+    again = run(layout, methods=["degraded"])
+    assert restored == ["degraded", "degraded"]
+    assert again[0].metrics["psnr"] == first[0].metrics["psnr"]
+    assert again[0].metrics["ssim_brain"] != first[0].metrics["ssim_brain"]
 
 
 def test_evaluate_case_goes_on_where_it_was_stopped_and_measures_nothing_twice(layout, restored):

@@ -28,16 +28,19 @@ FIGURES = ("montage", "before_after", "subjects", "dice")
 FIGURES += tuple(f"{metric}_by_code" for metric in ("psnr", "psnr_brain", "ssim", "ssim_brain"))
 
 
+def report_config():
+    smoke = load_profile("smoke")
+    evaluate = smoke.evaluate.model_copy(update={"codes": ["000", "010", "111"], "segmented_codes": ["111"]})
+    return smoke.model_copy(update={"evaluate": evaluate, "seed": 1})
+
+
 def test_write_report_writes_every_table_figure_and_the_page(results, phantom, layout):
     cuts, tissues = shown_slices(phantom.data), {"dice.csf": 0.8, "volume_change.csf": 2.0}
     segmented = [
         replace(result, shown_slices=cuts, metrics=result.metrics | (tissues if result.code == "111" else {}))
         for result in results
     ]
-    smoke = load_profile("smoke")
-    evaluate = smoke.evaluate.model_copy(update={"codes": ["000", "010", "111"], "segmented_codes": ["111"]})
-    config = smoke.model_copy(update={"evaluate": evaluate, "seed": 1})
-    tracked = write_report(segmented, config, ({"seed": "1"}, {"git commit": "abc"}), layout)
+    tracked = write_report(segmented, report_config(), ({"seed": "1"}, {"git commit": "abc"}), layout)
     folder = layout.report("evaluate")
     assert {path.name for path in folder.iterdir()} == {
         *("metrics.json", "summary.json", "gains.json", "volumes.csv", "psnr_by_code.csv", "dice.csv", "report.html"),
@@ -52,6 +55,45 @@ def test_write_report_writes_every_table_figure_and_the_page(results, phantom, l
     page = (folder / "report.html").read_text()
     assert "git commit" in page
     assert "27.00 <small>[26.00, 28.00]</small>" in page
+
+
+def test_with_two_data_sets_every_table_is_there_for_each_and_over_all(results, phantom, layout, tmp_path):
+    cuts, names = shown_slices(phantom.data), {"sub-01": "ixi_2mm_sub-01", "sub-02": "b_sub-02", "sub-03": "b_sub-03"}
+    for old, new in names.items():
+        for path in list((tmp_path / "data").rglob(f"{old}*")):
+            path.rename(path.with_name(path.name.replace(old, new)))
+    segmented = [
+        replace(
+            result,
+            subject=names[result.subject],
+            shown_slices=cuts,
+            metrics=result.metrics | ({"dice.csf": 0.8} if result.code == "111" else {}),
+        )
+        for result in results
+    ]
+    tracked = write_report(segmented, report_config(), ({}, {}), layout)
+    folder = layout.report("evaluate")
+    summary, metrics = (json.loads((folder / name).read_text()) for name in ("summary.json", "metrics.json"))
+    expected = {"111": 27, "ixi_2mm/111": 26, "b/111": 27.5}
+    for code, psnr in expected.items():
+        assert summary["coarse"][code]["psnr"]["mean"] == pytest.approx(psnr)
+        assert tracked[f"test.coarse.{code}.psnr"] == pytest.approx(psnr)
+    gains = json.loads((folder / "gains.json").read_text())["coarse"]["n4"]
+    assert gains["b/111"]["psnr"]["mean"] == gains["111"]["psnr"]["mean"] == pytest.approx(5)
+    assert {name: found["coarse"]["psnr"] for name, found in metrics.pop("datasets").items()} == {
+        "ixi_2mm": pytest.approx(26),
+        "b": pytest.approx(27.5),
+    }
+    assert metrics["coarse"]["psnr"] == pytest.approx(27)
+    rows = {name: (folder / name).read_text().splitlines() for name in ("psnr_by_code.csv", "dice.csv")}
+    assert [row.split(",")[0] for row in rows["psnr_by_code.csv"]] == [
+        *("code", "111", "010", "000", "b/111", "b/010", "b/000", "ixi_2mm/111", "ixi_2mm/010", "ixi_2mm/000")
+    ]
+    assert [row.split(",")[0] for row in rows["dice.csv"]] == ["region", "CSF", "b/CSF", "ixi_2mm/CSF"]
+    for text in ((layout.reports / "results.md").read_text(), (folder / "report.html").read_text()):
+        for part in ("all data sets (3 subjects)", "b (2 subjects)", "ixi_2mm (1 subject)"):
+            for title in ("Everything measured, code 111", "PSNR by degradation, whole grid / brain (dB)"):
+                assert f"{title}, {part}" in text
 
 
 def test_evaluation_page_shows_the_median_subject_before_after_clean_and_every_error(results, layout, phantom):

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from bmenet.evaluation.result import results_table
-from bmenet.evaluation.summary import summarise, summarise_gains
+from bmenet.evaluation.summary import UNNAMED, by_dataset, summarise, summarise_gains
 
 
 def test_summarise_takes_the_mean_over_subjects(table):
@@ -34,3 +36,13 @@ def test_a_metric_that_not_every_subject_has_is_left_out(results):
     # Nor is there a mean over codes of which one lacks it.
     assert "dice.csf" not in summary["all"]
     assert "dice.csf" not in summarise_gains(table, 100, 1, "coarse")["n4"]["111"]
+
+
+def test_results_are_grouped_by_the_data_sets_of_their_subjects_unless_there_is_but_one(results):
+    assert by_dataset(results_table(results)) == {}
+    ours = [replace(result, subject=f"ds000011_{result.subject}") for result in results]
+    assert by_dataset(results_table(ours)) == {}
+    groups = by_dataset(results_table([*ours, *results]))
+    assert list(groups) == ["ds000011", UNNAMED]
+    assert set(groups["ds000011"]["subject"]) == {result.subject for result in ours}
+    assert [len(group) for group in groups.values()] == [len(results)] * 2

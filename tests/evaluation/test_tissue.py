@@ -6,7 +6,7 @@ import pytest
 from bmenet.data.layout import Layout
 from bmenet.evaluation.segmentation import SEGMENTERS, Segmentation
 from bmenet.evaluation.tissue import compare_tissues, label_dice, region_dice
-from bmenet.imaging.volume import save_mask, save_unit_volume
+from bmenet.imaging.volume import load_mask, load_unit_volume, save_mask, save_unit_volume
 from bmenet.runtime.errors import GridMismatchError
 
 REFERENCE = np.array([0, 1, 1, 1, 1, 2, 2, 3, 0, 0]).reshape(1, 2, 5)
@@ -39,6 +39,7 @@ class Thresholds:
 
     def segment(self, volume, brain_mask):
         Thresholds.runs += 1
+        assert not volume.data[~brain_mask].any(), "the brain alone"
         labels = np.where(brain_mask, 1 + np.digitize(volume.data, [1 / 3, 2 / 3]), 0)
         return Segmentation(labels, {"dark": (1,), "grey matter": (2,), "bright": (3,), "nowhere": (9,)})
 
@@ -80,6 +81,18 @@ def test_a_tissue_that_is_taken_for_another_costs_overlap_and_volume(layout):
     assert coarse["volume_change.grey_matter"] == -coarse["volume_error.grey_matter"] == pytest.approx(-50, abs=1)
     assert degraded["dice.bright"] == coarse["dice.bright"] == 1
     assert coarse["dice.mean"] == pytest.approx((0.8 + 2 / 3 + 1) / 3, abs=0.01)
+
+
+def test_of_heads_the_brains_are_compared_and_another_mask_makes_another_comparison(layout, phantom):
+    first = compare(layout)
+    for path in (layout.clean("sub-01"), layout.restored("sub-01", "111", "coarse"), layout.degraded("sub-01", "111")):
+        brain = load_unit_volume(path).data
+        save_unit_volume(path, phantom.with_data(np.where(brain > 0, brain, 0.6)))
+    assert compare(layout) == first
+    brain_mask = load_mask(layout.brain_mask("sub-01"))
+    brain_mask[:20] = False
+    save_mask(layout.brain_mask("sub-01"), phantom.with_data(brain_mask))
+    assert compare(layout) != first
 
 
 def test_what_was_compared_is_segmented_again_only_for_another_volume_or_tool(layout, phantom, monkeypatch):

@@ -1,4 +1,4 @@
-"""The scans of a matched pair: aligned, interpolated once each, on one standard grid, with one brain mask."""
+"""The scans of a matched pair as volumes: aligned, interpolated once each, on one grid, with one brain mask."""
 
 import numpy as np
 

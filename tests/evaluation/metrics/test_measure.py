@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bmenet.config.profiles import load_profile
 from bmenet.degradation import bias_field
@@ -8,6 +9,7 @@ from bmenet.evaluation.metrics.measure import matched_gain, measure
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
+from tests.registered import head_around
 
 
 def test_measure_of_the_clean_volume_is_perfect_and_finite(phantom):
@@ -54,6 +56,21 @@ def test_metric_inside_the_brain_ignores_the_far_background(name, phantom):
     spoiled = phantom.with_data(phantom.data.copy())
     spoiled.data[:, :, :3] = 0.7
     assert METRICS[name](spoiled, phantom, brain_mask) == METRICS[name](phantom, phantom, brain_mask)
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.region == "head"])
+def test_metric_of_the_head_sees_the_scalp_and_no_air(name, phantom):
+    head, brain_mask = head_around(phantom)
+    scalp, air = (head.data > 0) & ~brain_mask, np.zeros(head.data.shape, bool)
+    air[:, :, :3] = True
+    air &= ~ndimage.binary_dilation(head.data > 0, np.ones((3, 3, 3)), iterations=6)
+    assert air.any()
+    perfect, beside, dark = (
+        METRICS[name](head.with_data(data), head, brain_mask)
+        for data in (head.data, np.where(air, 0.7, head.data), np.where(scalp, 0.5 * head.data, head.data))
+    )
+    assert beside == perfect
+    assert dark < 0.95 * perfect
 
 
 def test_measure_refuses_what_cannot_be_measured(phantom):

@@ -100,23 +100,20 @@ class FieldTask(Task):
             brain = torch.from_numpy(head.brain_mask)[None, None].float().to(device)
             for code in VALIDATED_CODES:
                 path = self.layout.degraded(subject, code)
-                degraded = load_unit_volume(path)
-                coarse = averaged(degraded)
-                coarse = coarse.with_data(
-                    coarse.data / np.float32(blind_scale(degraded.data, degraded.grid.spacing_mm[0]))
-                )
+                seen = _seen(load_unit_volume(path))
                 drawn = bias_field.log_field(
                     head.clean.data.shape, read_json(path.with_suffix(".json"))["parameters"]["bias"]["coefficients"]
                 )
                 with autocast(device, self.dtype):
-                    found = network(torch.from_numpy(coarse.data)[None, None].to(device)).float()
+                    found = network(torch.from_numpy(seen)[None, None].to(device)).float()
                 true = torch.from_numpy(drawn)[None, None].to(device)
                 for name, answer in (("rms", found), ("drawn", torch.zeros_like(true))):
                     error = error_of(answer, true, brain)
                     sums[f"val.{name}.{code}"] += float(((error**2 * brain).sum() / brain.sum()).sqrt())
                 if figure is None:
                     told = found[0, 0].cpu().numpy()
-                    volumes = {"degraded": coarse.data, "drawn": np.exp(drawn) / 2, "found": np.exp(told) / 2}
+                    evened = seen / np.exp(told - told[head.brain_mask].mean())
+                    volumes = {"clean": _seen(head.clean), "degraded": seen, "field\ntaken out": evened}
                     figure = panel(volumes, f"{subject}, code {code}, step {step}")
         means = {name: total / len(self.validation_subjects) for name, total in sums.items()}
         score = -float(np.mean([means[f"val.rms.{code}"] for code in VALIDATED_CODES]))
@@ -157,6 +154,11 @@ def error_of(found: Tensor, true: Tensor, brain: Tensor) -> Tensor:
     axes = (1, 2, 3, 4)
     mean = (error * brain).sum(axes, keepdim=True) / brain.sum(axes, keepdim=True).clamp_min(1)
     return error - mean
+
+
+def _seen(volume: Volume) -> np.ndarray:
+    """Return what the network sees of a volume on the standard grid: at 4 mm, divided by its blind scale."""
+    return averaged(volume).data / np.float32(blind_scale(volume.data, volume.grid.spacing_mm[0]))
 
 
 def _stacked(volumes: list[np.ndarray]) -> Tensor:

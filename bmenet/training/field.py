@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -14,7 +13,7 @@ from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.degradation import bias_field
 from bmenet.degradation.field_case import FieldCase, field_case
-from bmenet.imaging.figures import PLANES, Tile, draw_tiles, shown_slices
+from bmenet.evaluation.panel import panel
 from bmenet.imaging.homogeneity import averaged
 from bmenet.imaging.intensity import blind_scale
 from bmenet.imaging.volume import Volume, load_mask, load_unit_volume
@@ -101,23 +100,21 @@ class FieldTask(Task):
             brain = torch.from_numpy(head.brain_mask)[None, None].float().to(device)
             for code in VALIDATED_CODES:
                 path = self.layout.degraded(subject, code)
-                degraded = load_unit_volume(path)
-                coarse = averaged(degraded)
-                coarse = coarse.with_data(
-                    coarse.data / np.float32(blind_scale(degraded.data, degraded.grid.spacing_mm[0]))
-                )
+                seen = _seen(load_unit_volume(path))
                 drawn = bias_field.log_field(
                     head.clean.data.shape, read_json(path.with_suffix(".json"))["parameters"]["bias"]["coefficients"]
                 )
                 with autocast(device, self.dtype):
-                    found = network(torch.from_numpy(coarse.data)[None, None].to(device)).float()
+                    found = network(torch.from_numpy(seen)[None, None].to(device)).float()
                 true = torch.from_numpy(drawn)[None, None].to(device)
                 for name, answer in (("rms", found), ("drawn", torch.zeros_like(true))):
                     error = error_of(answer, true, brain)
                     sums[f"val.{name}.{code}"] += float(((error**2 * brain).sum() / brain.sum()).sqrt())
                 if figure is None:
-                    told, title = found[0, 0].cpu().numpy(), f"{subject}, code {code}, step {step}"
-                    figure = _figure(coarse.data, np.exp(drawn), np.exp(told), title)
+                    told = found[0, 0].cpu().numpy()
+                    evened = seen / np.exp(told - told[head.brain_mask].mean())
+                    volumes = {"clean": _seen(head.clean), "degraded": seen, "field\ntaken out": evened}
+                    figure = panel(volumes, f"{subject}, code {code}, step {step}")
         means = {name: total / len(self.validation_subjects) for name, total in sums.items()}
         score = -float(np.mean([means[f"val.rms.{code}"] for code in VALIDATED_CODES]))
         return Validation(score, means, figure)
@@ -159,11 +156,9 @@ def error_of(found: Tensor, true: Tensor, brain: Tensor) -> Tensor:
     return error - mean
 
 
-def _figure(head: np.ndarray, drawn: np.ndarray, found: np.ndarray, title: str) -> Figure:
-    """Show a degraded head, the field that was drawn and the one that was found, a field of 2 being white."""
-    columns = {"degraded": head, "drawn": drawn / 2, "found": found / 2}
-    cuts = [shown_slices(np.clip(data, 0, 1)) for data in columns.values()]
-    return draw_tiles([[Tile(cut[plane]) for cut in cuts] for plane in PLANES], list(columns), title)
+def _seen(volume: Volume) -> np.ndarray:
+    """Return what the network sees of a volume on the standard grid: at 4 mm, divided by its blind scale."""
+    return averaged(volume).data / np.float32(blind_scale(volume.data, volume.grid.spacing_mm[0]))
 
 
 def _stacked(volumes: list[np.ndarray]) -> Tensor:

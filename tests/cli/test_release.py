@@ -22,7 +22,7 @@ def trained(workspace: Path) -> Path:
     """A workspace whose first stage was trained on public data and evaluated."""
     save_networks(workspace / "weights")
     for network in (workspace / "weights").iterdir():
-        if network.name != "coarse":
+        if network.name not in ("coarse", "field"):
             shutil.rmtree(network)
     _set(workspace, "- {source: sample}", "- {source: openneuro, dataset: ds000011}")
     _set(workspace, "storage: fp32 ", "storage: fp16 ")
@@ -57,6 +57,8 @@ def test_release_writes_a_bundle_with_a_card_and_a_licence(trained, bmenet):
     content = (bundle.folder / CARD_FILE).read_text(encoding="utf-8")
     card = read_card(content)
     assert card.summary.startswith("code 111: brain PSNR 17.0 to 24.1 dB")
+    assert "| `field`: tells the coil's field" in card.text
+    assert "First a small 3D network tells the coil's field" in card.text
     for text in ("| `111` | BMENet, coarse | 30.25 [29.25, 31.25]", "2 subjects to train on", f"--model {NAME}"):
         assert text in card.text
     assert "| `000` | degraded input" not in card.text

@@ -30,7 +30,7 @@ SAMPLING = DEFAULT_SAMPLING.model_copy(update={"steps": 2, "start_timestep": 100
 _KEPT_S = 24 * 3600
 
 
-def save_field(weights: Path, level: float = 1.0) -> FieldNet:
+def save_field(weights: Path, level: float = 3.0) -> FieldNet:
     """Write an untrained field network that tells some field, the stronger the higher the level; 0: none."""
     config = smoke_config().field
     torch.manual_seed(0)

@@ -18,7 +18,7 @@ _MAX_LOG = 1.6
 
 
 _ERROR = 0.037
-"""Root mean square error of the log-field under code 001, validation subjects of three data sets: what it cannot know."""
+"""Root mean square error of the log-field under code 001, on validation subjects of three data sets."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bmenet.data.layout import Layout
 from bmenet.evaluation.bootstrap import Interval
 from bmenet.evaluation.metrics import METRICS
 from bmenet.evaluation.metrics.measure import measure
-from bmenet.imaging.volume import load_unit_volume
+from bmenet.imaging.volume import load_mask, load_unit_volume
 from bmenet.release.gate import Decision, decide, keep
 from bmenet.restoration.bundle import Bundle
 from bmenet.restoration.enhancer import Enhancer
@@ -174,12 +174,12 @@ def measure_validation(
     with progress_bar() as bar:
         task = bar.add_task(description, total=len(subjects) * len(codes), note="")
         for subject in subjects:
-            clean = load_unit_volume(layout.clean(subject))
+            clean, brain_mask = load_unit_volume(layout.clean(subject)), load_mask(layout.brain_mask(subject))
             measured = []
             for code in codes:
                 bar.update(task, note=f"{subject} {code}")
                 restored = enhancer.restore(load_unit_volume(layout.case_input(subject, code)))
-                measured.append(measure(restored, clean))
+                measured.append(measure(restored, clean, brain_mask))
                 bar.advance(task)
             values[subject] = {name: float(np.mean([of_code[name] for of_code in measured])) for name in METRICS}
     return values

@@ -54,7 +54,7 @@ def test_enhance_with_onnx_is_enhance_with_torch(workspace, scan_path, bundle, b
 
 
 @pytest.mark.usefixtures("lone_brain")
-@pytest.mark.parametrize(("options", "ran"), [((), {"coarse"}), (("--runtime", "torch"), set())])
+@pytest.mark.parametrize(("options", "ran"), [((), {"field", "coarse"}), (("--runtime", "torch"), set())])
 def test_a_bundle_runs_with_onnx_where_nobody_says_otherwise(scan_path, bundle, bmenet, monkeypatch, options, ran):
     seen, run = set(), Sessions.run
     monkeypatch.setattr(Sessions, "run", lambda *arguments: seen.add(arguments[1]) or run(*arguments))

@@ -71,8 +71,8 @@ def find_field(volume: Volume, brain_mask: np.ndarray, head_mask: np.ndarray) ->
 def field_size(field: np.ndarray, brain_mask: np.ndarray) -> float:
     """Return how large a field is: (high - low) / (high + low) of its 1st and 99th percentile in the brain, in [0, 1).
 
-    It is the ratio that the presets of the degradation model are given in, without the outermost voxels. Where the field
-    is not positive it means nothing; without a place where it does, its size is 0.
+    It is the ratio that the presets of the degradation model are given in, without the outermost voxels. Where the
+    field is not positive it means nothing; without a place where it does, its size is 0.
     """
     values = field[brain_mask & (field > 0)]
     if not values.size:

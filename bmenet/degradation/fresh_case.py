@@ -40,7 +40,7 @@ class Anatomy:
     def is_skull_stripped(self) -> bool:
         """Whether there is hardly anything but the brain."""
         beyond = self.clean.data > _BRIGHT
-        return np.count_nonzero(beyond & ~self.brain_mask) < _STRIPPED_SHARE * np.count_nonzero(beyond)
+        return bool(np.count_nonzero(beyond & ~self.brain_mask) < _STRIPPED_SHARE * np.count_nonzero(beyond))
 
     def on(self, grid: Grid) -> "Anatomy":
         """Return the head on another standard grid."""

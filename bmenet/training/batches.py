@@ -129,9 +129,9 @@ class FreshCases(Cases):
         grid = standard_grid(self._acquired_mm(subject, rng))
         host = (lambda: self._anatomy(heads[rng.integers(len(heads))]).on(grid)) if heads else None
         volumes = fresh_case(anatomy.on(grid), severity, code, self._online.variety, rng, host)
-        volumes = [resample_unit(volume, standard_grid(self.spacing_mm)) for volume in volumes]
+        on_grid = (resample_unit(volume, standard_grid(self.spacing_mm)) for volume in volumes)
         degraded, target = (
-            np.minimum(np.rint(volume.data / UNIT_STEP), _MAX_COUNT).astype(np.uint16) for volume in volumes
+            np.minimum(np.rint(volume.data / UNIT_STEP), _MAX_COUNT).astype(np.uint16) for volume in on_grid
         )
         return _case(degraded, target, self.spacing_mm)
 

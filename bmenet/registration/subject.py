@@ -62,6 +62,8 @@ def register_subject(subject: FetchedScan, config: Config, layout: Layout) -> fl
     coil_field = find_field(Volume(standard, grid.affine), brain_mask, head)
     field = coil_field.on(grid)
     unit_data, scale = normalise(standard / field, config.intensity.percentile)
+    if brain.is_skull_stripped:
+        brain_mask = foreground_mask(unit_data)
     save_unit_volume(layout.clean(subject.id), Volume(unit_data, grid.affine))
     save_mask(layout.brain_mask(subject.id), Volume(brain_mask, grid.affine))
     save_field(layout.field(subject.id), coil_field.volume)

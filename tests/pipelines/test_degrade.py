@@ -2,11 +2,11 @@ import pytest
 
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
-from bmenet.imaging.volume import save_unit_volume
 from bmenet.runtime.errors import BMENetError
-from bmenet.runtime.files import read_json, write_json
+from bmenet.runtime.files import read_json
 from bmenet.runtime.parallel import WORKERS_VARIABLE
 from pipelines import degrade
+from tests.registered import save_registered
 
 
 @pytest.fixture
@@ -14,8 +14,7 @@ def layout(workspace, phantom, monkeypatch) -> Layout:
     """A workspace with one registered subject."""
     monkeypatch.setenv(WORKERS_VARIABLE, "1")
     layout = Layout()
-    save_unit_volume(layout.clean("sub-01"), phantom)
-    write_json(layout.transform("sub-01"), {"age": None, "sex": None})
+    save_registered(layout, "sub-01", phantom)
     return layout
 
 

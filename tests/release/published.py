@@ -36,7 +36,11 @@ def make_bundle(
 ) -> Bundle:
     """Write a bundle whose weights are a text; another content makes it another bundle."""
     manifest = read_json(smoke_bundle() / MANIFEST_FILE)
-    graphs = {name: graph for name, graph in manifest["graphs"]["fp32"].items() if has_fine or name == "coarse"}
+    graphs = {
+        name: graph
+        for name, graph in manifest["graphs"]["fp32"].items()
+        if name == "coarse" or (has_fine and name != "field")
+    }
     kinds = ("coarse", "fine", "denoiser", "autoencoder") if has_fine else ("coarse",)
     for graph in graphs.values():
         write_text(folder / graph["path"], graph["path"])

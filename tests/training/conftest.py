@@ -9,6 +9,7 @@ from bmenet.config.profiles import load_profile
 from bmenet.data.layout import Layout
 from bmenet.degradation.case import write_case
 from bmenet.imaging.volume import Volume, save_mask, save_unit_volume
+from bmenet.runtime.files import write_json
 from tests.bundled import save_field
 
 SPLIT = {"train": ["sub-01", "sub-02"], "validation": ["sub-03"], "test": []}
@@ -32,6 +33,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory, phantom: Volume) -> Path:
     for number, subject in enumerate(SPLIT["train"] + SPLIT["validation"]):
         clean, degraded = layout.clean(subject), layout.degraded(subject, "111")
         save_unit_volume(clean, phantom.with_data(phantom.data * np.float32(0.9 + 0.1 * number)))
+        write_json(layout.transform(subject), {"is_skull_stripped": True, "voxel_mm": [4.0, 4.0, 4.0]})
         save_mask(layout.brain_mask(subject), phantom.with_data(phantom.data > 0))
         write_case(clean, degraded, config.degradation.preset, "111", config.seed, subject)
     save_field(layout.weights_folder, level=0)

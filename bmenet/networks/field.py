@@ -47,9 +47,12 @@ class FieldNet(nn.Module):
 
     def forward(self, head: Tensor) -> Tensor:
         """Return the log-field (B, 1, X, Y, Z) of heads of the same shape, unit intensities on the grid of 4 mm."""
-        axes = [torch.linspace(-1, 1, extent, device=head.device) for extent in head.shape[2:]]
-        place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].expand(head.shape[0], -1, -1, -1, -1)
-        return self.smooth(self.tail(self.unet(torch.cat([head, place.to(head.dtype)], dim=1))).float())
+        place = []
+        for axis, extent in enumerate(head.shape[2:]):
+            line = torch.linspace(-1, 1, extent, device=head.device, dtype=head.dtype)
+            # Added to the head: a graph would hold what is made of constants alone, a megabyte.
+            place.append(0 * head + line.view([-1 if other == axis else 1 for other in range(3)]))
+        return self.smooth(self.tail(self.unet(torch.cat([head, *place], dim=1))).float())
 
 
 class ExactGaussian(GaussianFilter):

@@ -63,7 +63,7 @@ def test_release_writes_a_bundle_with_a_card_and_a_licence(trained, bmenet):
         assert text in card.text
     assert "| `000` | degraded input" not in card.text
     assert "goes on from `weights/base/coarse`" in card.text
-    assert "N4" not in card.text
+    assert "| N4" not in card.text
     assert "$" not in content
     assert "PDDL" in (bundle.folder / LICENCE_FILE).read_text(encoding="utf-8")
     assert str(load_config().seed) in card.text

@@ -1,7 +1,6 @@
 """Stage `degrade`: seven degraded volumes a subject, each with its sidecar, and the calibration report."""
 
 import csv
-from pathlib import Path
 
 from bmenet.cli.errors import run_stage
 from bmenet.config import load_config
@@ -29,7 +28,10 @@ def main() -> None:
     items = [
         (
             f"{subject} {code}",
-            (*_files(layout, subject, code), preset, code, config.seed, subject, index, voxel_mm[subject]),
+            (
+                *(layout.clean(subject), layout.degraded(subject, code)),
+                *(preset, code, config.seed, subject, index, voxel_mm[subject]),
+            ),
         )
         for subject, code in cases
     ]
@@ -48,11 +50,6 @@ def main() -> None:
     figure = calibration_figure(rows, config.degradation.calibration)
     with atomic_path(report / "calibration.png") as path:
         figure.savefig(path, dpi=120)
-
-
-def _files(layout: Layout, subject: str, code: str) -> tuple[Path, Path]:
-    """Return what a case is made from, and where it goes."""
-    return layout.clean(subject), layout.degraded(subject, code)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from bmenet.degradation.anatomy import smooth_map
 from bmenet.imaging.volume import Volume
 
 _KNOTS = np.linspace(0, 1, 6)
-FWHM_PER_SIGMA = 2.355
+_FWHM_PER_SIGMA = 2.355
 _TABLE = np.linspace(0, 1, 1025)
 
 _UNTOUCHED_CENTRE = 0.02
@@ -36,7 +36,7 @@ def lower_resolution(clean: Volume, config: ResolutionConfig, rng: np.random.Gen
     fwhm_mm = np.full(3, rng.uniform(config.fwhm_mm.low, config.fwhm_mm.high))
     if rng.random() < 0.5:
         fwhm_mm *= np.where(np.arange(3) == rng.integers(3), 1.0, 0.5)
-    sigma = fwhm_mm / FWHM_PER_SIGMA / clean.grid.spacing_mm[0]
+    sigma = fwhm_mm / _FWHM_PER_SIGMA / clean.grid.spacing_mm[0]
     blurred = ndimage.gaussian_filter(clean.data, sigma, truncate=3)
     return clean.with_data(np.where(clean.data > 0, np.clip(blurred, 0, 1), 0)), sigma
 

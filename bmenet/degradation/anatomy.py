@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from bmenet.config.degradation import DeformationConfig
+from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.volume import Volume
 
 _LATTICE_MM = 32.0
@@ -92,7 +93,7 @@ def set_into(brain: Volume, brain_mask: np.ndarray, host: Volume, host_mask: np.
     host's brain was. Where the two meet, a millimetre blends them.
     """
     spacing = host.grid.spacing_mm[0]
-    guest_box, host_box = (ndimage.find_objects(voxels.view(np.uint8))[0] for voxels in (brain_mask, host_mask))
+    guest_box, host_box = map(bounding_box, (brain_mask, host_mask))
     stretch = np.array([(g.stop - g.start) / (h.stop - h.start) for g, h in zip(guest_box, host_box, strict=True)])
     offset = np.array([g.start - s * h.start for g, h, s in zip(guest_box, host_box, stretch, strict=True)])
     fitted = ndimage.affine_transform(brain.data, np.diag(stretch), offset, order=3)

@@ -9,7 +9,7 @@ from bmenet.config import Severity
 from bmenet.degradation.compose import SIDECAR_FORMAT, apply, draw
 from bmenet.imaging.grid import acquired_mm, standard_grid
 from bmenet.imaging.resample import resample_unit
-from bmenet.imaging.volume import load_unit_volume, save_unit_volume
+from bmenet.imaging.volume import load_unit_volume, map_unit_volume, save_unit_volume
 from bmenet.runtime.cache import CaseIndex, join_key
 from bmenet.runtime.code import code_hash
 from bmenet.runtime.files import read_json, sha256, write_json
@@ -35,8 +35,8 @@ def write_case(
     The sidecar has ``format``, ``subject``, ``code``, ``seed``, ``preset`` (the ranges), ``clean_sha256``,
     ``parameters`` (all drawn values), ``sha256`` of the degraded file, and ``psnr_db`` over the whole grid.
     """
-    clean = load_unit_volume(clean_path)
-    acquired = acquired_mm(voxel_mm, round(clean.grid.spacing_mm[0]))
+    _, affine = map_unit_volume(clean_path)
+    acquired = acquired_mm(voxel_mm, round(affine[0, 0]))
     origin = {
         "format": SIDECAR_FORMAT,
         "subject": subject,
@@ -50,9 +50,10 @@ def write_case(
     case, key = degraded_path.stem, join_key(origin, code_hash(__name__))
     if index and index.holds(case, key, degraded_path, sidecar_path):
         return read_json(sidecar_path)
+    clean = load_unit_volume(clean_path)
     head = resample_unit(clean, standard_grid(acquired))
     parameters = draw(preset, code, head, generator(seed, subject, code))
-    degraded = apply(clean, parameters, acquired)
+    degraded = resample_unit(apply(head, parameters), clean.grid)
     save_unit_volume(degraded_path, degraded)
     mean_square = float(np.mean((degraded.data - clean.data) ** 2, dtype=np.float64))
     sidecar = {

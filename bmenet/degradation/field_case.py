@@ -10,6 +10,7 @@ from bmenet.config.degradation import ContrastConfig, DeformationConfig
 from bmenet.degradation import bias_field, motion
 from bmenet.degradation.acquisition import recontrast
 from bmenet.degradation.anatomy import add_scalp, bend, smooth_map
+from bmenet.degradation.fresh_case import Anatomy
 from bmenet.imaging.intensity import blind_scale
 from bmenet.imaging.volume import Volume
 
@@ -35,7 +36,7 @@ class FieldCase(NamedTuple):
     tissue: np.ndarray
 
 
-def field_case(clean: Volume, brain_mask: np.ndarray, rng: np.random.Generator) -> FieldCase:
+def field_case(anatomy: Anatomy, rng: np.random.Generator) -> FieldCase:
     """Draw a case from a clean head at 4 mm.
 
     A voxel of 4 mm is the mean of 64 of a degraded scan at 1 mm: of its noise hardly more is left than that magnitudes
@@ -45,6 +46,7 @@ def field_case(clean: Volume, brain_mask: np.ndarray, rng: np.random.Generator) 
     def takes(chance: float) -> bool:
         return bool(rng.random() < chance)
 
+    clean, brain_mask = anatomy.clean, anatomy.brain_mask
     was_stripped = not np.any(clean.data[~brain_mask] > _TISSUE)
     if takes(0.7):
         clean = recontrast(clean, _CONTRAST, rng)

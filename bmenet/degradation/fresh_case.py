@@ -44,6 +44,8 @@ class Anatomy:
 
     def on(self, grid: Grid) -> "Anatomy":
         """Return the head on another standard grid."""
+        if self.clean.grid.same_as(grid):
+            return self
         brain_mask = resample(self.clean.with_data(self.brain_mask), grid, order=1).data > 0.5
         return Anatomy(resample_unit(self.clean, grid), brain_mask)
 

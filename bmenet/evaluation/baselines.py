@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_li
 
-from bmenet.imaging.brain import bounding_box
+from bmenet.imaging.brain import bounding_box, largest_component
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import BMENetError, VolumeError
 
@@ -41,11 +41,9 @@ def find_foreground(degraded: Volume) -> np.ndarray:
     smooth = ndimage.gaussian_filter(degraded.data, _SMOOTHING_MM / spacing_mm)
     if smooth.min() == smooth.max():
         raise VolumeError(f"expected a volume with a brain; got {smooth.max():g} everywhere")
-    is_bright = _is_bright(degraded) if holds_head(degraded) else smooth > threshold_li(smooth)
-    components, _ = ndimage.label(is_bright)
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    return ndimage.binary_fill_holes(components == sizes.argmax())
+    is_bright = _is_bright(degraded)
+    is_head = is_bright.mean() > _HEAD_SHARE
+    return largest_component(is_bright if is_head else smooth > threshold_li(smooth))
 
 
 def holds_head(degraded: Volume) -> bool:

@@ -23,9 +23,15 @@ def foreground_mask(data: np.ndarray) -> np.ndarray:
     VolumeError
         If nothing is brighter than 0.04.
     """
-    components, count = ndimage.label(data > _THRESHOLD)
-    if count == 0:
+    inside = data > _THRESHOLD
+    if not inside.any():
         raise VolumeError(f"expected a unit volume with a brain; got none above {_THRESHOLD} (maximum {data.max():g})")
+    return largest_component(inside)
+
+
+def largest_component(inside: np.ndarray) -> np.ndarray:
+    """Return the largest component of a mask that is True somewhere, its holes filled."""
+    components, _ = ndimage.label(inside)
     sizes = np.bincount(components.ravel())
     sizes[0] = 0
     return ndimage.binary_fill_holes(components == sizes.argmax())
@@ -43,12 +49,9 @@ def head_mask(data: np.ndarray, spacing_mm: float | Sequence[float]) -> np.ndarr
         If nothing is brighter than 0.08.
     """
     smooth = ndimage.gaussian_filter(data, _HEAD_SMOOTHING_MM / np.asarray(spacing_mm))
-    components, count = ndimage.label(smooth > _HEAD_THRESHOLD)
-    if count == 0:
+    if not (smooth > _HEAD_THRESHOLD).any():
         raise VolumeError(f"expected a unit volume with a head; got none above {_HEAD_THRESHOLD}")
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    inside = ndimage.binary_fill_holes(components == sizes.argmax())
+    inside = largest_component(smooth > _HEAD_THRESHOLD)
     for axis in range(3):
         for slab in np.moveaxis(inside, axis, 0):
             slab[:] = ndimage.binary_fill_holes(slab)
@@ -60,7 +63,7 @@ def holds_head(data: np.ndarray) -> bool:
 
     A brain of 1.1 to 1.7 litres fills 20 to 30 % of that grid; heads fill 45 to 60 %.
     """
-    return bool(np.mean(data > 2 * _THRESHOLD) > _HEAD_SHARE)
+    return bool(np.mean(data > _HEAD_THRESHOLD) > _HEAD_SHARE)
 
 
 def background_mask(data: np.ndarray) -> np.ndarray:

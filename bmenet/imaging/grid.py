@@ -8,7 +8,7 @@ import numpy as np
 FIELD_OF_VIEW_MM = (160, 224, 160)
 ORIGIN_MM = (-80.0, -130.0, -72.0)
 SPACE_NAME = "brainldm"
-MAX_SPACING_MM = 4
+SPACINGS_MM = (1, 2, 4)
 _TOLERANCE_MM = 0.05
 
 
@@ -35,7 +35,7 @@ def standard_grid(spacing_mm: int) -> Grid:
     Every spacing covers the same field of view: the outer faces of the corner voxels coincide, so the centre of
     voxel (0, 0, 0) lies at the 1 mm origin (-80, -130, -72) plus (spacing - 1) / 2 mm.
     """
-    if spacing_mm not in (1, 2, 4):
+    if spacing_mm not in SPACINGS_MM:
         raise ValueError(f"`spacing_mm`: expected 1, 2 or 4; got {spacing_mm!r}")
     affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
     affine[:3, 3] = np.asarray(ORIGIN_MM) + (spacing_mm - 1) / 2
@@ -49,4 +49,4 @@ def acquired_mm(voxel_mm: Sequence[float], spacing_mm: int) -> int:
     Noise and motion are as fine as the scanner's voxels; on a finer grid they would be finer than anything in the scan.
     It is `spacing_mm`, that of the grid in use, or the largest multiple of it that its longest voxel edge covers.
     """
-    return max(s for s in (1, 2, 4) if s == spacing_mm or spacing_mm < s <= max(voxel_mm) + _TOLERANCE_MM)
+    return max(s for s in SPACINGS_MM if s == spacing_mm or spacing_mm < s <= max(voxel_mm) + _TOLERANCE_MM)

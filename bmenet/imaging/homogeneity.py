@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from bmenet.imaging.grid import Grid
+from bmenet.imaging.grid import Grid, standard_grid
 from bmenet.imaging.volume import Volume
 
 FIELD_SPACING_MM = 4
@@ -63,7 +63,7 @@ def find_field(volume: Volume, brain_mask: np.ndarray, head_mask: np.ndarray) ->
         return_bias_field=True,
         **_N4,
     ).numpy()
-    log_field = _continued(np.log(np.maximum(field, _LEAST_SIGNAL)), tissue, FIELD_SPACING_MM)
+    log_field = _continued(np.log(np.maximum(field, _LEAST_SIGNAL)), tissue)
     log_field -= log_field[brain.data > 0.5].mean()
     return CoilField(coarse.with_data(np.exp(log_field)))
 
@@ -86,14 +86,12 @@ def averaged(volume: Volume) -> Volume:
     factor = round(FIELD_SPACING_MM / volume.grid.spacing_mm[0])
     x, y, z = (extent // factor for extent in volume.data.shape)
     blocks = volume.data.reshape(x, factor, y, factor, z, factor).mean(axis=(1, 3, 5), dtype=np.float32)
-    affine = volume.affine @ np.diag([factor, factor, factor, 1.0])
-    affine[:3, 3] = (volume.affine @ [*[(factor - 1) / 2] * 3, 1.0])[:3]
-    return Volume(blocks, affine)
+    return Volume(blocks, standard_grid(FIELD_SPACING_MM).affine)
 
 
-def _continued(log_field: np.ndarray, tissue: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Return a field that is as given in the tissue and goes on smoothly beyond it."""
+def _continued(log_field: np.ndarray, tissue: np.ndarray) -> np.ndarray:
+    """Return a field on the grid of 4 mm that is as given in the tissue and goes on smoothly beyond it."""
     nearest = ndimage.distance_transform_edt(~tissue, return_distances=False, return_indices=True)
     extended = log_field[tuple(nearest)]
-    smooth = ndimage.gaussian_filter(extended, _SMOOTHING_MM / spacing_mm, mode="nearest")
+    smooth = ndimage.gaussian_filter(extended, _SMOOTHING_MM / FIELD_SPACING_MM, mode="nearest")
     return np.where(tissue, log_field, smooth).astype(np.float32)

@@ -1,5 +1,7 @@
 """A volume in memory, and the project's own compact NIfTI form on disk."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ UNIT_STEP = 1 / 16384
 
 _UNREADABLE = (
     OSError,
+    EOFError,
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
     nib.wrapstruct.WrapStructError,
@@ -58,13 +61,7 @@ def save_unit_volume(path: Path | str, volume: Volume) -> None:
             f"{Path(path).name}: expected finite intensities in [0, 4); "
             f"got [{volume.data.min():g}, {volume.data.max():g}]"
         )
-    image = nib.Nifti1Image(np.rint(counts).astype(np.uint16), volume.affine)
-    image.header.set_xyzt_units("mm", "sec")
-    image.set_sform(volume.affine, code=4)
-    image.set_qform(volume.affine, code=4)
-    image.header.set_slope_inter(UNIT_STEP, 0)
-    with atomic_path(path) as temporary:
-        nib.save(image, temporary)
+    _save(path, np.rint(counts).astype(np.uint16), volume.affine, UNIT_STEP)
 
 
 def save_mask(path: Path | str, volume: Volume) -> None:
@@ -84,21 +81,19 @@ def save_field(path: Path | str, volume: Volume) -> None:
 
 def load_field(path: Path | str) -> Volume:
     """Load what `save_field` wrote; a VolumeError if it is not there."""
-    try:
+    with _reading(path):
         image = nib.Nifti1Image.from_filename(path)
         return Volume(np.asarray(image.dataobj, dtype=np.float32), image.affine)
-    except FileNotFoundError:
-        raise VolumeError(f"{path}: no such file; run the stage that writes it") from None
-    except (*_UNREADABLE, EOFError) as error:
-        raise VolumeError(f"{path}: expected a whole NIfTI volume; got {' '.join(str(error).split())}") from error
 
 
-def _save(path: Path | str, data: np.ndarray, affine: np.ndarray) -> None:
-    """Save plain values in MNI152 coordinates."""
+def _save(path: Path | str, data: np.ndarray, affine: np.ndarray, slope: float | None = None) -> None:
+    """Save stored values in MNI152 coordinates; multiplied by `slope`, if there is one, they are what is meant."""
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm", "sec")
     image.set_sform(affine, code=4)
     image.set_qform(affine, code=4)
+    if slope is not None:
+        image.header.set_slope_inter(slope, 0)
     with atomic_path(path) as temporary:
         nib.save(image, temporary)
 
@@ -111,16 +106,22 @@ def load_unit_volume(path: Path | str) -> Volume:
 
 def map_unit_volume(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     """Memory-map the raw uint16 counts of a unit volume; return (counts, affine). Multiply by `UNIT_STEP`."""
-    path = Path(path)
-    try:
+    with _reading(path):
         image = nib.Nifti1Image.from_filename(path, mmap=True)
         counts = np.asanyarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
-    except FileNotFoundError:
-        raise VolumeError(f"{path}: no such file; run the stage that writes it") from None
-    except _UNREADABLE as error:
-        raise VolumeError(f"{path}: expected a whole NIfTI volume; got {' '.join(str(error).split())}") from error
     if counts.dtype != np.uint16 or counts.ndim != 3:
         raise VolumeError(
             f"{path}: expected a 3D uint16 volume of this project; got {counts.dtype} with {counts.ndim} dimensions"
         )
     return counts, image.affine
+
+
+@contextmanager
+def _reading(path: Path | str) -> Iterator[None]:
+    """Turn what may be wrong with a file into a VolumeError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise VolumeError(f"{path}: no such file; run the stage that writes it") from None
+    except _UNREADABLE as error:
+        raise VolumeError(f"{path}: expected a whole NIfTI volume; got {' '.join(str(error).split())}") from error

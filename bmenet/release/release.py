@@ -126,7 +126,7 @@ def data_credits(config: Config) -> str:
 
 def _documents(name: str, config: Config, layout: Layout, summary: Summary, exported: Exported) -> dict[str, str]:
     """Return the card and the licence that go into the bundle, by file name."""
-    bundle, manifest = exported.bundle, exported.bundle.manifest
+    bundle, manifest, listed = exported.bundle, exported.bundle.manifest, data_credits(config)
     counts = {part: len(subjects) for part, subjects in read_json(layout.split).items()}
     errors = [row.error for row in exported.parity if row.precision == "fp32" and row.graph.endswith("end to end")]
     rounded = ", ".join(f"{value:.0f} dB ({stage})" for stage, value in exported.rounding_db.items())
@@ -141,7 +141,7 @@ def _documents(name: str, config: Config, layout: Layout, summary: Summary, expo
         megabytes=f"{bundle.total_bytes / 1e6:.1f}",
         storage=_STORAGE[config.export.storage],
         networks=_networks(bundle.weights),
-        credits=data_credits(config),
+        credits=listed,
         datasets=", ".join(source.name for source in config.data.sources),
         subjects="{train} subjects to train on, {validation} to validate, {test} to test.".format_map(counts),
         test_subjects=counts["test"],
@@ -154,7 +154,7 @@ def _documents(name: str, config: Config, layout: Layout, summary: Summary, expo
         parity=f"{max(errors):.0e}",
         lineage=_table(manifest.lineage),
     )
-    licence = Template(_template("licence.md")).substitute(credits=data_credits(config))
+    licence = Template(_template("licence.md")).substitute(credits=listed)
     return {CARD_FILE: card, LICENCE_FILE: licence}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,8 +27,8 @@ from bmenet.restoration.onnx_runtime import onnx_coarse_net, onnx_fine_net, open
 from bmenet.restoration.providers import Provider
 from bmenet.restoration.way_back import (
     adaptive_strength,
+    around_brain,
     blend,
-    brain_alone,
     non_negative,
     own_field,
     restored_part,
@@ -40,24 +40,6 @@ from bmenet.runtime.errors import GridMismatchError, WeightsError
 Runtime = Literal["torch", "onnx"]
 REGISTRATION = RegistrationConfig(backend="ants", estimate_spacing_mm=2, min_similarity=0.5)
 """Well aligned, severely degraded scans reached 0.60 to 0.66; scans upside down or with swapped axes 0.25 to 0.35."""
-
-
-class Restored(NamedTuple):
-    """A restored volume on the standard grid.
-
-    Attributes
-    ----------
-    volume : Volume
-        The result.
-    std : Volume, optional
-        The second stage's standard deviation over samples, where there were several.
-    field : ndarray, shape (X, Y, Z)
-        What the volume was divided by, or was left with: see `own_field`.
-    """
-
-    volume: Volume
-    std: Volume | None
-    field: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -199,9 +181,11 @@ class Enhancer:
             inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
             weight = restored_part(standard, inside, brain.is_skull_stripped, self.only_brain)
             brain_mask = None if brain.is_skull_stripped else inside
-            restored, std, field = self.restore_samples(
-                standard, lambda part: steps.report("restore", part), brain_mask
-            )
+            restored, std = self.restore_samples(standard, lambda part: steps.report("restore", part), brain_mask)
+            field = own_field(restored.data, standard.data, self.spacing_mm)
+            if self.keeps_field:
+                restored = restored.with_data(restored.data * field)
+                std = None if std is None else std.with_data(std.data * field)
             strength = adaptive_strength(standard.data, restored.data, inside, self.spacing_mm)
             weight = weight.with_data(strength * weight.data)
             std = None if std is None else std.with_data(std.data * weight.data)
@@ -229,15 +213,18 @@ class Enhancer:
 
         The scale is kept. GridMismatchError if the volume lies on another grid.
         """
-        return self.restore_samples(volume, progress).volume
+        restored, _ = self.restore_samples(volume, progress)
+        if not self.keeps_field:
+            return restored
+        return restored.with_data(restored.data * own_field(restored.data, volume.data, self.spacing_mm))
 
     def restore_samples(
         self,
         volume: Volume,
         progress: Callable[[float], None] | None = None,
         brain_mask: np.ndarray | None = None,
-    ) -> Restored:
-        """Restore as `restore` does, and tell what else is known of the result.
+    ) -> tuple[Volume, Volume | None]:
+        """Restore and take the field out; return the standard deviation over samples too, where there were several.
 
         With the `brain_mask` of a whole head the second stage, which knows brains, changes nothing but the brain.
         """
@@ -253,11 +240,8 @@ class Enhancer:
             coarse = self.coarse.restore(volume.data)
             shown, weight = coarse, np.ones_like(coarse)
             if brain_mask is not None:
-                shown, weight = brain_alone(coarse, brain_mask, self.spacing_mm)
+                shown, weight = around_brain(coarse, brain_mask, self.spacing_mm)
             result = self.fine.restore(shown, self.sampling, self.seed, progress)
             restored = coarse + weight * (result.data - coarse)
             std = None if result.std is None else weight * result.std
-        field = own_field(restored, volume.data, self.spacing_mm)
-        if self.keeps_field:
-            restored, std = restored * field, None if std is None else std * field
-        return Restored(volume.with_data(restored), None if std is None else volume.with_data(std), field)
+        return volume.with_data(restored), None if std is None else volume.with_data(std)

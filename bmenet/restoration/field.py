@@ -16,7 +16,6 @@ _TISSUE = 0.3
 _MAX_LOG = 1.6
 """No coil that we know makes a place more than five times as bright as tissue is on average."""
 
-
 _ERROR = 0.037
 """Root mean square error of the log-field under code 001, on validation subjects of three data sets."""
 

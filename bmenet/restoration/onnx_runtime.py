@@ -235,7 +235,7 @@ def open_sessions(
 def onnx_coarse_net(sessions: Sessions) -> CoarseNet:
     """Return the first stage with ONNX Runtime's networks."""
     spec = sessions.bundle.spec(COARSE)
-    finder = None if sessions.bundle.manifest.field is None else FieldFinder(OnnxField(sessions))
+    finder = FieldFinder(OnnxField(sessions)) if sessions.bundle.has_field else None
     return CoarseNet(OnnxCoarse(sessions), config_of(spec, CoarseConfig), spec["spacing_mm"], torch.float32, finder)
 
 

@@ -66,7 +66,7 @@ def brain_ramp(distance_mm: np.ndarray) -> np.ndarray:
     return np.clip((end - distance_mm) / (end - start), 0, 1).astype(np.float32)
 
 
-def brain_alone(data: np.ndarray, brain_mask: np.ndarray, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:
+def around_brain(data: np.ndarray, brain_mask: np.ndarray, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the brain of a head with a margin of 4 mm, all else 0, and the ramp around it; (X, Y, Z), float32."""
     distance_mm = ndimage.distance_transform_edt(~brain_mask, sampling=spacing_mm)
     return np.where(distance_mm <= _SHOWN_MARGIN_MM, data, np.float32(0)), brain_ramp(distance_mm)

@@ -14,7 +14,7 @@ from bmenet.config import CoarseConfig, Severity
 from bmenet.data.layout import Layout
 from bmenet.degradation.fresh_case import Anatomy, fresh_case
 from bmenet.imaging.brain import foreground_mask
-from bmenet.imaging.grid import MAX_SPACING_MM, acquired_mm, standard_grid
+from bmenet.imaging.grid import SPACINGS_MM, acquired_mm, standard_grid
 from bmenet.imaging.intensity import blind_scale
 from bmenet.imaging.resample import resample_unit
 from bmenet.imaging.template import load_template
@@ -147,7 +147,7 @@ class FreshCases(Cases):
         """Return the voxels of a case's acquisition: the subject's own, or twice those of the grid."""
         own = acquired_mm(read_json(self.layout.transform(subject))["voxel_mm"], self.spacing_mm)
         is_coarse = self._online.variety is not None and rng.random() < self._online.variety.resolution.chance / 3
-        return min(2 * self.spacing_mm, MAX_SPACING_MM) if is_coarse else own
+        return min(2 * self.spacing_mm, max(SPACINGS_MM)) if is_coarse else own
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from bmenet.config import Config
 from bmenet.data.layout import Layout
 from bmenet.degradation import bias_field
 from bmenet.degradation.field_case import FieldCase, field_case
+from bmenet.degradation.fresh_case import Anatomy
 from bmenet.evaluation.panel import panel
 from bmenet.imaging.homogeneity import averaged
 from bmenet.imaging.intensity import blind_scale
@@ -29,21 +30,6 @@ VALIDATED_CODES = ("111", "001")
 """Those of the presets that have a field: with all that hides it, and alone."""
 
 _WEIGHT_BEYOND_BRAIN = 0.2
-
-
-@dataclass(frozen=True)
-class Head:
-    """A clean head at 4 mm and its brain."""
-
-    clean: Volume
-    brain_mask: np.ndarray
-
-    @classmethod
-    def load(cls, layout: Layout, subject: str) -> "Head":
-        """Read a registered subject."""
-        clean = load_unit_volume(layout.clean(subject))
-        brain_mask = averaged(clean.with_data(load_mask(layout.brain_mask(subject)))).data > 0.5
-        return cls(averaged(clean), brain_mask)
 
 
 class FieldTask(Task):
@@ -71,7 +57,7 @@ class FieldTask(Task):
     def prepare(self, dtype: torch.dtype) -> None:
         """Read the clean heads."""
         self.dtype = dtype
-        self.heads = [Head.load(self.layout, subject) for subject in self.split["train"]]
+        self.heads = [_load_head(self.layout, subject) for subject in self.split["train"]]
 
     def network(self) -> nn.Module:
         """Return an untrained network."""
@@ -96,7 +82,7 @@ class FieldTask(Task):
         sums = {f"val.{metric}.{code}": 0.0 for metric in ("rms", "drawn") for code in VALIDATED_CODES}
         figure = None
         for subject in self.validation_subjects:
-            head = Head.load(self.layout, subject)
+            head = _load_head(self.layout, subject)
             brain = torch.from_numpy(head.brain_mask)[None, None].float().to(device)
             for code in VALIDATED_CODES:
                 path = self.layout.degraded(subject, code)
@@ -133,7 +119,7 @@ class FieldTask(Task):
 class FieldBatches(Dataset[Batch]):
     """Whole batches of fresh cases: item `index` is always the same one."""
 
-    heads: list[Head]
+    heads: list[Anatomy]
     batch_size: int
     seed: int
 
@@ -145,7 +131,7 @@ class FieldBatches(Dataset[Batch]):
 
     def _case(self, rng: np.random.Generator) -> FieldCase:
         head = self.heads[rng.integers(len(self.heads))]
-        return field_case(head.clean, head.brain_mask, rng)
+        return field_case(head, rng)
 
 
 def error_of(found: Tensor, true: Tensor, brain: Tensor) -> Tensor:
@@ -154,6 +140,13 @@ def error_of(found: Tensor, true: Tensor, brain: Tensor) -> Tensor:
     axes = (1, 2, 3, 4)
     mean = (error * brain).sum(axes, keepdim=True) / brain.sum(axes, keepdim=True).clamp_min(1)
     return error - mean
+
+
+def _load_head(layout: Layout, subject: str) -> Anatomy:
+    """Read a registered subject's head and brain, averaged to 4 mm."""
+    clean = load_unit_volume(layout.clean(subject))
+    brain_mask = averaged(clean.with_data(load_mask(layout.brain_mask(subject)))).data > 0.5
+    return Anatomy(averaged(clean), brain_mask)
 
 
 def _seen(volume: Volume) -> np.ndarray:

@@ -18,7 +18,7 @@ from scipy.special import xlogy
 from skimage.restoration import denoise_tv_chambolle
 
 from bmenet.evaluation.segmentation.atropos import segment_tissues
-from bmenet.imaging.brain import bounding_box
+from bmenet.imaging.brain import bounding_box, largest_component
 from bmenet.imaging.volume import Volume
 
 _HEAD_LEVEL = 0.2
@@ -164,10 +164,7 @@ def find_air(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     filled = ~find_blank(volume.data)
     air_level = np.percentile(smooth[filled], _AIR_PERCENTILE)
     bright = smooth > air_level + _HEAD_LEVEL * (np.median(volume.data[brain_mask]) - air_level)
-    components, _ = ndimage.label(bright | brain_mask)
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    head = ndimage.binary_fill_holes(components == sizes.argmax())
+    head = largest_component(bright | brain_mask)
     distance_mm = ndimage.distance_transform_edt(~head, sampling=widths_mm)
     x, y, z = (np.arange(extent) * step for extent, step in zip(volume.data.shape, volume.affine[2, :3], strict=True))
     heights_mm = x[:, None, None] + y[None, :, None] + z[None, None, :] + volume.affine[2, 3]

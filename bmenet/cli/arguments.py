@@ -14,6 +14,17 @@ ScanArgument = Annotated[
 ]
 OutputArgument = Annotated[Path, typer.Argument(metavar="OUT", help="A .nii or .nii.gz file; replaced if it exists.")]
 
+KeepFieldOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-field",
+        help="Take out motion and noise, but leave the intensity inhomogeneity as it is: where it is known to be the"
+        " scanner's own, or is corrected later.",
+    ),
+]
+OnlyBrainOption = Annotated[
+    bool, typer.Option("--only-brain", help="Of a whole head restore the brain alone; all else stays as it came.")
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from bmenet.cli.arguments import OutputArgument, check_output
+from bmenet.cli.arguments import KeepFieldOption, OnlyBrainOption, OutputArgument, check_output
 from bmenet.cli.errors import exit_on_error
 from bmenet.runtime.errors import BMENetError, VolumeError
 from bmenet.runtime.files import atomic_path
@@ -42,6 +42,8 @@ def client(
     ] = "coarse",
     steps: Annotated[int | None, typer.Option(min=1, help="fine: steps of the sampler.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="fine: of the noise; the same seed gives the same file.")] = 0,
+    keep_field: KeepFieldOption = False,
+    only_brain: OnlyBrainOption = False,
     token: Annotated[
         str | None, typer.Option(envvar="BMENET_TOKEN", help="The server's token; better in the environment.")
     ] = None,
@@ -59,7 +61,9 @@ def client(
             "expected http://HOST:PORT or https://HOST:PORT and nothing after it; got another text", param_hint="--url"
         )
     with exit_on_error():
-        record = {"nifti": _read(scan), "stage": stage, "seed": seed} | ({} if steps is None else {"steps": steps})
+        record: dict[str, object] = {"nifti": _read(scan), "stage": stage, "seed": seed}
+        wanted = {"steps": steps, "keep_field": keep_field or None, "only_brain": only_brain or None}
+        record |= {name: value for name, value in wanted.items() if value is not None}
         with console.status(f"{url}: waiting for the restored scan"):
             start = time.perf_counter()
             response = _post(url.rstrip("/"), record, token, timeout)

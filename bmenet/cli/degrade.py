@@ -42,10 +42,11 @@ def degrade(
     with exit_on_error():
         from bmenet.config import PARAMS_FILE, load_config
         from bmenet.config.profiles import load_profile
-        from bmenet.degradation.scan import check_sidecar, degrade_scan, read_sidecar, remake_scan, save_degraded
+        from bmenet.degradation.scan import degrade_scan, read_sidecar, remake_scan
         from bmenet.imaging.scan import load_scan, scan_sha256
+        from bmenet.imaging.scan.sidecar import DEGRADED
 
-        check_sidecar(out)
+        DEGRADED.check(out)
         clean, clean_sha256 = load_scan(scan), scan_sha256(scan)
         show_notes(clean.notes)
         if recipe is None:
@@ -55,5 +56,5 @@ def degrade(
         else:
             sidecar = read_sidecar(recipe)
             degraded = remake_scan(clean, clean_sha256, sidecar)
-        save_degraded(out, degraded, sidecar)
+        DEGRADED.save(out, degraded, sidecar)
     typer.echo(out)

@@ -9,7 +9,9 @@ import typer
 from rich.progress import TaskID
 
 from bmenet.cli.arguments import (
+    KeepFieldOption,
     ModelOption,
+    OnlyBrainOption,
     OutputArgument,
     ScanArgument,
     are_same,
@@ -18,7 +20,7 @@ from bmenet.cli.arguments import (
     show_notes,
     std_path,
 )
-from bmenet.cli.enhance_report import loaded_lineage, report_page, report_path
+from bmenet.cli.enhance_report import loaded_lineage, report_page, report_path, sidecar_of
 from bmenet.cli.errors import exit_on_error
 from bmenet.runtime.progress import progress_bar
 
@@ -55,17 +57,8 @@ def enhance(
     space: Annotated[
         Literal["native", "template"], typer.Option(help="Where OUT lies: on the grid of IN, or on the standard grid.")
     ] = "native",
-    keep_field: Annotated[
-        bool,
-        typer.Option(
-            "--keep-field",
-            help="Take out motion and noise, but leave the intensity inhomogeneity as it is: where it is known to be"
-            " the scanner's own, or is corrected later.",
-        ),
-    ] = False,
-    only_brain: Annotated[
-        bool, typer.Option("--only-brain", help="Of a whole head restore the brain alone; all else stays as it came.")
-    ] = False,
+    keep_field: KeepFieldOption = False,
+    only_brain: OnlyBrainOption = False,
     model: ModelOption = None,
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
@@ -99,6 +92,8 @@ def enhance(
     A whole head and a skull-stripped brain both work. The coil's field is one of the three effects, and is taken out
     with the scanner's own: how large it was is said at the end. Prints OUT.
 
+    A JSON beside OUT, of its name, tells how the result came about; neither files nor people are named in it.
+
     The report shows before, after and the difference in a viewer, the quality before and after, and how the result
     came about. It is one file that needs no network, and names neither files nor people.
     """
@@ -109,8 +104,10 @@ def enhance(
         _refuse_overwriting(report_path(out), scan, "the report goes")
     with exit_on_error():
         from bmenet.imaging.scan import load_scan, save_scan
+        from bmenet.imaging.scan.sidecar import ENHANCED
         from bmenet.release.models import REGISTRY_PREFIX, find_model
 
+        ENHANCED.check(out)
         degraded = load_scan(scan)
         show_notes(degraded.notes)
         with find_model(model) as found:
@@ -127,20 +124,19 @@ def enhance(
             enhancer = replace(enhancer, keeps_field=keep_field, only_brain=only_brain)
             digest = f" ({found.bundle.digest[:12]})" if found.bundle else ""
             typer.echo(f"model: {found.name}{digest}, {enhancer.runtime} on {enhancer.place}", err=True)
-            lineage = loaded_lineage(found.coarse, stage) if report else {}
+            # A path may tell of people; the name of a registered or released model does not.
+            is_named = found.is_released or found.name.startswith(REGISTRY_PREFIX)
+            origin = ({"model": found.name} if is_named else {}) | loaded_lineage(found.coarse, stage)
             enhanced = _run(enhancer, degraded, space)
+        sidecar = sidecar_of(scan, enhanced, enhancer, {"stage": stage, "space": space}, origin)
         if enhanced.std is not None:
             save_scan(std_path(out), enhanced.std)
-        save_scan(out, enhanced.scan)
+        ENHANCED.save(out, enhanced.scan, sidecar)
         if report:
             from bmenet.evaluation.pages import write_page
 
-            # A path may tell of people; the name of a registered or released model does not.
-            is_named = found.is_released or found.name.startswith(REGISTRY_PREFIX)
-            named = {"model": found.name} if is_named else {}
-            settings: dict[str, str] = {"stage": stage, "space": space}
             path = report_path(out)
-            write_page(path, report_page(scan, out, degraded, enhanced, enhancer, settings, named | lineage))
+            write_page(path, report_page(scan, out, degraded, enhanced, enhancer.device.type, sidecar))
             typer.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)", err=True)
     kind = "skull-stripped brain" if enhanced.is_skull_stripped else "whole head"
     place = "already in standard space, not registered again; " if enhanced.is_in_standard_space else ""

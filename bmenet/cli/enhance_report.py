@@ -1,13 +1,15 @@
-"""The report that `bmenet enhance --report` writes beside OUT."""
+"""What `bmenet enhance` writes beside OUT: a sidecar that tells how it came about, and with --report a page."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bmenet.evaluation.pages import Page, Table
     from bmenet.imaging.scan import Scan
     from bmenet.restoration.enhanced import Enhanced
     from bmenet.restoration.enhancer import Enhancer
+
+SIDECAR_FORMAT = 1
 
 
 def report_path(out: Path) -> Path:
@@ -24,44 +26,47 @@ def loaded_lineage(folder: Path, stage: str) -> dict[str, str]:
     return weights_origin([*first_stage_folders(folder), *(folder.parent / kind for kind in KINDS if stage == "fine")])
 
 
-def report_page(
-    scan: Path,
-    out: Path,
-    degraded: "Scan",
-    enhanced: "Enhanced",
-    enhancer: "Enhancer",
-    settings: dict[str, str],
-    origin: dict[str, str],
-) -> "Page":
-    """Return the report's page: on the grid of OUT, and without a name or a path."""
+def sidecar_of(
+    scan: Path, enhanced: "Enhanced", enhancer: "Enhancer", settings: dict[str, str], origin: dict[str, str]
+) -> dict[str, Any]:
+    """Return what the JSON beside OUT holds: ``enhanced``, ``settings`` and ``origin``; neither a name nor a path."""
     from bmenet.config import flatten
     from bmenet.evaluation.pages.page import as_texts, software_versions
-    from bmenet.evaluation.pages.scan_page import scan_page
-    from bmenet.imaging.resample import resample
     from bmenet.imaging.scan import scan_sha256
-    from bmenet.runtime.errors import VolumeError
 
-    before = degraded.volume
-    if settings["space"] == "template":
-        before = resample(before, enhanced.scan.volume.grid, enhanced.registration.moving2fixed)
-    tables: list[Table] = []
-    notes = degraded.notes
-    try:
-        tables.append(_quality(scan, out, enhancer.device.type))
-    except VolumeError:
-        # The result is there and can be looked at; what cannot be measured in it must not cost the report.
-        notes += ("The quality could not be measured: brain or tissues were not found in one of the scans.",)
     settings = settings | {
         "runtime": enhancer.runtime,
         "device": enhancer.place,
         "grid of the network": f"{enhancer.spacing_mm} mm",
         "part of the restoration that was applied": f"{enhanced.strength:.0%}",
         "intensity inhomogeneity": "left as it is" if enhancer.keeps_field else "taken out",
+        "restored": "the brain alone" if enhancer.only_brain else "all of the scan",
     }
     if enhancer.fine is not None:
         settings |= {"seed": str(enhancer.seed)} | as_texts(flatten(enhancer.sampling, "sampling"))
     origin = origin | {"input: SHA-256": scan_sha256(scan)} | software_versions()
-    return scan_page(before, enhanced, settings, origin, tables, notes)
+    return {"format": SIDECAR_FORMAT, "enhanced": enhanced.told(), "settings": settings, "origin": origin}
+
+
+def report_page(
+    scan: Path, out: Path, degraded: "Scan", enhanced: "Enhanced", device: str, sidecar: dict[str, Any]
+) -> "Page":
+    """Return the report's page: on the grid of OUT, and without a name or a path."""
+    from bmenet.evaluation.pages.scan_page import scan_page
+    from bmenet.imaging.resample import resample
+    from bmenet.runtime.errors import VolumeError
+
+    before, settings = degraded.volume, sidecar["settings"]
+    if settings["space"] == "template":
+        before = resample(before, enhanced.scan.volume.grid, enhanced.registration.moving2fixed)
+    tables: list[Table] = []
+    notes = degraded.notes
+    try:
+        tables.append(_quality(scan, out, device))
+    except VolumeError:
+        # The result is there and can be looked at; what cannot be measured in it must not cost the report.
+        notes += ("The quality could not be measured: brain or tissues were not found in one of the scans.",)
+    return scan_page(before, enhanced, settings, sidecar["origin"], tables, notes)
 
 
 def _quality(scan: Path, out: Path, device: str) -> "Table":

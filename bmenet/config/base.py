@@ -1,7 +1,7 @@
 """What every section of params.yaml is made of."""
 
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +17,7 @@ FidelityMetric = Literal[
 ]  # fmt: skip
 """A name in the table of metrics, `bmenet.evaluation.metrics.METRICS`."""
 Plane = Literal["axial", "coronal", "sagittal"]
+PLANES: tuple[Plane, ...] = get_args(Plane)
 
 T = TypeVar("T")
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bmenet.config.base import (
+    PLANES,
     CodeWeights,
     Count,
     CountOrZero,
@@ -98,6 +99,7 @@ class CoarseConfig(Section):
     swinir: SwinirConfig
     context_slices: Odd
     planes: SomeDistinct[Plane]
+    phase_encode_first: bool = False
     pixel_loss: Literal["mse", "l1", "log_mse"]
     pixel_weight: NonNegative
     ssim_weight: NonNegative
@@ -126,6 +128,8 @@ class CoarseConfig(Section):
     def _consistent(self) -> "CoarseConfig":
         if self.degradations != "precomputed" and self.online is None:
             raise ValueError(f"online: expected a section, for degradations are {self.degradations}; got none")
+        if self.phase_encode_first and len(self.planes) < len(PLANES):
+            raise ValueError(f"planes: expected all of {', '.join(PLANES)} with phase_encode_first; got {self.planes}")
         return self
 
 

@@ -41,13 +41,12 @@ def lower_resolution(clean: Volume, config: ResolutionConfig, rng: np.random.Gen
     return clean.with_data(np.where(clean.data > 0, np.clip(blurred, 0, 1), 0)), sigma
 
 
-def ghost(image: np.ndarray, config: GhostingConfig, rng: np.random.Generator) -> np.ndarray:
+def ghost(image: np.ndarray, axis: int, config: GhostingConfig, rng: np.random.Generator) -> np.ndarray:
     """Weaken and strengthen k-space from line to line in a period: copies of the head appear along the axis.
 
     Breathing and pulsation do it, and so does a scanner that loses every n-th line. Of an image (X, Y, Z), real or
     complex; complex64 comes out.
     """
-    axis = int(rng.integers(3))
     extent = image.shape[axis]
     lines = fft.fftfreq(extent, 1 / extent)
     amplitude = rng.uniform(config.amplitude.low, config.amplitude.high)

@@ -5,6 +5,7 @@ from scipy import ndimage
 
 from bmenet.config.degradation import DeformationConfig
 from bmenet.imaging.brain import bounding_box
+from bmenet.imaging.resample import sample_along_axes
 from bmenet.imaging.volume import Volume
 
 _LATTICE_MM = 32.0
@@ -96,8 +97,9 @@ def set_into(brain: Volume, brain_mask: np.ndarray, host: Volume, host_mask: np.
     guest_box, host_box = map(bounding_box, (brain_mask, host_mask))
     stretch = np.array([(g.stop - g.start) / (h.stop - h.start) for g, h in zip(guest_box, host_box, strict=True)])
     offset = np.array([g.start - s * h.start for g, h, s in zip(guest_box, host_box, stretch, strict=True)])
-    fitted = ndimage.affine_transform(brain.data, np.diag(stretch), offset, order=3)
-    fitted_mask = ndimage.affine_transform(brain_mask.astype(np.float32), np.diag(stretch), offset, order=1) > 0.5
+    shape = host.data.shape
+    fitted = sample_along_axes(brain.data, stretch, offset, shape)
+    fitted_mask = sample_along_axes(brain_mask, stretch, offset, shape, order=1) > 0.5
     inside = host.data[host_mask]
     gain = np.median(inside) / max(float(np.median(fitted[fitted_mask])), _RINGING)
     fluid = np.float32(np.percentile(inside, 2))

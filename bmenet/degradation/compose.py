@@ -31,6 +31,11 @@ def effects(code: str) -> list[str]:
     return [name for name, digit in zip(DEGRADATIONS, code, strict=True) if digit == "1"]
 
 
+def phase_encode_axis(parameters: dict) -> int | None:
+    """Return the axis along which drawn motion spread, 0, 1 or 2; None where nothing moved."""
+    return parameters.get("motion", {}).get("phase_encode_axis")
+
+
 def draw(preset: Severity, code: str, clean: Volume, generator: np.random.Generator) -> dict:
     """Draw the parameters of every effect in `code` from the ranges of `preset`; see each effect's `draw`."""
     return {name: DEGRADATIONS[name].draw(getattr(preset, name), clean, generator) for name in effects(code)}

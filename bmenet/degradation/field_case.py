@@ -47,13 +47,12 @@ def field_case(anatomy: Anatomy, rng: np.random.Generator) -> FieldCase:
         return bool(rng.random() < chance)
 
     clean, brain_mask = anatomy.clean, anatomy.brain_mask
-    was_stripped = not np.any(clean.data[~brain_mask] > _TISSUE)
     if takes(0.7):
         clean = recontrast(clean, _CONTRAST, rng)
     brain, head = brain_mask, clean
     if takes(_STRIPPED_CHANCE):
         head = clean.with_data(np.where(brain, clean.data, 0))
-    elif was_stripped and takes(0.5):
+    elif anatomy.is_skull_stripped and takes(0.5):
         head, _ = add_scalp(clean, rng)
     if takes(0.15):
         head = bend(head, _DEFORMATION, rng)

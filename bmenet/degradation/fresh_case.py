@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -10,7 +10,7 @@ from scipy import ndimage
 from bmenet.config import Severity
 from bmenet.config.base import Range
 from bmenet.config.degradation import VarietyConfig
-from bmenet.degradation import acquire, apply, draw, magnitude
+from bmenet.degradation import acquire, apply, draw, magnitude, phase_encode_axis
 from bmenet.degradation.acquisition import ghost, lower_resolution, recontrast, uneven_noise
 from bmenet.degradation.anatomy import add_scalp, bend, distance_to, set_into
 from bmenet.imaging.brain import head_mask
@@ -20,13 +20,22 @@ from bmenet.imaging.volume import Volume
 
 _LOOSEST_STRIPPING_MM = 3.0
 _TISSUE = 0.02
-_BRIGHT = 0.2
-_STRIPPED_SHARE = 0.02
 _HOST_CHANCE = 0.8
 _BLANK_CHANCE = 0.2
 _LEAST_PART = 0.2
 
 AnyRange = TypeVar("AnyRange", bound=Range)
+
+
+class FreshCase(NamedTuple):
+    """A degraded volume, the clean one that it is to become, and along which axis motion spread; None: there was none.
+
+    Unit intensities; the target has the anatomy, contrast and resolution that were drawn.
+    """
+
+    degraded: Volume
+    target: Volume
+    phase_encode_axis: int | None
 
 
 @dataclass(frozen=True)
@@ -35,19 +44,14 @@ class Anatomy:
 
     clean: Volume
     brain_mask: np.ndarray
-
-    @property
-    def is_skull_stripped(self) -> bool:
-        """Whether there is hardly anything but the brain."""
-        beyond = self.clean.data > _BRIGHT
-        return bool(np.count_nonzero(beyond & ~self.brain_mask) < _STRIPPED_SHARE * np.count_nonzero(beyond))
+    is_skull_stripped: bool
 
     def on(self, grid: Grid) -> "Anatomy":
         """Return the head on another standard grid."""
         if self.clean.grid.same_as(grid):
             return self
         brain_mask = resample(self.clean.with_data(self.brain_mask), grid, order=1).data > 0.5
-        return Anatomy(resample_unit(self.clean, grid), brain_mask)
+        return Anatomy(resample_unit(self.clean, grid), brain_mask, self.is_skull_stripped)
 
 
 def fresh_case(
@@ -57,7 +61,7 @@ def fresh_case(
     variety: VarietyConfig | None,
     rng: np.random.Generator,
     host: Callable[[], Anatomy] | None = None,
-) -> tuple[Volume, Volume]:
+) -> FreshCase:
     """Draw a degraded volume and the clean one that it is to become.
 
     Parameters
@@ -71,15 +75,11 @@ def fresh_case(
         Of the effects, such as ``111``; under ``000`` both volumes are equal.
     host : callable, optional
         Draws a whole head for a skull-stripped brain to be set into; without one, a skull and a scalp are invented.
-
-    Returns
-    -------
-    degraded, target : Volume
-        Unit intensities; the target has the anatomy, contrast and resolution that were drawn.
     """
     clean = anatomy.clean
     if variety is None:
-        return apply(clean, draw(severity, code, clean, rng)), clean
+        parameters = draw(severity, code, clean, rng)
+        return FreshCase(apply(clean, parameters), clean, phase_encode_axis(parameters))
 
     def takes(chance: float) -> bool:
         return bool(rng.random() < chance)
@@ -107,21 +107,23 @@ def fresh_case(
     blur = np.zeros(3)
     if takes(variety.resolution.chance):
         clean, blur = lower_resolution(clean, variety.resolution, rng)
-    degraded = _degrade(clean, part_of(severity, rng), code, variety, blur, rng)
+    parameters = draw(part_of(severity, rng), code, clean, rng)
+    axis = phase_encode_axis(parameters)
+    degraded = _degrade(clean, parameters, variety, blur, rng)
     if takes(variety.stripping.chance):  # after the acquisition
         shown = distance_to(brain_mask, spacing_mm) <= rng.uniform(0, _LOOSEST_STRIPPING_MM)
     elif takes(_BLANK_CHANCE):  # many scanners, and defacing, leave the air empty
         shown = ndimage.binary_dilation(head_mask(clean.data, spacing_mm), iterations=int(rng.integers(1, 6)))
     else:
-        return degraded, clean
-    return degraded.with_data(np.where(shown, degraded.data, 0)), clean.with_data(np.where(shown, clean.data, 0))
+        return FreshCase(degraded, clean, axis)
+    degraded, clean = (volume.with_data(np.where(shown, volume.data, 0)) for volume in (degraded, clean))
+    return FreshCase(degraded, clean, axis)
 
 
 def _degrade(
-    head: Volume, severity: Severity, code: str, variety: VarietyConfig, blur: np.ndarray, rng: np.random.Generator
+    head: Volume, parameters: dict, variety: VarietyConfig, blur: np.ndarray, rng: np.random.Generator
 ) -> Volume:
     """Degrade a head; ghosts come with motion, and noise may be uneven."""
-    parameters = draw(severity, code, head, rng)
     if not parameters:
         return head
     sigma = 0.0
@@ -129,7 +131,7 @@ def _degrade(
         sigma = parameters.pop("noise")["sigma"]
     image = acquire(head, parameters)
     if "motion" in parameters and rng.random() < variety.ghosting.chance:
-        image = ghost(image, variety.ghosting, rng)
+        image = ghost(image, parameters["motion"]["phase_encode_axis"], variety.ghosting, rng)
     if sigma:
         uneven = variety.uneven_noise
         grain = np.maximum(blur, rng.uniform(uneven.blur_voxels.low, uneven.blur_voxels.high, 3))

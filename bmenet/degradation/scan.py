@@ -1,20 +1,17 @@
-"""Degrade one scan on its own grid, for the first time or again from the sidecar that is written beside it."""
+"""Degrade one scan on its own grid, for the first time or again from its sidecar."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bmenet.config import Severity
 from bmenet.degradation.compose import SIDECAR_FORMAT, apply, draw
 from bmenet.imaging.intensity import normalise
-from bmenet.imaging.scan import Scan, save_scan
+from bmenet.imaging.scan import Scan
+from bmenet.imaging.scan.sidecar import DEGRADED, Sidecar
 from bmenet.runtime.errors import VolumeError
-from bmenet.runtime.files import read_json, write_json
+from bmenet.runtime.files import read_json
 from bmenet.runtime.seeding import generator
-
-Sidecar = dict[str, Any]
-"""``format``, ``code``, ``seed``, ``preset``, ``clean_sha256``, ``intensity_scale`` and ``parameters``."""
 
 
 def degrade_scan(
@@ -23,8 +20,9 @@ def degrade_scan(
     """Add motion, noise and bias to a scan in native space, in its own intensity scale.
 
     Unlike a volume of the data set the scan is not clipped at 1: a scalp brighter than the brain stays so. Of `preset`
-    come the ranges, and 1 in them is the `percentile` of the foreground. By `clean_sha256`, from `scan_sha256`,
-    `remake_scan` knows the clean scan.
+    come the ranges, and 1 in them is the `percentile` of the foreground. The sidecar has ``format``, ``code``,
+    ``seed``, ``preset``, ``clean_sha256``, ``intensity_scale`` and ``parameters``. By `clean_sha256`, from
+    `scan_sha256`, `remake_scan` knows the clean scan.
     """
     intensities = np.maximum(clean.volume.data, 0)
     _, scale = normalise(intensities, percentile)
@@ -61,34 +59,6 @@ def remake_scan(clean: Scan, clean_sha256: str, sidecar: Sidecar) -> Scan:
     return clean.with_data(degraded.data * scale)
 
 
-def sidecar_path(out: Path) -> Path:
-    """Return the JSON beside a NIfTI file, where BIDS has it too."""
-    return out.with_name(out.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-
-
-def check_sidecar(out: Path) -> Sidecar | None:
-    """Return the sidecar of an earlier degraded scan that stands beside `out`, None if there is nothing.
-
-    VolumeError if the JSON there is somebody else's (BIDS keeps a scan's acquisition in a file of this name), or no
-    file can have its name.
-    """
-    path = sidecar_path(out)
-    try:
-        found = read_json(path)
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        found = None
-    except OSError as error:
-        raise VolumeError(f"{path}: the sidecar cannot be written ({error.strerror})") from error
-    if not _is_ours(found):
-        raise VolumeError(
-            f"{path}: expected no file, or the sidecar of a degraded scan, which is replaced; got another one:"
-            " choose another name for OUT"
-        )
-    return found
-
-
 def read_sidecar(path: Path) -> Sidecar:
     """Read a sidecar to make its degraded scan again.
 
@@ -100,7 +70,7 @@ def read_sidecar(path: Path) -> Sidecar:
         raise VolumeError(f"{path}: expected the sidecar of a degraded scan; got no JSON ({error})") from error
     except OSError as error:
         raise VolumeError(f"{path}: cannot be read ({error.strerror})") from error
-    if not _is_ours(sidecar) or "clean_sha256" not in sidecar:
+    if not DEGRADED.has(sidecar) or "clean_sha256" not in sidecar:
         raise VolumeError(
             f"{path}: expected the sidecar of a degraded scan, with format, parameters and clean_sha256; got another"
             " file, or one of an older version"
@@ -108,23 +78,3 @@ def read_sidecar(path: Path) -> Sidecar:
     if sidecar["format"] != SIDECAR_FORMAT:
         raise VolumeError(f"{path}: expected sidecar format {SIDECAR_FORMAT}; got {sidecar['format']!r}")
     return sidecar
-
-
-def save_degraded(out: Path, degraded: Scan, sidecar: Sidecar) -> None:
-    """Save a degraded scan, then its sidecar: at no moment does a sidecar stand beside a scan that it does not make.
-
-    VolumeError if one of them cannot be written, or the place of the sidecar is taken: see `check_sidecar`.
-    """
-    path = sidecar_path(out)
-    try:
-        if check_sidecar(out) not in (None, sidecar):
-            path.unlink()
-        save_scan(out, degraded)
-        write_json(path, sidecar)
-    except OSError as error:
-        raise VolumeError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def _is_ours(value: Any) -> bool:
-    """Tell whether a JSON value is the sidecar of a degraded scan, of any version."""
-    return isinstance(value, dict) and {"format", "parameters"} <= value.keys()

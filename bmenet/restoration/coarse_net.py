@@ -15,11 +15,12 @@ from bmenet.imaging.brain import background_mask, holds_head
 from bmenet.imaging.intensity import blind_scale
 from bmenet.networks.coarse import COARSE, field_folder, first_stage_digest, load_coarse
 from bmenet.networks.compute import autocast, fastest_dtype
-from bmenet.networks.slab import PLANE_AXES, coordinate_channels
+from bmenet.networks.slab import Axes, coordinate_channels, slice_axes
 from bmenet.networks.weights import config_of, require_parents
 from bmenet.restoration.agreement import agree, keep_brightness
 from bmenet.restoration.detail import bring_back_detail
 from bmenet.restoration.field import FieldFinder
+from bmenet.restoration.phase_encoding import find_phase_encode_axis
 
 _BATCH = 8
 
@@ -74,7 +75,12 @@ class CoarseNet:
 
     @torch.inference_mode()
     def restore(
-        self, degraded: np.ndarray, progress: Callable[[float], None] | None = None, *, harmonise: bool = True
+        self,
+        degraded: np.ndarray,
+        progress: Callable[[float], None] | None = None,
+        *,
+        phase_encode_axis: int | None = None,
+        harmonise: bool = True,
     ) -> np.ndarray:
         """Restore a degraded volume.
 
@@ -84,6 +90,9 @@ class CoarseNet:
             On the standard grid, of any intensity scale: it is estimated blindly and given back.
         progress : callable, optional
             Told the fraction done, in (0, 1], after every plane.
+        phase_encode_axis : int, optional
+            Along which motion spread, 0, 1 or 2; found in the volume where it is not known. A network that does not
+            ask for it (`phase_encode_first`) sees all planes.
         harmonise : bool
             Whether the planes are made to agree, see `agree`, the brightness is kept, and detail that went with the
             noise comes back, see `bring_back_detail`; False: the plain mean of the planes.
@@ -99,20 +108,24 @@ class CoarseNet:
         VolumeError
             If `degraded` has no bright tissue.
         """
-        names = self.config.planes
         scale = blind_scale(degraded, self.spacing_mm)
         unit_data = np.asarray(degraded / np.float32(scale), dtype=np.float32, order="C")
         if self.field is not None:
             unit_data = unit_data / self.field(unit_data, self.spacing_mm, self._dtype)
         volume = torch.from_numpy(unit_data).to(self.device)
+        if not self.config.phase_encode_first:
+            phase_encode_axis = None
+        elif phase_encode_axis is None:
+            phase_encode_axis = find_phase_encode_axis(unit_data)
+        orders = slice_axes(self.config.planes, phase_encode_axis)
         planes = []
         with autocast(self.device, self._dtype):
-            for name in names:
-                planes.append(self._restore_plane(volume, name).cpu().numpy())
+            for axes in orders:
+                planes.append(self._restore_slices(volume, axes).cpu().numpy())
                 if progress is not None:
-                    progress(len(planes) / len(names))
+                    progress(len(planes) / len(orders))
         if harmonise:
-            agreed = agree(planes, [PLANE_AXES[name] for name in names], self.spacing_mm)
+            agreed = agree(planes, [normal for normal, *_ in orders], self.spacing_mm)
             restored = keep_brightness(np.maximum(agreed, 0), unit_data)
         else:
             restored = np.maximum(np.mean(planes, axis=0, dtype=np.float32), 0)
@@ -123,18 +136,18 @@ class CoarseNet:
             restored = bring_back_detail(restored, unit_data, ~empty, self.spacing_mm)
         return restored * np.float32(scale)
 
-    def _restore_plane(self, volume: Tensor, plane: str) -> Tensor:
-        """Return a volume of the restored slices of one plane."""
-        normal, context = PLANE_AXES[plane], self.config.context_slices
+    def _restore_slices(self, volume: Tensor, axes: Axes) -> Tensor:
+        """Return a volume of restored slices."""
+        context = self.config.context_slices
         result = torch.empty_like(volume)
-        slices, restored = volume.movedim(normal, 0), result.movedim(normal, 0)
+        slices, restored = volume.permute(axes), result.permute(axes)
         count, height, width = slices.shape
         beyond = context // 2
         # (N, H, W, context): a view in which neighbours are repeated without being copied.
         slabs = functional.pad(slices, (0, 0, 0, 0, beyond, beyond)).unfold(0, context, 1)
         for start in range(0, count, _BATCH):
             stop = min(start + _BATCH, count)
-            position = coordinate_channels(plane, (start, 0, 0), (stop - start, height, width), tuple(volume.shape))
+            position = coordinate_channels(axes, (start, 0, 0), (stop - start, height, width), tuple(volume.shape))
             slab = torch.cat([slabs[start:stop].movedim(-1, 1), position.to(volume.device)], dim=1)
             restored[start:stop] = self.network(slab.contiguous(memory_format=torch.channels_last))[:, 0].float()
         return result

@@ -48,6 +48,16 @@ class Enhanced:
     strength: float = 1.0
     field_size: float = 0.0
 
+    def told(self) -> dict[str, object]:
+        """Return what a sidecar tells of it."""
+        return {
+            "is_skull_stripped": self.is_skull_stripped,
+            "similarity_to_template": round(self.registration.similarity, 4),
+            "applied": round(self.strength, 4),
+            "field_size": round(self.field_size, 4),
+            "seconds": {step: round(seconds, 2) for step, seconds in self.timings.items()},
+        }
+
 
 @dataclass(frozen=True)
 class Steps:

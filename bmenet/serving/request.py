@@ -82,7 +82,8 @@ class Request(BaseModel):
     """One volume to be enhanced.
 
     `nifti` are the bytes of a .nii or .nii.gz file, in JSON as base64; nothing in them is checked yet. `steps` are the
-    sampler's, only with the stage ``fine``; `seed` is of the second stage's noise.
+    sampler's, only with the stage ``fine``; `seed` is of the second stage's noise. With `keep_field` the scan keeps its
+    field, with `only_brain` all but the brain, as of `Enhancer`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,6 +92,8 @@ class Request(BaseModel):
     stage: Stage = "coarse"
     steps: int | None = Field(None, ge=1, le=1000)
     seed: int = Field(0, ge=0, le=2**63 - 1)
+    keep_field: bool = False
+    only_brain: bool = False
 
 
 def parse_body(body: bytes | bytearray, settings: Settings) -> list[Request]:

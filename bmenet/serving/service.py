@@ -78,7 +78,7 @@ class Service:
     def answer(self, records: list[dict[str, Any]]) -> list[dict[str, str]]:
         """Check and enhance the volumes of a table within the time limit, for a server that only calls this.
 
-        From the columns nifti (base64), stage, steps and seed to the column nifti; whatever goes wrong is a `Refusal`.
+        From the columns nifti (base64) and those of `Request` to the column nifti; whatever goes wrong is a `Refusal`.
         """
         try:
             requests = parse_records(records, self.settings)
@@ -93,18 +93,19 @@ class Service:
 
     def _set(self, request: Request) -> "Enhancer":
         """Return the enhancer as the request wants it."""
+        enhancer = replace(self._enhancer, keeps_field=request.keep_field, only_brain=request.only_brain)
         if request.stage == "coarse":
-            return replace(self._enhancer, fine=None)
-        if self._enhancer.fine is None:
+            return replace(enhancer, fine=None)
+        if enhancer.fine is None:
             raise Refusal(400, "expected stage coarse: this model ends with it; got fine; leave stage out")
-        sampling = self._enhancer.sampling
+        sampling = enhancer.sampling
         if request.steps is not None:
             sampling = sampling.model_copy(update={"steps": request.steps})
         try:
-            self._enhancer.fine.check(sampling)
+            enhancer.fine.check(sampling)
         except ConfigError as error:
             raise Refusal(400, f"{error}; send other steps") from error
-        return replace(self._enhancer, sampling=sampling, seed=request.seed)
+        return replace(enhancer, sampling=sampling, seed=request.seed)
 
     def _take_in(self, nifti: bytes, path: Path) -> Path:
         """Write a volume to a private file and check its header; the voxels stay packed."""

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from bmenet.config import CoarseConfig, Severity
 from bmenet.data.layout import Layout
+from bmenet.degradation import effects, phase_encode_axis
 from bmenet.degradation.fresh_case import Anatomy, fresh_case
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.grid import SPACINGS_MM, acquired_mm, standard_grid
@@ -19,7 +20,7 @@ from bmenet.imaging.intensity import blind_scale
 from bmenet.imaging.resample import resample_unit
 from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import UNIT_STEP, load_mask, load_unit_volume, map_unit_volume
-from bmenet.networks.slab import PLANE_AXES, coordinate_channels
+from bmenet.networks.slab import Axes, coordinate_channels, slice_axes
 from bmenet.runtime.files import read_json
 from bmenet.runtime.seeding import generator
 from bmenet.training.engine.task import Batch
@@ -43,12 +44,15 @@ class Case(NamedTuple):
         One count, divided by the blind scale of the degraded volume: what inference would divide by.
     bounds : ndarray, shape (3, 2)
         First and last voxel of the head along x, y, z.
+    phase_encode_axis : int or None
+        Along which motion spread; None: there was none.
     """
 
     degraded: np.ndarray
     clean: np.ndarray
     unit: float
     bounds: np.ndarray
+    phase_encode_axis: int | None = None
 
 
 @dataclass(eq=False)
@@ -86,7 +90,8 @@ class StoredCases(Cases):
         if key not in self._loaded:
             clean, _ = map_unit_volume(self.layout.clean(subject))
             degraded, _ = map_unit_volume(self.layout.case_input(subject, code))
-            self._loaded[key] = _case(degraded, clean, self.spacing_mm)
+            axis = stored_phase_encode_axis(self.layout, subject, code)
+            self._loaded[key] = _case(degraded, clean, self.spacing_mm, axis)
         return self._loaded[key]
 
 
@@ -122,18 +127,18 @@ class FreshCases(Cases):
         subject, code = self._draw_names(rng)
         if rng.random() < self._online.template_chance:
             template = load_template(standard_grid(self.spacing_mm))
-            anatomy = Anatomy(template, foreground_mask(template.data))
+            anatomy = Anatomy(template, foreground_mask(template.data), is_skull_stripped=True)
         else:
             anatomy = self._anatomy(subject)
         severity, heads = self._online.severity or self.preset, self._heads
         grid = standard_grid(self._acquired_mm(subject, rng))
         host = (lambda: self._anatomy(heads[rng.integers(len(heads))]).on(grid)) if heads else None
-        volumes = fresh_case(anatomy.on(grid), severity, code, self._online.variety, rng, host)
-        on_grid = (resample_unit(volume, standard_grid(self.spacing_mm)) for volume in volumes)
+        case = fresh_case(anatomy.on(grid), severity, code, self._online.variety, rng, host)
+        on_grid = (resample_unit(volume, standard_grid(self.spacing_mm)) for volume in (case.degraded, case.target))
         degraded, target = (
             np.minimum(np.rint(volume.data / UNIT_STEP), _MAX_COUNT).astype(np.uint16) for volume in on_grid
         )
-        return _case(degraded, target, self.spacing_mm)
+        return _case(degraded, target, self.spacing_mm, case.phase_encode_axis)
 
     @cached_property
     def _heads(self) -> list[str]:
@@ -141,7 +146,8 @@ class FreshCases(Cases):
         return [name for name in self.subjects if not read_json(self.layout.transform(name))["is_skull_stripped"]]
 
     def _anatomy(self, subject: str) -> Anatomy:
-        return Anatomy(load_unit_volume(self.layout.clean(subject)), load_mask(self.layout.brain_mask(subject)))
+        clean, brain_mask = load_unit_volume(self.layout.clean(subject)), load_mask(self.layout.brain_mask(subject))
+        return Anatomy(clean, brain_mask, subject not in self._heads)
 
     def _acquired_mm(self, subject: str, rng: np.random.Generator) -> int:
         """Return the voxels of a case's acquisition: the subject's own, or twice those of the grid."""
@@ -162,12 +168,20 @@ class MixedCases:
         return (self.stored if rng.random() < 0.5 else self.fresh).draw(rng, index)
 
 
-def _case(degraded: np.ndarray, clean: np.ndarray, spacing_mm: float) -> Case:
+def stored_phase_encode_axis(layout: Layout, subject: str, code: str) -> int | None:
+    """Return the axis along which motion spread in a case that the stage `degrade` wrote; None: there was none."""
+    if "motion" not in effects(code):
+        return None
+    return phase_encode_axis(read_json(layout.degraded(subject, code).with_suffix(".json"))["parameters"])
+
+
+def _case(degraded: np.ndarray, clean: np.ndarray, spacing_mm: float, phase_encode_axis: int | None) -> Case:
     """Measure a case: its blind scale and where the head lies."""
     scale = blind_scale(degraded.astype(np.float32) * np.float32(UNIT_STEP), spacing_mm)
     head = np.asarray(clean) > _FOREGROUND / UNIT_STEP
     lines = [np.flatnonzero(head.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    return Case(degraded, clean, UNIT_STEP / scale, np.array([(line[0], line[-1]) for line in lines]))
+    bounds = np.array([(line[0], line[-1]) for line in lines])
+    return Case(degraded, clean, UNIT_STEP / scale, bounds, phase_encode_axis)
 
 
 @dataclass(eq=False)
@@ -175,7 +189,8 @@ class SliceBatches(Dataset[Batch]):
     """Whole batches of crops: item `index` is batch `index`, always the same one.
 
     Every element draws a case, perhaps its left-right mirror image, a plane, a central slice through the head, a
-    window of `crop` voxels, and a gain and gamma that change degraded and clean alike.
+    window of `crop` voxels, and a gain and gamma that change degraded and clean alike. With `phase_encode_first` that
+    axis is the height; where nothing moved, any.
     """
 
     cases: Cases | MixedCases
@@ -193,23 +208,27 @@ class SliceBatches(Dataset[Batch]):
         case = self.cases.draw(rng, index)
         if rng.random() < 0.5:
             case = _mirrored(case)
-        plane = config.planes[rng.integers(len(config.planes))]
-        normal = PLANE_AXES[plane]
-        extents = [extent for axis, extent in enumerate(case.clean.shape) if axis != normal]
-        low, high = map(int, case.bounds[normal])
+        phase_encode_axis = None
+        if config.phase_encode_first:
+            phase_encode_axis = case.phase_encode_axis
+            if phase_encode_axis is None:
+                phase_encode_axis = int(rng.integers(3))
+        orders = slice_axes(config.planes, phase_encode_axis)
+        axes = orders[rng.integers(len(orders))]
+        low, high = map(int, case.bounds[axes[0]])
         centre = int(rng.integers(low, high, endpoint=True))
         row, column = (
-            int(rng.integers(max(extent - size, 0), endpoint=True))
-            for extent, size in zip(extents, config.crop, strict=True)
+            int(rng.integers(max(case.clean.shape[axis] - size, 0), endpoint=True))
+            for axis, size in zip(axes[1:], config.crop, strict=True)
         )
         beyond = config.context_slices // 2
         gain, gamma = (rng.uniform(span.low, span.high) for span in (config.augment.gain, config.augment.gamma))
         blocks = (
-            _window(case.degraded, normal, (centre - beyond, row, column), (config.context_slices, *config.crop)),
-            _window(case.clean, normal, (centre, row, column), (1, *config.crop)),
+            _window(case.degraded, axes, (centre - beyond, row, column), (config.context_slices, *config.crop)),
+            _window(case.clean, axes, (centre, row, column), (1, *config.crop)),
         )
         context, clean = (torch.from_numpy(gain * (case.unit * block) ** gamma).float() for block in blocks)
-        position = coordinate_channels(plane, (centre, row, column), (1, *config.crop), case.clean.shape)
+        position = coordinate_channels(axes, (centre, row, column), (1, *config.crop), case.clean.shape)
         return torch.cat([context, position[0]]), clean
 
 
@@ -220,9 +239,9 @@ def _mirrored(case: Case) -> Case:
     return case._replace(degraded=case.degraded[::-1], clean=case.clean[::-1], bounds=bounds)
 
 
-def _window(volume: np.ndarray, normal: int, first: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:
-    """Cut a block whose first axis is `normal`, float32; beyond the volume it is zero, background."""
-    slices = np.moveaxis(volume, normal, 0)
+def _window(volume: np.ndarray, axes: Axes, first: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:
+    """Cut a block of slices with these axes, float32; beyond the volume it is zero, background."""
+    slices = np.transpose(volume, axes)
     block = np.zeros(size, np.float32)
     starts = [max(begin, 0) for begin in first]
     inner = slices[tuple(slice(s, b + n) for s, b, n in zip(starts, first, size, strict=True))]

@@ -19,7 +19,7 @@ from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.restoration.field import FieldFinder
 from bmenet.runtime.errors import ConfigError, VolumeError
 from bmenet.runtime.files import read_json
-from bmenet.training.batches import Cases, FreshCases, MixedCases, SliceBatches, StoredCases
+from bmenet.training.batches import Cases, FreshCases, MixedCases, SliceBatches, StoredCases, stored_phase_encode_axis
 from bmenet.training.engine.task import Batch, Loss, Split, Task, Validation
 
 VALIDATED_CODES = ("111", "000")
@@ -103,7 +103,8 @@ class CoarseTask(Task):
             brain_mask = load_mask(self.layout.brain_mask(subject))
             for code in VALIDATED_CODES:
                 degraded = load_unit_volume(self.layout.case_input(subject, code)).data
-                coarse = net.restore(degraded)
+                axis = stored_phase_encode_axis(self.layout, subject, code)
+                coarse = net.restore(degraded, phase_encode_axis=axis)
                 for metric, (function, inside_brain) in _METRICS.items():
                     sums[f"val.{metric}.{code}"] += function(coarse, clean, brain_mask if inside_brain else None)
                 if (subject, code) == (subjects[0], VALIDATED_CODES[0]):

@@ -146,7 +146,8 @@ def _load_head(layout: Layout, subject: str) -> Anatomy:
     """Read a registered subject's head and brain, averaged to 4 mm."""
     clean = load_unit_volume(layout.clean(subject))
     brain_mask = averaged(clean.with_data(load_mask(layout.brain_mask(subject)))).data > 0.5
-    return Anatomy(averaged(clean), brain_mask)
+    is_skull_stripped = read_json(layout.transform(subject))["is_skull_stripped"]
+    return Anatomy(averaged(clean), brain_mask, is_skull_stripped)
 
 
 def _seen(volume: Volume) -> np.ndarray:

@@ -125,14 +125,16 @@ def test_client_sends_the_file_without_its_name_no_password_file_and_by_no_proxy
     out = scan_path.with_name("out.nii.gz")
     out.write_bytes(b"older")
     with _answering(500, b"{}") as (url, seen):
-        assert run(scan_path, out, "--url", url).exit_code == 1
+        for options in ((), ("--keep-field", "--only-brain")):
+            assert run(scan_path, out, "--url", url, *options).exit_code == 1
     assert out.read_bytes() == b"older"
-    ((path, headers, body),) = seen
+    (path, headers, body), (*_, other) = seen
     assert path == "/invocations"
     assert "Authorization" not in headers
     (record,) = json.loads(body)["dataframe_records"]
     assert base64.b64decode(record.pop("nifti")) == scan_path.read_bytes()
     assert record == {"stage": "coarse", "seed": 0}
+    assert json.loads(other)["dataframe_records"][0].items() > {"keep_field": True, "only_brain": True}.items()
     assert CANARY not in str(headers)
 
 

@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bmenet.degradation import scan as module
 from bmenet.imaging.scan import load_scan
+from bmenet.imaging.scan import sidecar as module
 from bmenet.runtime.files import sha256
 
 CANARY = "JaneDoe19"

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import json
 import os
 import re
 
@@ -15,6 +16,7 @@ from bmenet.release.released import DEFAULT_NAME
 from bmenet.restoration import enhancer
 from bmenet.restoration.bundle import open_bundle
 from bmenet.runtime.errors import VolumeError
+from bmenet.runtime.files import sha256
 from tests.bundled import install_release
 from tests.fine_networks import make_fine_net, save_fine_net
 
@@ -33,10 +35,31 @@ def test_enhance_writes_the_grid_of_its_input_and_nothing_that_tells_whose_scan_
     for field in ("dim", "datatype", "pixdim", "qform_code", "sform_code", "xyzt_units"):
         np.testing.assert_array_equal(after.header[field], before.header[field], err_msg=field)
     assert np.asarray(after.dataobj)[np.asarray(before.dataobj) == 0].max() == 0
-    assert sorted(os.listdir(out.parent)) == ["JaneDoe19.nii.gz", "out.nii.gz", "params.yaml", "weights"]
+    assert sorted(os.listdir(out.parent)) == ["JaneDoe19.nii.gz", "out.json", "out.nii.gz", "params.yaml", "weights"]
     packed = out.read_bytes()
     for told in (packed, gzip.decompress(packed), result.stdout.encode(), result.stderr.encode()):
         assert CANARY.encode() not in told
+
+
+@pytest.mark.usefixtures("lone_brain", "weights")
+def test_a_sidecar_tells_how_the_result_came_about_and_replaces_none_of_somebody_else(bmenet, scan_path):
+    out = scan_path.with_name("out.nii.gz")
+    for _ in range(2):
+        assert bmenet("enhance", scan_path, out, "--keep-field").exit_code == 0
+    text = out.with_name("out.json").read_text(encoding="utf-8")
+    sidecar = json.loads(text)
+    assert sidecar["enhanced"]["is_skull_stripped"] is True
+    assert sidecar["enhanced"]["field_size"] >= 0
+    assert sidecar["settings"]["intensity inhomogeneity"] == "left as it is"
+    assert sidecar["origin"]["input: SHA-256"] == sha256(scan_path)
+    assert CANARY not in text
+    theirs = scan_path.with_name("theirs.json")
+    theirs.write_text('{"EchoTime": 0.003}', encoding="utf-8")
+    refused = bmenet("enhance", scan_path, scan_path.with_name("theirs.nii.gz"))
+    assert refused.exit_code == 1
+    assert "choose another name for OUT" in refused.stderr
+    assert theirs.read_text(encoding="utf-8") == '{"EchoTime": 0.003}'
+    assert not scan_path.with_name("theirs.nii.gz").exists()
 
 
 @pytest.mark.usefixtures("lone_brain", "weights", "quality")

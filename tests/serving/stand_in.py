@@ -59,12 +59,17 @@ class Gate:
 
 @dataclass(frozen=True)
 class EnhancerStandIn:
-    """Halves intensities; the second stage adds noise of its seed."""
+    """Halves intensities, unless the field is kept; the second stage adds noise of its seed.
+
+    Of a head of which the brain alone is restored one slice stays as it is.
+    """
 
     gate: Gate | None = None
     fine: Any = field(default_factory=FineStandIn)
     sampling: Any = SAMPLING
     seed: int = 0
+    keeps_field: bool = False
+    only_brain: bool = False
     place: str = "cpu"
     error: Exception | None = None
 
@@ -74,7 +79,9 @@ class EnhancerStandIn:
             raise self.error
         if self.gate is not None:
             self.gate.hold(progress)
-        data = scan.volume.data / 2
+        data = scan.volume.data / (1 if self.keeps_field else 2)
+        if self.only_brain:
+            data[20] = scan.volume.data[20]
         if self.fine is not None:
             data = data + np.random.default_rng(self.seed).random(data.shape, dtype=np.float32) * self.sampling.steps
         steps = dict.fromkeys(("find the brain", "register", "restore", "return"), 0.25)

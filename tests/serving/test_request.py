@@ -44,7 +44,7 @@ def test_every_form_gives_the_same_requests(content):
 
 
 def test_one_value_a_column_is_one_request_and_what_is_missing_in_a_table_has_its_default():
-    columns = {"nifti": TEXT, "stage": "fine", "steps": 3, "seed": 7}
+    columns = {"nifti": TEXT, "stage": "fine", "steps": 3, "seed": 7, "keep_field": True, "only_brain": True}
     assert _parse({"inputs": columns}) == [Request(**columns)]
     assert parse_records([{"nifti": TEXT, "stage": None, "steps": NAN, "seed": NAN}], Settings()) == [
         Request(nifti=TEXT)

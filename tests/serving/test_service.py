@@ -78,6 +78,18 @@ def test_a_model_without_the_second_stage_says_so_and_takes_plain_volumes_as_pac
         _run(coarse, scan, stage="fine")
 
 
+def test_a_client_keeps_the_field_or_all_but_the_brain(make, scan):
+    wanted = ({}, {"keep_field": True}, {"only_brain": True})
+    plain, kept, brain = (
+        nib.Nifti1Image.from_bytes(gzip.decompress(_run(make(), scan, **columns)[0][0])).get_fdata()
+        for columns in wanted
+    )
+    np.testing.assert_allclose(kept, 2 * plain, atol=1)
+    assert np.abs(brain - plain).max() > 100
+    np.testing.assert_array_equal(brain[20], kept[20])
+    np.testing.assert_array_equal(np.delete(brain, 20, axis=0), np.delete(plain, 20, axis=0))
+
+
 def test_a_full_disk_is_the_servers_fault(make, scan, monkeypatch):
     def full(path, scan):
         raise VolumeError("cannot be written") from OSError(28, "No space left on device")

@@ -14,6 +14,7 @@ from bmenet.networks.covariate_encoder import COVARIATES
 from bmenet.networks.slab import PLANE_AXES, input_channels
 from bmenet.release.export.rewrite import guidance_graph, use_axis_norms, use_fixed_gaussians
 from bmenet.restoration.torch_networks import TorchNetworks
+from bmenet.runtime.errors import ConfigError
 
 _TRACED_BATCH = 2
 """Of slices; a batch of one would be taken for a constant."""
@@ -62,6 +63,11 @@ def coarse_graphs(network: nn.Module, config: CoarseConfig, grid: Grid) -> dict[
     if config.arch == "unet" and is_whole and len(set(shapes.values())) > 1:
         height, width = (multiple * Dim(name) for name in ("height", "width"))
         return {"coarse": plan(shapes[config.planes[0]], {2: height, 3: width})}
+    if config.phase_encode_first:
+        raise ConfigError(
+            f"coarse.phase_encode_first: expected slices of any shape in one graph, of a U-Net whose multiple of"
+            f" {multiple} fits the grid {grid.shape}; got others: set it to false and train again"
+        )
     return {f"coarse_{plane}": plan(shape, {}) for plane, shape in shapes.items()}
 
 

@@ -117,7 +117,7 @@ def signature() -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    kinds = {"stage": "string", "steps": "long", "seed": "long"}
+    kinds = {"stage": "string", "steps": "long", "seed": "long", "keep_field": "boolean", "only_brain": "boolean"}
     optional = [ColSpec(kind, name, required=False) for name, kind in kinds.items()]
     return ModelSignature(Schema([ColSpec("string", "nifti"), *optional]), Schema([ColSpec("string", "nifti")]))
 

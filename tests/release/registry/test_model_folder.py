@@ -10,6 +10,7 @@ import pytest
 from bmenet.release.registry import fetch_model
 from bmenet.release.registry.model_folder import input_example, requirements, signature
 from bmenet.runtime.errors import TrackingError
+from bmenet.serving import Request
 from tests.release.published import make_run, publish
 
 
@@ -47,7 +48,7 @@ def test_the_files_of_a_model_hold_no_pickle_no_place_and_the_signature(registry
     model = mlflow.models.Model.load(str(folder))
     assert model.signature == signature()
     assert model.signature.inputs.required_input_names() == ["nifti"]
-    assert model.signature.inputs.input_names() == ["nifti", "stage", "steps", "seed"]
+    assert model.signature.inputs.input_names() == list(Request.model_fields)
     assert model.signature.outputs.input_names() == ["nifti"]
 
 

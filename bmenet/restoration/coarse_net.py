@@ -116,7 +116,7 @@ class CoarseNet:
         if not self.config.phase_encode_first:
             phase_encode_axis = None
         elif phase_encode_axis is None:
-            phase_encode_axis = find_phase_encode_axis(unit_data)
+            phase_encode_axis = find_phase_encode_axis(unit_data, self.spacing_mm)
         orders = slice_axes(self.config.planes, phase_encode_axis)
         planes = []
         with autocast(self.device, self._dtype):

@@ -52,6 +52,17 @@ def resample(
     return Volume(sampled, grid.affine)
 
 
+def continued(volume: Volume, margin_mm: float) -> Volume:
+    """Return a volume that goes on beyond its faces for `margin_mm` as it is there.
+
+    An interpolation between a face and nothing would darken what lies on the face, and its spline would ring there.
+    """
+    counts = [int(np.ceil(margin_mm / width)) for width in volume.grid.spacing_mm]
+    affine = volume.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ counts
+    return Volume(np.pad(volume.data, [(count, count) for count in counts], mode="edge"), affine)
+
+
 def sample_along_axes(
     data: np.ndarray, steps: np.ndarray, offset: np.ndarray, shape: tuple[int, ...], order: int = 3
 ) -> np.ndarray:

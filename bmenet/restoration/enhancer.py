@@ -12,7 +12,7 @@ from bmenet.config import RegistrationConfig, SamplingConfig
 from bmenet.imaging.brain_extraction import find_brain
 from bmenet.imaging.grid import Grid, standard_grid
 from bmenet.imaging.homogeneity import field_size
-from bmenet.imaging.resample import resample
+from bmenet.imaging.resample import continued, resample
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
 from bmenet.networks.coarse import COARSE
@@ -34,12 +34,16 @@ from bmenet.restoration.way_back import (
     restored_part,
     return_std,
     return_to_native,
+    within,
 )
 from bmenet.runtime.errors import GridMismatchError, WeightsError
 
 Runtime = Literal["torch", "onnx"]
 REGISTRATION = RegistrationConfig(backend="ants", estimate_spacing_mm=2, min_similarity=0.5)
 """Well aligned, severely degraded scans reached 0.60 to 0.66; scans upside down or with swapped axes 0.25 to 0.35."""
+
+_CONTINUED_MM = 8.0
+"""Beyond the faces of a scan's field of view: the networks see no edge where a brain or a neck is cut off."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,8 @@ class Enhancer:
 
         What the networks hardly change is given back as it came: see `adaptive_strength`. The brain is what is aligned,
         and the whole head what is restored, as far as the standard field of view goes; beyond it the scan stays as it
-        was. Where `only_brain` says so, all but the brain does.
+        was. Where `only_brain` says so, all but the brain does. Tissue that the scan's own field of view cuts off goes
+        on beyond it while it is restored.
 
         Parameters
         ----------
@@ -176,7 +181,9 @@ class Enhancer:
             align = check_aligned if is_standard else register
             alignment = align(native.with_data(native.data * brain_volume.data), self.registration)
             moving2fixed = alignment.moving2fixed
-            standard = non_negative(resample(native, self.grid, moving2fixed))
+            standard = native
+            if not is_standard:
+                standard = non_negative(resample(continued(native, _CONTINUED_MM), self.grid, moving2fixed))
         with steps("restore"):
             inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
             weight = restored_part(standard, inside, brain.is_skull_stripped, self.only_brain)
@@ -191,7 +198,7 @@ class Enhancer:
             std = None if std is None else std.with_data(std.data * weight.data)
         with steps("return"):
             if space == "template":
-                result = scan.in_standard_space(blend(restored, standard, weight))
+                result = scan.in_standard_space(within(native, moving2fixed, blend(restored, standard, weight)))
                 spread = None if std is None else scan.in_standard_space(std)
             else:
                 fixed2moving = np.linalg.inv(moving2fixed)

@@ -25,8 +25,8 @@ def find_phase_encode_axis(volume: np.ndarray, spacing_mm: int) -> int:
     Parameters
     ----------
     volume : ndarray, shape (X, Y, Z)
-        On the standard grid, of any intensity scale, not negative. Where the background was emptied, as brain extraction
-        and defacing do, nothing is left to tell by.
+        On the standard grid, of any intensity scale, not negative. Where the background was emptied, as by brain
+        extraction and defacing, nothing is left to tell by.
     spacing_mm : int
         Of the grid.
     """

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from bmenet.imaging.brain_extraction import Brain
 from bmenet.imaging.intensity import blind_scale
-from bmenet.imaging.resample import resample
+from bmenet.imaging.resample import continued, resample
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
 from bmenet.restoration.detail import smooth_ratio
@@ -119,6 +119,14 @@ def return_to_native(
         kept = kept.with_data(np.where(brain.brain_mask, 1, left_around(weight.data, strength)) * kept.data)
     is_empty = (scan.volume.data == 0) & ~brain.brain_mask
     return scan.with_data(np.where(is_empty, 0, blend(returned, kept, weight).data))
+
+
+def within(scan: Volume, moving2fixed: np.ndarray, standard: Volume) -> Volume:
+    """Return a volume on the standard grid, zero beyond the field of view of a scan, voxels' outer halves included."""
+    a_voxel_more = continued(scan, min(scan.grid.spacing_mm))
+    inside = np.pad(np.ones_like(scan.data), (np.array(a_voxel_more.data.shape) - scan.data.shape)[:, None] // 2)
+    shown = resample(a_voxel_more.with_data(inside), standard.grid, moving2fixed, order=0)
+    return standard.with_data(standard.data * shown.data)
 
 
 def return_std(std: Volume, scan: Scan, fixed2moving: np.ndarray) -> Scan:

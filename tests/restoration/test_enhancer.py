@@ -130,6 +130,39 @@ def test_enhance_of_a_head_that_goes_on_below_the_grid_leaves_no_edge_there(make
     assert np.abs(np.diff(column)).max() < 0.3  # a ramp of two voxels
 
 
+@pytest.mark.parametrize(("axis", "end"), [(0, 0), (1, -1), (2, -1)])
+def test_enhance_keeps_the_brightness_of_a_brain_that_the_field_of_view_cuts_off(
+    make_enhancer, make_scan, smooth, axis, end
+):
+    whole = resample(smooth, _native_grid("RAS"))
+    extent = whole.data.shape[axis]
+    tissue = np.flatnonzero(whole.data.max(axis=tuple({0, 1, 2} - {axis})) > 0.3)
+    cut = slice(tissue[0] + 4, extent) if end == 0 else slice(0, tissue[-1] - 3)
+    part = tuple(cut if other == axis else slice(None) for other in range(3))
+    affine = whole.affine.copy()
+    affine[:3, 3] += affine[:3, axis] * (cut.start or 0)
+    native = Volume(np.ascontiguousarray(whole.data[part]), affine)
+    enhanced = make_enhancer(moving2fixed=_head_motion()).enhance(make_scan(native)).scan.volume.data
+    before, after = (np.take(data, end, axis=axis) for data in (native.data, enhanced))
+    bright = before > 0.5
+    assert bright.sum() > 50
+    assert after[bright].mean() == pytest.approx(before[bright].mean(), rel=0.03)
+
+
+def test_template_space_is_empty_beyond_the_field_of_view_of_the_scan(make_enhancer, make_scan):
+    native = Volume(np.ones((64, 64, 20), np.float32), _native_grid("RAS").affine)
+    brain = np.zeros(native.data.shape, bool)
+    brain[20:44, 20:44, 5:15] = True
+    enhancer = make_enhancer(lambda data: data + 0.1, brain=lambda volume: brain, is_stripped=False)
+    result = enhancer.enhance(make_scan(native), space="template").scan.volume
+    corners_mm = nib.affines.apply_affine(native.affine, [[-0.5] * 3, [63.5, 63.5, 19.5]])
+    z_mm = result.affine[2, 3] + 4 * np.arange(result.data.shape[2])
+    shown = (z_mm > corners_mm[0, 2]) & (z_mm < corners_mm[1, 2])
+    assert 0 < shown.sum() < shown.size
+    assert (result.data[10:30, 20:40][:, :, shown] > 0.5).all()
+    assert (result.data[:, :, ~shown] == 0).all()
+
+
 def test_enhance_keeps_what_lies_beyond_the_standard_field_of_view(make_enhancer, make_scan, smooth):
     shift = np.eye(4)
     shift[2, 3] = -80  # half of the brain leaves the field of view

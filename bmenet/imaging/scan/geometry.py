@@ -8,6 +8,9 @@ yes     no      copied to the sform
 no      yes     copied to the qform, unless it shears, which a qform cannot
 no      no      axes as NIfTI's oldest method has them (x to the left), codes 2; a note on left and right
 ======= ======= ==================================================================================
+
+A code above 0 that NIfTI does not define is taken as 2 (aligned), and units that it does not define as mm and s; both
+with a note.
 """
 
 from collections.abc import Callable
@@ -23,6 +26,7 @@ _FIELDS = (
     *("sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units"),
 )
 _ALIGNED_CODE = 2
+_LAST_CODE = 5
 _SPACING_MM = (0.1, 10.0)
 
 
@@ -37,6 +41,7 @@ def read_geometry(
         If a matrix is said to be there and neither is usable, or voxels are not 0.1 to 10 mm wide.
     """
     geometry = _bare(header, shape)
+    undefined = _define(geometry)
     forms, notes = _usable_forms(geometry)
     if not forms and not notes:
         geometry["pixdim"][0] = 1
@@ -55,7 +60,23 @@ def read_geometry(
         _fill_in(geometry, *forms.popitem())
     elif (distance_mm := _largest_distance(forms["qform"], affine, shape)) > 0.5 * spacing_mm.min():
         notes.append(f"qform and sform differ by up to {distance_mm:.2f} mm: the sform is used")
-    return geometry, affine, tuple(notes)
+    return geometry, affine, (*undefined, *notes)
+
+
+def _define(geometry: nib.Nifti1Header) -> list[str]:
+    """Replace codes and units that NIfTI does not define; return a note on each."""
+    notes = []
+    for name in ("qform_code", "sform_code"):
+        if (code := int(geometry[name])) > _LAST_CODE:
+            geometry[name] = _ALIGNED_CODE
+            notes.append(f"{name} {code} is not defined: taken as {_ALIGNED_CODE}")
+    units = int(geometry["xyzt_units"])
+    try:
+        geometry.get_xyzt_units()
+    except KeyError:
+        geometry.set_xyzt_units("mm", "sec")
+        notes.append(f"xyzt_units {units} are not defined: taken as mm and seconds")
+    return notes
 
 
 def _bare(header: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:

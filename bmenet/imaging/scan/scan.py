@@ -21,7 +21,7 @@ class Scan:
     """A 3D scan, kept with all that writing a result on the same grid needs, and nothing that tells whose it is."""
 
     volume: Volume
-    """Finite intensities (slope * count + intercept) in the stored voxel order; the affine leads to RAS+ mm."""
+    """Finite intensities (slope * count + intercept - offset) in the stored voxel order; the affine leads to RAS+ mm."""
     shape: tuple[int, ...]
     """As stored: (X, Y, Z), or (X, Y, Z, 1) for a series of one volume."""
     geometry: nib.Nifti1Header
@@ -30,6 +30,8 @@ class Scan:
     """Of the stored counts, native byte order."""
     slope: float = 1.0
     intercept: float = 0.0
+    offset: float = 0.0
+    """Of the background, which is near 0 in `volume`; it is given back when the scan is saved."""
     notes: tuple[str, ...] = ()
     """What the reader had to assume, one sentence each, to be shown to the user."""
 
@@ -94,9 +96,10 @@ def save_scan(path: Path | str, scan: Scan) -> None:
 
 def _encode(scan: Scan) -> tuple[np.ndarray, float, float]:
     """Return what is stored, and the slope and intercept that turn it back into intensities."""
+    data = scan.volume.data.astype(np.float64) + scan.offset
     if scan.dtype.kind in "iu":
-        counts = np.rint((scan.volume.data.astype(np.float64) - scan.intercept) / scan.slope)
+        counts = np.rint((data - scan.intercept) / scan.slope)
         limits = np.iinfo(scan.dtype)
         if limits.min <= counts.min() and counts.max() <= limits.max:
             return counts.astype(scan.dtype), scan.slope, scan.intercept
-    return scan.volume.data, 1.0, 0.0
+    return data.astype(np.float32), 1.0, 0.0

@@ -199,6 +199,27 @@ def test_load_scan_refuses_what_is_not_a_t1_weighted_scan(write, head, case):
         load_scan(write(make(head)))
 
 
+@pytest.mark.parametrize(("sigma", "offset", "dtype"), [(0, 500, "int16"), (40, 400, "int16"), (40, 32768, "uint16")])
+def test_a_background_that_is_not_near_zero_is_worked_above_and_given_back(
+    write, head, generator, tmp_path, sigma, offset, dtype
+):
+    noise = sigma * generator.standard_normal((2, *head.shape))
+    noisy = np.hypot(head + noise[0], noise[1])
+    scan = load_scan(write((noisy + offset).astype(dtype)))
+    assert scan.offset == pytest.approx(offset, abs=0.5 * sigma)
+    assert "the background lies at" in " ".join(scan.notes)
+    np.testing.assert_allclose(scan.volume.data, noisy, atol=0.5 * sigma + 1)
+    save_scan(tmp_path / "out.nii", scan)
+    np.testing.assert_array_equal(nib.load(tmp_path / "out.nii").dataobj, (noisy + offset).astype(dtype))
+
+
+@pytest.mark.parametrize("sigma", [0, 20, 100])
+def test_noise_is_no_offset(write, head, generator, sigma):
+    noise = sigma * generator.standard_normal((2, *head.shape))
+    scan = load_scan(write(np.hypot(head + noise[0], noise[1]).astype(np.int16)))
+    assert (scan.offset, scan.notes) == (0, ())
+
+
 def test_load_scan_refuses_what_is_not_a_file_or_may_not_be_read(write, tmp_path):
     places = [tmp_path / f"{name}.nii" for name in ("none", "loop", "pipe", "scan")]
     places[1].symlink_to(places[1])

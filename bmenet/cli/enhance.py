@@ -59,6 +59,10 @@ def enhance(
     ] = "native",
     keep_field: KeepFieldOption = False,
     only_brain: OnlyBrainOption = False,
+    shows: Annotated[
+        Literal["auto", "head", "brain"],
+        typer.Option(help="What IN shows, a whole head or a skull-stripped brain; found out unless it is said."),
+    ] = "auto",
     model: ModelOption = None,
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
@@ -121,7 +125,7 @@ def enhance(
                 changes = {"steps": steps, "start_timestep": start, "strength": strength, "samples": samples}
                 base = enhancer.sampling if found.bundle else None
                 enhancer = replace(enhancer, sampling=sampling_with(changes, guidance, base), seed=seed)
-            enhancer = replace(enhancer, keeps_field=keep_field, only_brain=only_brain)
+            enhancer = replace(enhancer, keeps_field=keep_field, only_brain=only_brain, shows=shows)
             digest = f" ({found.bundle.digest[:12]})" if found.bundle else ""
             typer.echo(f"model: {found.name}{digest}, {enhancer.runtime} on {enhancer.place}", err=True)
             # A path may tell of people; the name of a registered or released model does not.

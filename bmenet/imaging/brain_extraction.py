@@ -24,14 +24,22 @@ _WEIGHTS = {
 
 _LITRES = (0.4, 2.5)
 _SHELL_MM = (6.0, 24.0)
-_BLOCK_MM = 4.0
-_STRIPPED_BELOW = 0.6
-"""Brightness around the brain: stripped scans reach 0.31 under severe degradation, whole heads begin at 1.16."""
+_BLOCK_MM, _LEAST_VOXELS = 4.0, 3
+_STRIPPED_BELOW, _BLANK = 0.6, 0.1
+"""Brightness around the brain: stripped scans reach 0.31 under severe degradation, whole heads begin at 1.16, those with
+dark scalps at 0.2."""
+_EVEN = 2.0
+"""Noise and ghosts are alike everywhere around a brain, 1.2 to 1.3 times brighter in their brightest tenth than in the
+darkest; skull and a dark scalp 4 times or more."""
 
 _SCALE_PERCENTILE = 99.5
 _RIM_VOXELS = 2
 _BLANK_BELOW = 1e-3
 _BLANK_SHARE = 0.99
+
+
+Shows = Literal["auto", "head", "brain"]
+"""What a scan shows: to be found out, a whole head, or a skull-stripped brain."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +53,19 @@ class Brain:
     """What drew the mask: the network, or the blank background of a stripped scan."""
 
 
-def find_brain(volume: Volume, device: str = "cpu") -> Brain:
+def find_brain(volume: Volume, device: str = "cpu", shows: Shows = "auto") -> Brain:
     """Find the brain of a T1-weighted scan, whole head or skull-stripped, clean or degraded.
 
     The network tells where the brain is, and the brightness around it whether it stands alone; the background cannot
     tell, for that of a whole head may be blank as well. Where a stripped scan's background is blank, the mask is then
-    all that the stripping left; where noise or ghosts fill it, and in a whole head, it is the network's.
+    all that the stripping left; where noise or ghosts fill it, and in a whole head, it is the network's. Whoever knows
+    which of the two the scan `shows`, a head or a brain, need not leave it to that.
 
     Any intensity scale and orientation will do; what is below 0 counts as 0. It raises what `extract_brain` raises.
     """
     positive = volume.with_data(np.maximum(volume.data, 0))
     brain_mask = extract_brain(positive, device)
-    if not is_skull_stripped(positive, brain_mask):
+    if not (is_skull_stripped(positive, brain_mask) if shows == "auto" else shows == "brain"):
         return Brain(brain_mask, False, "deepbet")
     unit_data, _ = normalise(positive.data, _SCALE_PERCENTILE)
     foreground = foreground_mask(unit_data)
@@ -99,18 +108,22 @@ def extract_brain(volume: Volume, device: str = "cpu") -> np.ndarray:
 
 
 def is_skull_stripped(volume: Volume, brain_mask: np.ndarray) -> bool:
-    """Tell whether the brain, as `extract_brain` found it, stands alone: nothing 6 to 24 mm around it is bright.
+    """Tell whether the brain, as `extract_brain` found it, stands alone.
 
-    The intensities, of any scale, are not below 0.
+    Then what lies 6 to 24 mm around it is blank, or no brighter than noise and ghosts and as even as they are. A dark
+    scalp, as after fat suppression, is neither. The intensities, of any scale, are not below 0.
     """
     widths_mm = np.linalg.norm(volume.affine[:3, :3], axis=0)
     steps = np.maximum(np.rint(_BLOCK_MM / widths_mm), 1).astype(int)
     every = tuple(slice(None, None, step) for step in steps)
-    smooth = ndimage.uniform_filter(volume.data, steps, mode="constant")[every]
+    smooth = ndimage.uniform_filter(volume.data, np.maximum(steps, _LEAST_VOXELS), mode="constant")[every]
     inside = brain_mask[every]
     distance_mm = ndimage.distance_transform_edt(~inside, sampling=steps * widths_mm)
     shell = smooth[(distance_mm > _SHELL_MM[0]) & (distance_mm <= _SHELL_MM[1])]
-    return shell.size == 0 or bool(np.percentile(shell, 90) < _STRIPPED_BELOW * np.median(smooth[inside]))
+    if shell.size == 0:
+        return True
+    dark, bright = np.percentile(shell, (10, 90)) / np.median(smooth[inside])
+    return bool(bright < _BLANK or (bright < _STRIPPED_BELOW and bright < _EVEN * dark))
 
 
 @cache

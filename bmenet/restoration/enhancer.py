@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bmenet.config import RegistrationConfig, SamplingConfig
-from bmenet.imaging.brain_extraction import find_brain
+from bmenet.imaging.brain_extraction import Shows, find_brain
 from bmenet.imaging.grid import Grid, standard_grid
 from bmenet.imaging.homogeneity import field_size
 from bmenet.imaging.resample import continued, resample
@@ -68,6 +68,8 @@ class Enhancer:
         Whether the scan keeps the coil field that it came with: see `own_field`.
     only_brain : bool
         Whether of a whole head nothing but the brain is changed.
+    shows : {"auto", "head", "brain"}
+        What scans show: see `find_brain`.
     """
 
     coarse: CoarseNet
@@ -79,6 +81,7 @@ class Enhancer:
     provider: Provider | None = None
     keeps_field: bool = False
     only_brain: bool = False
+    shows: Shows = "auto"
 
     @classmethod
     def from_bundle(
@@ -174,7 +177,7 @@ class Enhancer:
         native = scan.volume.with_data(np.maximum(scan.volume.data, 0))
 
         with steps("find the brain"):
-            brain = find_brain(native, self.device.type)
+            brain = find_brain(native, self.device.type, self.shows)
             brain_volume = native.with_data(brain.brain_mask)
         with steps("register"):
             is_standard = native.grid.same_as(self.grid)  # then it is only checked how the brain lies

@@ -53,8 +53,7 @@ def test_extract_brain_loads_only_the_networks_that_were_reviewed(monkeypatch, p
         extract_brain(phantom)
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.12])
-@pytest.mark.parametrize("scalp", [0.0, 0.8])
+@pytest.mark.parametrize(("sigma", "scalp"), [(0, 0), (0, 0.2), (0, 0.8), (0.03, 0.2), (0.12, 0), (0.12, 0.8)])
 def test_is_skull_stripped_sees_a_scalp_through_noise(phantom, generator, sigma, scalp):
     brain_mask = phantom.data > 0
     axes = np.meshgrid(*[np.linspace(-1, 1, extent) for extent in phantom.data.shape], indexing="ij")
@@ -89,6 +88,12 @@ def test_find_brain_does_not_take_a_head_in_blank_air_for_a_brain(phantom, netwo
     brain = find_brain(phantom.with_data(np.where(scalp, 0.8, phantom.data)))
     assert (brain.is_skull_stripped, brain.source) == (False, "deepbet")
     np.testing.assert_array_equal(brain.brain_mask, network_mask)
+
+
+@pytest.mark.usefixtures("network_mask")
+def test_find_brain_takes_the_word_of_whoever_knows_what_the_scan_shows(phantom):
+    assert not find_brain(phantom, shows="head").is_skull_stripped
+    assert find_brain(phantom, shows="brain").is_skull_stripped
 
 
 def test_find_brain_runs_the_network_on_the_device_and_without_negative_intensities(phantom, monkeypatch):

@@ -63,7 +63,7 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         is_adaptive: bool = False,
     ) -> Enhancer:
         transform = np.eye(4) if moving2fixed is None else moving2fixed
-        monkeypatch.setattr(module, "find_brain", lambda volume, device: Brain(brain(volume), is_stripped, "deepbet"))
+        monkeypatch.setattr(module, "find_brain", lambda volume, *_: Brain(brain(volume), is_stripped, "deepbet"))
         monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
         monkeypatch.setattr(module, "check_aligned", lambda volume, config: Registration(np.eye(4), 0.8, "none"))
         if not is_adaptive:

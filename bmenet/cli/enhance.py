@@ -63,6 +63,9 @@ def enhance(
         Literal["auto", "head", "brain"],
         typer.Option(help="What IN shows, a whole head or a skull-stripped brain; found out unless it is said."),
     ] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="Restore a scan of another contrast than T1, too; it may come out wrong.")
+    ] = False,
     model: ModelOption = None,
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
@@ -125,7 +128,7 @@ def enhance(
                 changes = {"steps": steps, "start_timestep": start, "strength": strength, "samples": samples}
                 base = enhancer.sampling if found.bundle else None
                 enhancer = replace(enhancer, sampling=sampling_with(changes, guidance, base), seed=seed)
-            enhancer = replace(enhancer, keeps_field=keep_field, only_brain=only_brain, shows=shows)
+            enhancer = replace(enhancer, keeps_field=keep_field, only_brain=only_brain, shows=shows, force=force)
             digest = f" ({found.bundle.digest[:12]})" if found.bundle else ""
             typer.echo(f"model: {found.name}{digest}, {enhancer.runtime} on {enhancer.place}", err=True)
             # A path may tell of people; the name of a registered or released model does not.

@@ -26,7 +26,7 @@ _LITRES = (0.4, 2.5)
 _SHELL_MM = (6.0, 24.0)
 _BLOCK_MM, _LEAST_VOXELS = 4.0, 3
 _STRIPPED_BELOW, _BLANK = 0.6, 0.1
-"""Brightness around the brain: stripped scans reach 0.31 under severe degradation, whole heads begin at 1.16, those with
+"""Brightness around the brain: stripped scans reach 0.31 under severe degradation, whole heads begin at 1.16, with
 dark scalps at 0.2."""
 _EVEN = 2.0
 """Noise and ghosts are alike everywhere around a brain, 1.2 to 1.3 times brighter in their brightest tenth than in the

@@ -10,6 +10,7 @@ import torch
 
 from bmenet.config import RegistrationConfig, SamplingConfig
 from bmenet.imaging.brain_extraction import Shows, find_brain
+from bmenet.imaging.contrast import LEAST_WHITE_TO_GREY, white_to_grey
 from bmenet.imaging.grid import Grid, standard_grid
 from bmenet.imaging.homogeneity import field_size
 from bmenet.imaging.resample import continued, resample
@@ -36,7 +37,7 @@ from bmenet.restoration.way_back import (
     return_to_native,
     within,
 )
-from bmenet.runtime.errors import GridMismatchError, WeightsError
+from bmenet.runtime.errors import GridMismatchError, VolumeError, WeightsError
 
 Runtime = Literal["torch", "onnx"]
 REGISTRATION = RegistrationConfig(backend="ants", estimate_spacing_mm=2, min_similarity=0.5)
@@ -70,6 +71,8 @@ class Enhancer:
         Whether of a whole head nothing but the brain is changed.
     shows : {"auto", "head", "brain"}
         What scans show: see `find_brain`.
+    force : bool
+        Whether scans of another contrast than T1 are restored, too.
     """
 
     coarse: CoarseNet
@@ -82,6 +85,7 @@ class Enhancer:
     keeps_field: bool = False
     only_brain: bool = False
     shows: Shows = "auto"
+    force: bool = False
 
     @classmethod
     def from_bundle(
@@ -169,7 +173,7 @@ class Enhancer:
         Raises
         ------
         VolumeError
-            If no brain is found.
+            If no brain is found, or the contrast is not that of T1.
         RegistrationError
             If the scan cannot be aligned to the template, or lies on the standard grid and not as the template does.
         """
@@ -192,6 +196,7 @@ class Enhancer:
             weight = restored_part(standard, inside, brain.is_skull_stripped, self.only_brain)
             brain_mask = None if brain.is_skull_stripped else inside
             restored, std = self.restore_samples(standard, lambda part: steps.report("restore", part), brain_mask)
+            self._check_contrast(restored)
             field = own_field(restored.data, standard.data, self.spacing_mm)
             if self.keeps_field:
                 restored = restored.with_data(restored.data * field)
@@ -217,6 +222,16 @@ class Enhancer:
             strength,
             field_size(field, inside),
         )
+
+    def _check_contrast(self, restored: Volume) -> None:
+        """Refuse a scan of another contrast; where the coil's field is out, grey and white matter can be compared."""
+        ratio = white_to_grey(restored)
+        if ratio < LEAST_WHITE_TO_GREY and not self.force:
+            raise VolumeError(
+                f"expected a T1-weighted scan, white matter brighter than grey; got white matter {ratio:.2f} times as"
+                " bright where the template has both: another contrast (T2, FLAIR), an infant, or badly aligned? The"
+                " networks know T1 alone; --force restores it all the same"
+            )
 
     def restore(self, volume: Volume, progress: Callable[[float], None] | None = None) -> Volume:
         """Restore a volume on the standard grid, of any intensity scale, by the stages that there are.

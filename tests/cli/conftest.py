@@ -72,7 +72,8 @@ def weights(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def lone_brain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every scan be a lone brain that lies in the standard space already, and give it all of the restoration."""
     alignment = Registration(np.eye(4), 0.9, "stub")
-    monkeypatch.setattr(enhancer, "find_brain", lambda volume, device: Brain(volume.data > 0, True, "background"))
+    monkeypatch.setattr(enhancer, "find_brain", lambda volume, *_: Brain(volume.data > 0, True, "background"))
+    monkeypatch.setattr(enhancer, "white_to_grey", lambda volume: 1.3)
     monkeypatch.setattr(enhancer, "register", lambda volume, config: alignment)
     monkeypatch.setattr(enhancer, "check_aligned", lambda volume, config: alignment)
     # An untrained network changes so little that the scan would come back as it came.

@@ -66,6 +66,7 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         monkeypatch.setattr(module, "find_brain", lambda volume, *_: Brain(brain(volume), is_stripped, "deepbet"))
         monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
         monkeypatch.setattr(module, "check_aligned", lambda volume, config: Registration(np.eye(4), 0.8, "none"))
+        monkeypatch.setattr(module, "white_to_grey", lambda volume: 1.3)
         if not is_adaptive:
             monkeypatch.setattr(module, "adaptive_strength", lambda *_: 1.0)
         device = torch.device("cpu")

@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 from bmenet.imaging.grid import Grid
 from bmenet.imaging.resample import resample
 from bmenet.imaging.volume import Volume
-from bmenet.runtime.errors import GridMismatchError
+from bmenet.restoration import enhancer as module
+from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 ORIENTATIONS = ["RAS", "LAS", "LPS", "RPI", "AIL", "SPL", "PIR", "ILP"]
 
@@ -147,6 +148,14 @@ def test_enhance_keeps_the_brightness_of_a_brain_that_the_field_of_view_cuts_off
     bright = before > 0.5
     assert bright.sum() > 50
     assert after[bright].mean() == pytest.approx(before[bright].mean(), rel=0.03)
+
+
+def test_enhance_refuses_another_contrast_unless_it_is_forced(make_enhancer, make_scan, smooth, monkeypatch):
+    enhancer, scan = make_enhancer(), make_scan(resample(smooth, _native_grid("RAS")))
+    monkeypatch.setattr(module, "white_to_grey", lambda volume: 0.9)
+    with pytest.raises(VolumeError, match=r"white matter 0\.90 times as bright"):
+        enhancer.enhance(scan)
+    assert replace(enhancer, force=True).enhance(scan).strength == 1
 
 
 def test_template_space_is_empty_beyond_the_field_of_view_of_the_scan(make_enhancer, make_scan):

@@ -21,7 +21,7 @@ class Scan:
     """A 3D scan, kept with all that writing a result on the same grid needs, and nothing that tells whose it is."""
 
     volume: Volume
-    """Finite intensities (slope * count + intercept - offset) in the stored voxel order; the affine leads to RAS+ mm."""
+    """Finite intensities, slope * count + intercept - offset, as voxels are stored; the affine leads to RAS+ mm."""
     shape: tuple[int, ...]
     """As stored: (X, Y, Z), or (X, Y, Z, 1) for a series of one volume."""
     geometry: nib.Nifti1Header

@@ -49,11 +49,10 @@ def test_every_mutated_header_ends_in_a_scan_or_in_an_error_of_ours(tmp_path):
         try:
             scan = load_scan(path)
             save_scan(out, scan)
-        except VolumeError as error:
-            assert str(path) in str(error) or str(out) in str(error)
+        except VolumeError:
+            continue
         except Exception as error:
             pytest.fail(f"file {number}: {error!r}")
-        else:
-            read += 1
-            assert load_scan(out).volume.data.shape == scan.volume.data.shape
+        read += 1
+        assert load_scan(out).volume.data.shape == scan.volume.data.shape
     assert _FILES / 4 < read < _FILES

@@ -21,10 +21,15 @@ EXIT_CODES = (
 )
 """The last line of every command's help."""
 
+_MEMORY_NEEDED = (
+    "a head of 1 mm voxels takes 4 GiB, with the second stage 10, and finer voxels more; close other programs, or take"
+    " another machine"
+)
+
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Print a BMENetError on one line and exit with 1; leave in order after a signal, with the code that shells give.
+    """Print a BMENetError, or a lack of memory, on one line and exit with 1; after a signal with the code of shells.
 
     Any other exception is a bug: show it. A training, which finishes its step first, has a SIGTERM handler of its own.
     """
@@ -34,9 +39,22 @@ def exit_on_error() -> Iterator[None]:
         except BMENetError as error:
             print(f"bmenet: {' '.join(str(error).split())}", file=sys.stderr)
             raise SystemExit(1) from error
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            print(
+                f"bmenet: not enough memory: {_MEMORY_NEEDED} ({' '.join(str(error).split())[:200]})", file=sys.stderr
+            )
+            raise SystemExit(1) from error
         except KeyboardInterrupt:
             print("bmenet: interrupted; what was finished is kept", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Tell a lack of memory, of numpy or of torch on a CPU or GPU, from a bug."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text
 
 
 def run_stage(main: Callable[[], None]) -> None:

@@ -41,8 +41,7 @@ def list_versions(
         versions = Registry().versions()
         if not versions:
             raise WeightsError(
-                "bmenet: expected published models; the registry holds none; run"
-                " `dvc repro --force --single-item publish`"
+                "expected published models; the registry holds none; run `dvc repro --force --single-item publish`"
             )
         if as_json:
             typer.echo(json.dumps([_as_dict(version) for version in versions], indent=2))

@@ -35,7 +35,12 @@ def test_options_reach_the_parallel_work(call):
 
 @pytest.mark.parametrize(
     ("error", "code", "told"),
-    [(BMENetError("two\nlines"), 1, "bmenet: two lines\n"), (KeyboardInterrupt(), 130, "bmenet: interrupted")],
+    [
+        (BMENetError("two\nlines"), 1, "bmenet: two lines\n"),
+        (MemoryError("Unable to allocate 9 GiB"), 1, "bmenet: not enough memory: a head of 1 mm voxels takes 4 GiB"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1, "bmenet: not enough memory"),
+        (KeyboardInterrupt(), 130, "bmenet: interrupted"),
+    ],
 )
 def test_an_expected_error_and_ctrl_c_are_one_line_and_an_exit_code(call, capsys, error, code, told):
     def main():
@@ -46,6 +51,14 @@ def test_an_expected_error_and_ctrl_c_are_one_line_and_an_exit_code(call, capsys
     line = capsys.readouterr().err
     assert line.startswith(told)
     assert line.count("\n") == 1
+
+
+def test_a_bug_is_shown(call):
+    def main():
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        call(main)
 
 
 def test_sigterm_removes_what_is_half_written_and_exits_with_143(call, tmp_path):

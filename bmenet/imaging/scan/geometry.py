@@ -87,6 +87,9 @@ def _bare(header: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
         geometry[field] = header[field]
     geometry["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
     geometry["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
+    repetition = float(header["pixdim"][4])
+    if np.isfinite(repetition) and repetition >= 0:  # many tools keep TR there
+        geometry["pixdim"][4] = repetition
     return geometry
 
 

@@ -21,7 +21,7 @@ _PIECEWISE = 0.6
 """Share of neighbours above the darkest tenth that are equal: 0.02 to 0.07 in scans, 0.8 in label maps."""
 
 _DARK_PART, _LEAST_AIR = 0.3, 0.1
-_OFFSET_OF_MODE, _LEAST_OFFSET = 0.6, 0.02
+_OFFSET_OF_MODE, _LEAST_OFFSET, _EVEN_PART = 0.6, 0.02, 0.5
 
 
 def load_scan(path: Path | str) -> Scan:
@@ -124,7 +124,7 @@ def background_offset(data: np.ndarray) -> float:
     """Return the intensity of a background that is not near 0, as some scanners and tools leave it; else 0.
 
     Noise alone fills air from 0 upwards: 1 in 20 of its voxels is darker than a third of what is most frequent. Where
-    next to nothing is so dark, the air has an offset, which is where its darkest 20th ends.
+    next to nothing is so dark, and most of what is dark is alike, the air has an offset: where its darkest 20th ends.
     """
     some = data[::2, ::2, ::2]
     low, bright = np.percentile(some, (0.1, 99))
@@ -132,9 +132,10 @@ def background_offset(data: np.ndarray) -> float:
     if dark.size < _LEAST_AIR * some.size or bright <= low:
         return 0.0
     counts, edges = np.histogram(dark, bins=256)
-    mode, darkest = float(edges[np.argmax(counts)]), float(np.percentile(dark, 5))
-    is_offset = darkest > _OFFSET_OF_MODE * mode and darkest > _LEAST_OFFSET * (bright - darkest)
-    return darkest if is_offset else 0.0
+    mode, darkest = float(edges[np.argmax(counts) + 1]), float(np.percentile(dark, 5))
+    is_even = np.mean(dark <= mode + 2 * (mode - darkest)) > _EVEN_PART
+    is_high = darkest > _OFFSET_OF_MODE * mode and darkest > _LEAST_OFFSET * (bright - darkest)
+    return darkest if is_even and is_high else 0.0
 
 
 def _check_content(data: np.ndarray, where: object) -> tuple[np.ndarray, tuple[str, ...]]:

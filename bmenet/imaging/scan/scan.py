@@ -1,5 +1,6 @@
 """A scan in memory: its voxels, where they lie, and how its file stored them; written back on its own grid."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def check_output_name(path: Path | str) -> Path:
     Raises
     ------
     VolumeError
-        If the name ends neither in .nii nor in .nii.gz, if the folder does not exist, or a folder has this name.
+        If the name ends neither in .nii nor in .nii.gz, if the folder does not exist or cannot be written to, or a
+        folder has this name.
     OSError
         If the file system cannot have such a name.
     """
@@ -66,6 +68,8 @@ def check_output_name(path: Path | str) -> Path:
         raise VolumeError(f"{path}: expected the folder {path.parent} to exist; make it first")
     if path.is_dir():
         raise VolumeError(f"{path}: expected the name of a file; got a folder")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise VolumeError(f"{path}: expected a folder that can be written to; got {path.parent}; choose another OUT")
     return path
 
 

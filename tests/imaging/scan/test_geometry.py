@@ -21,6 +21,18 @@ def _affine(axes: str, widths_mm=(1.0, 1.5, 2.0), tilt_deg=0.0) -> np.ndarray:
     return affine
 
 
+def test_codes_and_units_that_nobody_defined_are_mended_and_told(write, tmp_path):
+    scan = load_scan(write(sform_code=127, qform_code=0, xyzt_units=15))
+    assert [note.split(":")[0] for note in scan.notes] == [
+        "sform_code 127 is not defined",
+        "xyzt_units 15 are not defined",
+    ]
+    save_scan(tmp_path / "out.nii", scan)
+    header = nib.load(tmp_path / "out.nii").header
+    assert _codes(header) == (2, 2)
+    assert header.get_xyzt_units() == ("mm", "sec")
+
+
 def _codes(header) -> tuple[int, int]:
     return int(header["qform_code"]), int(header["sform_code"])
 
@@ -29,6 +41,9 @@ def _codes(header) -> tuple[int, int]:
 @pytest.mark.parametrize("tilt_deg", [0.0, 30.0])
 def test_a_saved_scan_has_the_bytes_of_geometry_that_its_file_had(write, tmp_path, axes, tilt_deg):
     path = write(affine=_affine(axes, tilt_deg=tilt_deg), qform_code=1, sform_code=2, xyzt_units=10)
+    block = bytearray(path.read_bytes())
+    block[92:96] = np.float32(2.3).tobytes()  # pixdim[4], where many tools keep TR
+    path.write_bytes(block)
     scan = load_scan(path)
     save_scan(tmp_path / "out.nii", scan)
     before, after = nib.load(path).header, nib.load(tmp_path / "out.nii").header

@@ -77,6 +77,12 @@ def test_save_scan_refuses_a_path_it_cannot_write(write, tmp_path, name, reason)
         save_scan(tmp_path / name, load_scan(write()))
 
 
+def test_save_scan_refuses_a_folder_that_cannot_be_written_to(write, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(VolumeError, match="expected a folder that can be written to"):
+        save_scan(tmp_path / "out.nii", load_scan(write()))
+
+
 def test_save_scan_leaves_the_old_file_when_the_disk_refuses(write, tmp_path, monkeypatch):
     scan = load_scan(write())
     save_scan(tmp_path / "out.nii", scan)

@@ -156,8 +156,11 @@ def enhance(
 
 def _field_line(size: float, is_kept: bool) -> str:
     """Say how large the coil's field was, and what became of it."""
+    from bmenet.restoration.field import SIZE_ERROR
+
     done = "left in, as --keep-field says" if is_kept else "taken out; --keep-field leaves it in"
-    return f"intensity inhomogeneity of {size:.2f} in the brain ((high - low) / (high + low)): {done}"
+    told = f"{size:.2f} ± {SIZE_ERROR:.2f} in the brain ((high - low) / (high + low))"
+    return f"intensity inhomogeneity of {told}: {done}"
 
 
 def _applied(strength: float) -> str:

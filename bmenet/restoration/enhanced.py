@@ -8,6 +8,7 @@ from typing import Literal
 
 from bmenet.imaging.scan import Scan
 from bmenet.registration import Registration
+from bmenet.restoration.field import SIZE_ERROR
 
 Space = Literal["native", "template"]
 
@@ -55,6 +56,7 @@ class Enhanced:
             "similarity_to_template": round(self.registration.similarity, 4),
             "applied": round(self.strength, 4),
             "field_size": round(self.field_size, 4),
+            "field_size_error": SIZE_ERROR,
             "seconds": {step: round(seconds, 2) for step, seconds in self.timings.items()},
         }
 

@@ -19,6 +19,10 @@ _MAX_LOG = 1.6
 _ERROR = 0.037
 """Root mean square error of the log-field under code 001, on validation subjects of three data sets."""
 
+SIZE_ERROR = 0.06
+"""Root mean square error of a found field's size, 25 degraded scans of four scanners; it is 0.05 too small on the mean.
+Of 17 without a field, 16 were found to have none."""
+
 
 @dataclass(frozen=True)
 class FieldFinder:

@@ -14,6 +14,7 @@ from bmenet.evaluation.quality.scans import ScanQuality, compare
 from bmenet.imaging.figures import DIFFERENCE_LIMIT, PLANES, Tile, draw_tiles, png_bytes
 from bmenet.imaging.volume import Volume
 from bmenet.restoration.enhanced import Enhanced
+from bmenet.restoration.field import SIZE_ERROR
 
 _UNIT = "input's units"
 _WINDOW_PERCENTILE = 99.5
@@ -57,7 +58,7 @@ def scan_page(
     return Page(
         title="Enhanced scan",
         subtitle=f"{kind}. Similarity to the template {enhanced.registration.similarity:.2f}. Intensity inhomogeneity"
-        f" {enhanced.field_size:.2f} in the brain, (high - low) / (high + low).",
+        f" {enhanced.field_size:.2f} ± {SIZE_ERROR:.2f} in the brain, (high - low) / (high + low).",
         layers=layers,
         tables=[*tables, _change_table(before.data, difference.data), _steps_table(enhanced)],
         pictures=[Picture("Before and after", before_after_picture(before, after, std), _CAPTION)],

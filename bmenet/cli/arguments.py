@@ -10,9 +10,12 @@ from bmenet.config import PARAMS_FILE, SamplingConfig, load_config
 from bmenet.runtime.errors import VolumeError
 
 ScanArgument = Annotated[
-    Path, typer.Argument(metavar="IN", help="A T1-weighted scan: .nii, .nii.gz, or a folder with one DICOM series.")
+    Path,
+    typer.Argument(metavar="IN", help="A T1-weighted scan: .nii, .nii.gz, .mgz, or a folder with one DICOM series."),
 ]
-OutputArgument = Annotated[Path, typer.Argument(metavar="OUT", help="A .nii or .nii.gz file; replaced if it exists.")]
+OutputArgument = Annotated[
+    Path, typer.Argument(metavar="OUT", help="A .nii, .nii.gz or .mgz file; replaced if it exists.")
+]
 
 KeepFieldOption = Annotated[
     bool,
@@ -53,8 +56,10 @@ def check_output(out: Path, scan: Path) -> None:
 
 def std_path(out: Path) -> Path:
     """Return where the standard deviation of an output goes: ``scan_std.nii.gz`` for ``scan.nii.gz``."""
-    suffix = ".nii.gz" if out.name.endswith(".nii.gz") else ".nii"
-    return out.with_name(f"{out.name.removesuffix(suffix)}_std{suffix}")
+    from bmenet.imaging.scan import stem
+
+    name = stem(out)
+    return out.with_name(f"{name}_std{out.name.removeprefix(name)}")
 
 
 def are_same(out: Path, scan: Path) -> bool:

@@ -54,6 +54,8 @@ def client(
     The file is sent as it is, its header's free text included. Tells on stderr where the time went.
     """
     check_output(out, scan)
+    if not out.name.endswith((".nii", ".nii.gz")):
+        raise typer.BadParameter(f"{out}: expected .nii or .nii.gz, which servers send", param_hint="OUT")
     if steps is not None and stage != "fine":
         raise typer.BadParameter("expected --stage fine with it; got coarse", param_hint="--steps")
     if not re.fullmatch(r"https?://[^/\s@?#]+/?", url):

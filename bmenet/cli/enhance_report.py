@@ -14,7 +14,9 @@ SIDECAR_FORMAT = 1
 
 def report_path(out: Path) -> Path:
     """Return where the report of an output goes: ``scan.html`` for ``scan.nii.gz``."""
-    return out.with_name(f"{out.name.removesuffix('.gz').removesuffix('.nii')}.html")
+    from bmenet.imaging.scan import stem
+
+    return out.with_name(f"{stem(out)}.html")
 
 
 def loaded_lineage(folder: Path, stage: str) -> dict[str, str]:

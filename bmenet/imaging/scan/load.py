@@ -1,4 +1,4 @@
-"""Read a scan, a NIfTI file or a DICOM series, or a brain mask; nothing in it is trusted before it is checked."""
+"""Read a scan (NIfTI, FreeSurfer, a DICOM series) or a brain mask; nothing in it is trusted before it is checked."""
 
 import hashlib
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 
 from bmenet.imaging.grid import Grid
 from bmenet.imaging.scan.geometry import read_geometry
+from bmenet.imaging.scan.mgh import is_mgh, read_mgh
 from bmenet.imaging.scan.nifti import check_shape, read_nifti
 from bmenet.imaging.scan.scan import Scan
 from bmenet.imaging.volume import Volume
@@ -30,7 +31,8 @@ def load_scan(path: Path | str) -> Scan:
     Parameters
     ----------
     path : Path or str
-        A NIfTI-1 or NIfTI-2 file, gzip or plain by content, or a folder that holds one DICOM series.
+        A NIfTI-1 or NIfTI-2 file or a volume of FreeSurfer's, gzip or plain by content, or a folder that holds one
+        DICOM series.
 
     Raises
     ------
@@ -49,6 +51,9 @@ def load_scan(path: Path | str) -> Scan:
         image = read_dicom_series(path)
         check_shape(image.shape, path)
         return _build(path, image.header, np.asanyarray(image.dataobj))
+    if is_mgh(path):
+        geometry, counts, notes = read_mgh(path)
+        return _build(path, geometry, counts, notes=notes)
     header, counts = read_nifti(path)
     return _build(path, header.nifti, counts, header.slope, header.intercept, header.notes)
 

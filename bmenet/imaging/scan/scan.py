@@ -7,11 +7,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from bmenet.imaging.scan.mgh import mgh_image
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import VolumeError
 from bmenet.runtime.files import atomic_path
 
-_SUFFIXES = (".nii", ".nii.gz")
+_FREESURFER = (".mgz", ".mgh")
+_SUFFIXES = (".nii", ".nii.gz", *_FREESURFER)
 
 MNI_CODE = 4
 """NIfTI's qform and sform code for coordinates in MNI152 space."""
@@ -50,14 +52,20 @@ class Scan:
         return replace(self, volume=volume, shape=volume.data.shape, geometry=geometry)
 
 
+def stem(path: Path) -> str:
+    """Return a file's name without the suffixes of a volume."""
+    found = next((suffix for suffix in (".nii.gz", *_SUFFIXES) if path.name.endswith(suffix)), "")
+    return path.name.removesuffix(found)
+
+
 def check_output_name(path: Path | str) -> Path:
-    """Return the path if its name and its folder allow a NIfTI file to be written.
+    """Return the path if its name and its folder allow a volume to be written.
 
     Raises
     ------
     VolumeError
-        If the name ends neither in .nii nor in .nii.gz, if the folder does not exist or cannot be written to, or a
-        folder has this name.
+        If the name ends in none of .nii, .nii.gz, .mgz and .mgh, if the folder does not exist or cannot be written to,
+        or a folder has this name.
     OSError
         If the file system cannot have such a name.
     """
@@ -74,7 +82,9 @@ def check_output_name(path: Path | str) -> Path:
 
 
 def save_scan(path: Path | str, scan: Scan) -> None:
-    """Save a scan as NIfTI-1, gzip if the name ends in .gz, atomically; the same scan gives the same bytes.
+    """Save a scan as its name says, atomically; the same scan gives the same bytes.
+
+    That is NIfTI-1, or FreeSurfer's format, which has neither codes nor slopes.
 
     The input's shape, voxel sizes, qform, sform, codes and units are kept; free text and extensions never reach the
     file. Integers are stored as the same integer type with the same slope and intercept, rounded, when all
@@ -83,19 +93,31 @@ def save_scan(path: Path | str, scan: Scan) -> None:
     Raises
     ------
     VolumeError
-        If the name is not that of a NIfTI file, the folder does not exist, or the disk refuses.
+        If the name is not that of a volume, the folder does not exist, or the disk refuses.
     """
     try:
         path = check_output_name(path)
-        counts, slope, intercept = _encode(scan)
-        header = scan.geometry.copy()
-        header.set_data_dtype(counts.dtype)
-        image = nib.Nifti1Image(counts.reshape(scan.shape), None, header, dtype=counts.dtype)
-        image.header.set_slope_inter(slope, intercept)
+        image = _freesurfer_image(scan) if path.name.endswith(_FREESURFER) else _nifti_image(scan)
         with atomic_path(path) as temporary:
             nib.save(image, temporary)
     except OSError as error:
         raise VolumeError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _nifti_image(scan: Scan) -> nib.Nifti1Image:
+    counts, slope, intercept = _encode(scan)
+    header = scan.geometry.copy()
+    header.set_data_dtype(counts.dtype)
+    image = nib.Nifti1Image(counts.reshape(scan.shape), None, header, dtype=counts.dtype)
+    image.header.set_slope_inter(slope, intercept)
+    return image
+
+
+def _freesurfer_image(scan: Scan) -> nib.MGHImage:
+    counts, slope, intercept = _encode(scan)
+    if (slope, intercept) != (1, 0):
+        counts = np.asarray(counts * np.float64(slope) + intercept, dtype=np.float32)
+    return mgh_image(counts, scan.volume.affine)
 
 
 def _encode(scan: Scan) -> tuple[np.ndarray, float, float]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bmenet.imaging.scan.scan import Scan, save_scan
+from bmenet.imaging.scan.scan import Scan, save_scan, stem
 from bmenet.runtime.errors import VolumeError
 from bmenet.runtime.files import read_json, write_json
 
@@ -64,5 +64,5 @@ ENHANCED = SidecarKind("an enhanced scan", frozenset({"format", "enhanced"}))
 
 
 def sidecar_path(out: Path) -> Path:
-    """Return the JSON beside a NIfTI file, where BIDS has it too."""
-    return out.with_name(out.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    """Return the JSON beside a volume, where BIDS has it too."""
+    return out.with_name(f"{stem(out)}.json")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.freesurfer.mghformat import MGHHeader, data_type_codes
+from nibabel.freesurfer.mghformat import MGHHeader
 
 from bmenet.imaging.scan.nifti import check_shape, open_stream
 from bmenet.runtime.errors import VolumeError
@@ -14,6 +14,7 @@ _MAGIC = b"\0\0\0\1"
 """The version that every file has, where a NIfTI header has its size."""
 _HEADER_BYTES = 284
 _HAS_DIRECTIONS = slice(28, 30)
+_TYPES = {0: "uint8", 1: "int32", 3: "float32", 4: "int16", 10: "uint16"}
 _SCANNER_CODE = 1
 _GUESS = "the header says not how the voxels lie: LEFT AND RIGHT ARE A GUESS (as FreeSurfer's own conformed volumes)"
 
@@ -37,9 +38,9 @@ def read_mgh(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]
         header = MGHHeader(block, check=False)  # nibabel fills in directions where there are none
         shape = tuple(int(extent) for extent in header["dims"])
         check_shape(shape, path)
-        if (code := int(header["type"])) not in data_type_codes:
+        if (code := int(header["type"])) not in _TYPES:
             raise VolumeError(f"{path}: expected voxels of a type that FreeSurfer has; got type {code}")
-        dtype = data_type_codes.numpy_dtype[code].newbyteorder(">")
+        dtype = np.dtype(_TYPES[code]).newbyteorder(">")
         buffer = stream.read(prod(shape) * dtype.itemsize)
         stream.finish()
     affine = np.array(header.get_affine(), dtype=np.float64)
@@ -56,5 +57,5 @@ def read_mgh(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]
 
 def mgh_image(counts: np.ndarray, affine: np.ndarray) -> nib.MGHImage:
     """Return an image of FreeSurfer's, in the type of the counts where it has it, else in float32."""
-    dtype = counts.dtype if counts.dtype in (np.uint8, np.int16, np.uint16, np.int32) else np.dtype(np.float32)
+    dtype = counts.dtype if counts.dtype.name in _TYPES.values() else np.dtype(np.float32)
     return nib.MGHImage(counts.astype(dtype.newbyteorder(">")), affine)

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from bmenet.tracking.moved import mend_addresses
 from bmenet.tracking.record import Record, idle_records, records_lock
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -65,10 +66,15 @@ class Place:
         return cls(folder, os.environ.get(URI_VARIABLE) or f"sqlite:///{folder / _DATABASE}")
 
     @property
+    def database(self) -> Path | None:
+        """The workspace's sqlite file, where that is the store."""
+        database = self.folder / _DATABASE
+        return database if self.uri == f"sqlite:///{database}" else None
+
+    @property
     def is_missing(self) -> bool:
         """Whether the store is the workspace's sqlite file and nobody has made it yet."""
-        database = self.folder / _DATABASE
-        return self.uri == f"sqlite:///{database}" and not database.exists()
+        return self.database is not None and not self.database.exists()
 
     @property
     def artifacts(self) -> str | None:
@@ -112,6 +118,8 @@ class Store:
         self._lock = FileLock(place.pending / ".store.lock", timeout=_LOCK_TIMEOUT_S)
         with self._lock:
             self.client = MlflowClient(tracking_uri=place.uri)
+            if place.database is not None and place.artifacts is not None:
+                mend_addresses(place.database, place.artifacts)
 
     def send(self, record: Record) -> None:
         """Send what `record` holds and this store has not; note what the store refused.

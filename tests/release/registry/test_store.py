@@ -1,5 +1,7 @@
 """A published model is found by its alias or number; without one the error says so."""
 
+import shutil
+
 import pytest
 
 from bmenet.release.registry import Registry, fetch_bundle, fetch_model
@@ -28,6 +30,22 @@ def test_a_registered_bundle_is_fetched_whole_by_alias_or_number_and_what_is_not
         with pytest.raises(WeightsError, match=f"{uri}: {message}"):
             fetch_model(uri, tmp_path)
     assert mlflow.get_tracking_uri() == before  # the caller's own
+
+
+def test_a_copied_workspace_reads_and_writes_its_own_models(registry, workspace, monkeypatch, capsys):
+    digest = publish(registry, "first").digest
+    copy = workspace.with_name("copy")
+    shutil.copytree(workspace, copy)
+    shutil.rmtree(workspace / "mlflow" / "artifacts")
+    monkeypatch.chdir(copy)
+    with fetch_bundle(1) as bundle:
+        assert bundle.digest == digest
+    assert "the workspace was copied or moved" in capsys.readouterr().err
+    second = publish(Registry(), "second")
+    assert "copied" not in capsys.readouterr().err
+    with fetch_bundle(2) as bundle:
+        assert bundle.digest == second.digest != digest
+    assert not (workspace / "mlflow" / "artifacts").exists()
 
 
 def test_fetch_model_without_a_store_makes_none(tmp_path, monkeypatch):

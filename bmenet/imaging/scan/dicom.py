@@ -1,4 +1,4 @@
-"""A folder with one DICOM series of magnetic resonance as a NIfTI image; patient text stays behind."""
+"""A DICOM series of magnetic resonance, a folder or a multi-frame file, as NIfTI; patient text stays behind."""
 
 import logging
 from pathlib import Path
@@ -22,20 +22,58 @@ _REASONS = {
 """What dicom2nifti's codes mean to the person who gave the folder."""
 
 
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
+_FIRST_ELEMENTS = range(0x20)
+
+
 def is_dicom(path: Path) -> bool:
-    """Tell whether a file begins as DICOM does: 128 free bytes, then ``DICM``."""
+    """Tell whether a file begins as DICOM does: 128 free bytes, then ``DICM``, or at once with its first elements."""
     try:
         with open(path, "rb") as handle:
-            return handle.read(132)[128:] == b"DICM"
+            start = handle.read(132)
     except OSError:
         return False
+    if start[128:] == b"DICM":
+        return True
+    is_element = start[:2] in _FIRST_GROUPS and int.from_bytes(start[2:4], "little") in _FIRST_ELEMENTS
+    return is_element and start[4:6].isalpha() and start[4:6].isupper()
+
+
+def dicom_files(path: Path) -> list[Path]:
+    """Return the files of a DICOM series: `path` itself, or those in it, or in the one folder below that has some.
+
+    Raises
+    ------
+    VolumeError
+        If there are none, or several folders have some.
+    """
+    if not path.is_dir():
+        return [path]
+    if own := _dicom_in(path):
+        return own
+    below = {
+        folder.name: files for folder in sorted(path.iterdir()) if folder.is_dir() and (files := _dicom_in(folder))
+    }
+    if len(below) > 1:
+        raise VolumeError(
+            f"{path.name}: expected a folder with one DICOM series; got {len(below)} in folders of their own"
+            f" ({', '.join(list(below)[:5])}): name one of them"
+        )
+    if not below:
+        raise VolumeError(f"{path.name}: expected a folder with a DICOM series; got no DICOM image in it")
+    return next(iter(below.values()))
+
+
+def _dicom_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and is_dicom(path)]
 
 
 def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
-    """Convert the one magnetic resonance series that lies directly in `folder`: 3D, float32, rescaled as it says.
+    """Convert the one magnetic resonance series that lies in `folder`: 3D, float32, rescaled as it says.
 
-    The affine (RAS+ mm) is the scanner's, in the slices' own order and orientation. Nothing else of the DICOM headers
-    is kept.
+    A multi-frame file may stand for the folder. The affine (RAS+ mm) is the scanner's, in the slices' own order and
+    orientation. Nothing else of the DICOM headers is kept. ``image.extra["notes"]`` tells if the headers say that there
+    were more slices.
 
     Raises
     ------
@@ -44,7 +82,7 @@ def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
         slices do not make one evenly spaced 3D stack.
     """
     folder = Path(folder)
-    slices = [_read_slice(path) for path in sorted(folder.iterdir()) if path.is_file() and is_dicom(path)]
+    slices = [_read_slice(path) for path in dicom_files(folder)]
     slices = [dataset for dataset in slices if "PixelData" in dataset]
     if not slices:
         raise VolumeError(f"{folder.name}: expected a folder with a DICOM series; got no DICOM image in it")
@@ -62,7 +100,7 @@ def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
     data = np.asarray(image.dataobj, dtype=np.float32)
     if data.ndim != 3:
         raise VolumeError(f"{folder.name}: expected one 3D volume; got a series of shape {data.shape}")
-    clean = nib.Nifti1Image(data, image.affine)
+    clean = nib.Nifti1Image(data, image.affine, extra={"notes": _missing(slices)})
     clean.header.set_xyzt_units("mm", "sec")
     clean.set_sform(image.affine, code=1)
     clean.set_qform(image.affine, code=1)
@@ -71,9 +109,17 @@ def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
 
 def _read_slice(path: Path) -> pydicom.Dataset:
     try:
-        return pydicom.dcmread(path)
+        return pydicom.dcmread(path, force=True)  # some lack the preamble
     except (OSError, InvalidDicomError, EOFError, ValueError) as error:
         raise VolumeError(f"{path.name}: expected a whole DICOM file; {error}") from error
+
+
+def _missing(slices: list[pydicom.Dataset]) -> tuple[str, ...]:
+    """Return a note if the series had more images than there are."""
+    told = max((int(dataset.get("ImagesInAcquisition") or 0) for dataset in slices), default=0)
+    if "PerFrameFunctionalGroupsSequence" in slices[0] or told <= len(slices):
+        return ()
+    return (f"the headers tell of {told} images; {len(slices)} are there: the head may be cut off",)
 
 
 def _convert(slices: list[pydicom.Dataset], name: str) -> nib.Nifti1Image:

@@ -32,7 +32,7 @@ def load_scan(path: Path | str) -> Scan:
     ----------
     path : Path or str
         A NIfTI-1 or NIfTI-2 file or a volume of FreeSurfer's, gzip or plain by content, or a folder that holds one
-        DICOM series.
+        DICOM series, or a multi-frame file of DICOM.
 
     Raises
     ------
@@ -41,16 +41,16 @@ def load_scan(path: Path | str) -> Scan:
         memory, whatever the header claims.
     """
     path = Path(path)
+    from bmenet.imaging.scan.dicom import is_dicom, read_dicom_series
+
     try:
-        is_folder = path.is_dir()
+        is_series = path.is_dir() or (path.is_file() and is_dicom(path))
     except OSError as error:
         raise VolumeError(f"{path}: cannot be read ({error.strerror})") from error
-    if is_folder:
-        from bmenet.imaging.scan.dicom import read_dicom_series
-
+    if is_series:
         image = read_dicom_series(path)
         check_shape(image.shape, path)
-        return _build(path, image.header, np.asanyarray(image.dataobj))
+        return _build(path, image.header, np.asanyarray(image.dataobj), notes=image.extra["notes"])
     if is_mgh(path):
         geometry, counts, notes = read_mgh(path)
         return _build(path, geometry, counts, notes=notes)
@@ -66,13 +66,13 @@ def scan_sha256(path: Path | str) -> str:
     VolumeError
         If it cannot be read.
     """
-    from bmenet.imaging.scan.dicom import is_dicom
+    from bmenet.imaging.scan.dicom import dicom_files
 
     path = Path(path)
     try:
         if not path.is_dir():
             return sha256(path)
-        digests = sorted(sha256(file) for file in path.iterdir() if file.is_file() and is_dicom(file))
+        digests = sorted(map(sha256, dicom_files(path)))
     except OSError as error:
         raise VolumeError(f"{path}: cannot be read ({error.strerror})") from error
     return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -7,7 +7,7 @@ import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from bmenet.imaging.scan import load_scan
+from bmenet.imaging.scan import load_scan, scan_sha256
 from bmenet.imaging.scan.dicom import read_dicom_series
 from bmenet.runtime.errors import VolumeError
 
@@ -112,3 +112,26 @@ def test_a_file_is_dicom_by_its_content_and_a_folder_without_images_is_refused(t
     (tmp_path / "fake.dcm").write_text("DICM")
     with pytest.raises(VolumeError, match="got no DICOM image in it"):
         read_dicom_series(tmp_path)
+
+
+def test_a_series_one_folder_down_is_found_and_of_several_none_is_guessed(tmp_path):
+    data, _ = write_series(tmp_path / "series")
+    assert load_scan(tmp_path).volume.data.max() == data.max()
+    assert scan_sha256(tmp_path) == scan_sha256(tmp_path / "series")
+    write_series(tmp_path / "other")
+    with pytest.raises(VolumeError, match=r"got 2 in folders of their own \(other, series\): name one of them"):
+        load_scan(tmp_path)
+
+
+def test_files_without_a_preamble_are_read(tmp_path):
+    data, _ = write_series(tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[132:])
+    assert load_scan(tmp_path).volume.data.max() == data.max()
+
+
+def test_slices_that_the_headers_tell_of_and_are_not_there_are_told(tmp_path):
+    write_series(tmp_path / "whole", ImagesInAcquisition=9)
+    assert "headers" not in " ".join(load_scan(tmp_path / "whole").notes)
+    write_series(tmp_path / "cut", ImagesInAcquisition=14)
+    assert "the headers tell of 14 images; 9 are there" in " ".join(load_scan(tmp_path / "cut").notes)

@@ -32,6 +32,12 @@ from bmenet.runtime.files import read_json
 MAX_BYTES = 40_000_000
 """Largest size of a release, which lies in the repository and in every copy of the package."""
 
+_PLANES = {
+    False: "in all planes that it was trained on",
+    True: "in the two planes that contain the phase-encode axis, which ghosts in the air tell",
+}
+"""`coarse.phase_encode_first` to how a card says it."""
+
 _CREDITS = {
     "ds002748": (
         "**OpenNeuro ds002748**, version 1.0.5: adults of 19 to 55 years, 3 T, skull-stripped by those who published"
@@ -136,6 +142,7 @@ def _documents(name: str, config: Config, layout: Layout, summary: Summary, expo
         summary=_quality_line(summary),
         stages="both stages" if bundle.has_fine else "the first stage",
         field=_FIELD if bundle.has_field else "",
+        planes=_PLANES[manifest.coarse.phase_encode_first],
         spacing_mm=manifest.spacing_mm,
         grid=" x ".join(map(str, manifest.grid_shape)),
         megabytes=f"{bundle.total_bytes / 1e6:.1f}",

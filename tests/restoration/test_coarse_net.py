@@ -167,3 +167,23 @@ def test_the_network_on_disk_is_loaded_once_for_each_state_of_its_weights(config
     assert all(torch.equal(tensor, net.network.state_dict()[name]) for name, tensor in first.state_dict().items())
     save(1)
     assert CoarseNet.load_once(tmp_path) is not net
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_are_turned_so_that_motion_spreads_along_their_height(config, phantom, monkeypatch, axis):
+    turned = config.model_copy(update={"phase_encode_first": True})
+    told, asked = Probe(lambda slab: central_slice(slab, 3)), []
+    monkeypatch.setattr(
+        "bmenet.restoration.coarse_net.find_phase_encode_axis", lambda data, spacing_mm: asked.append(data) or axis
+    )
+    restored = restore(told, phantom.data, turned, phase_encode_axis=axis, harmonise=False)
+    np.testing.assert_allclose(restored, phantom.data, rtol=1e-4, atol=1e-6)
+    assert not asked
+    for slab in told.seen:
+        place = slab[:, 3 + axis]
+        assert torch.equal(place, place[:, :, :1].expand_as(place))  # along the height alone
+        assert (place[:, 1:] > place[:, :-1]).all()
+    assert sum(len(slab) for slab in told.seen) == sum(phantom.data.shape) - phantom.data.shape[axis]
+    found = restore(Probe(lambda slab: central_slice(slab, 3)), phantom.data, turned, harmonise=False)
+    assert len(asked) == 1
+    np.testing.assert_array_equal(found, restored)

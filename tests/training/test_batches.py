@@ -13,8 +13,17 @@ from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.intensity import CANONICAL_BRIGHTNESS, blind_scale
 from bmenet.imaging.template import load_template
 from bmenet.imaging.volume import UNIT_STEP, load_unit_volume
+from bmenet.runtime.files import read_json
 from bmenet.runtime.seeding import generator
-from bmenet.training.batches import POOL_CASES, Case, FreshCases, MixedCases, SliceBatches, StoredCases
+from bmenet.training.batches import (
+    POOL_CASES,
+    Case,
+    FreshCases,
+    MixedCases,
+    SliceBatches,
+    StoredCases,
+    stored_phase_encode_axis,
+)
 from bmenet.training.engine.task import batch_loader
 from tests.training.conftest import SPLIT
 
@@ -22,7 +31,8 @@ from tests.training.conftest import SPLIT
 class PositionCase:
     """A case whose intensity is the position along one axis."""
 
-    def __init__(self, axis: int) -> None:
+    def __init__(self, axis: int, phase_encode_axis: int | None = None) -> None:
+        self.phase_encode_axis = phase_encode_axis
         shape = [1, 1, 1]
         shape[axis] = -1
         counts = np.arange((12, 10, 14)[axis], dtype=np.uint16).reshape(shape) + 1
@@ -30,7 +40,7 @@ class PositionCase:
 
     def draw(self, rng: np.random.Generator, index: int) -> Case:
         bounds = np.array([(4, 9), (2, 7), (3, 11)])
-        return Case(self.volume, self.volume, 1 / self.volume.max(), bounds)
+        return Case(self.volume, self.volume, 1 / self.volume.max(), bounds, self.phase_encode_axis)
 
 
 @pytest.fixture
@@ -81,6 +91,26 @@ def test_only_left_and_right_are_ever_mirrored(config: Config, axis: int) -> Non
             if is_mirrored:
                 torch.testing.assert_close(voxel[inside], extent - 1 - position[inside], atol=1e-3, rtol=0)
     assert (10 < mirrored < 30) if axis == 0 else mirrored == 0
+
+
+@pytest.mark.parametrize(("known", "heights"), [(0, {0}), (1, {1}), (2, {2}), (None, {0, 1, 2})])
+def test_the_phase_encode_axis_is_the_height_and_any_axis_where_nothing_moved(config, known, heights):
+    coarse = plain(config, (8, 8)).model_copy(update={"phase_encode_first": True})
+    slabs = torch.cat([SliceBatches(PositionCase(0, known), coarse, 0)[index]["slab"] for index in range(20)])
+    positions = slabs[:, 3:]
+    along_height = (positions[:, :, 1] > positions[:, :, 0]).all(dim=-1)
+    assert (along_height.sum(dim=1) == 1).all()
+    assert set(along_height.int().argmax(dim=1).tolist()) == heights
+
+
+def test_a_stored_case_knows_its_axis(config, layout):
+    cases = stored(config, layout, {"111": 1})
+    for subject in SPLIT["train"]:
+        sidecar = read_json(layout.degraded(subject, "111").with_suffix(".json"))
+        axis = sidecar["parameters"]["motion"]["phase_encode_axis"]
+        assert stored_phase_encode_axis(layout, subject, "111") == axis
+    assert cases.draw(generator(0), 0).phase_encode_axis in (0, 1, 2)
+    assert stored(config, layout, {"000": 1}).draw(generator(0), 0).phase_encode_axis is None
 
 
 def test_crop_larger_than_the_plane_is_filled_with_background(config: Config) -> None:

@@ -71,7 +71,9 @@ def register(moving: Volume, config: RegistrationConfig) -> Registration:
         moving2fixed = BACKENDS[config.backend](coarse, fixed, start.moving2fixed)
     except RegistrationError as error:
         raise AlignmentError(str(error), start.moving2fixed) from error
-    similarity = _check(coarse, start, moving2fixed, config, "is it a skull-stripped T1-weighted brain?")
+    similarity = _check(
+        coarse, start, moving2fixed, config, "however it was turned: is it T1-weighted, and is most of a brain in it?"
+    )
     return Registration(moving2fixed, similarity, config.backend)
 
 
@@ -110,8 +112,8 @@ def _check(coarse: Volume, start: Start, moving2fixed: np.ndarray, config: Regis
     similarity = measure_similarity(coarse, fixed, moving2fixed)
     if similarity < config.min_similarity:
         raise AlignmentError(
-            f"expected a local correlation with the template of at least {config.min_similarity:g} "
-            f"(registration.min_similarity); got {similarity:.2f}; {advice}",
+            f"expected a local correlation with the template of at least {config.min_similarity:g}; got"
+            f" {similarity:.2f}; {advice}",
             moving2fixed,
         )
     return similarity

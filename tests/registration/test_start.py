@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from bmenet.imaging.brain import foreground_mask
 from bmenet.imaging.grid import Grid, standard_grid
@@ -16,6 +17,18 @@ def test_find_start_measures_a_small_brain(grid):
     assert start.size == pytest.approx(0.85, abs=0.02)
     np.testing.assert_allclose(np.linalg.det(start.moving2fixed), 1)
     np.testing.assert_allclose(start.moving2fixed[:3, :3], np.eye(3), atol=0.02)
+
+
+@pytest.mark.parametrize("turn_deg", [[90, 0, 0], [0, 0, -90], [180, 0, 0], [90, 10, 90]])
+def test_find_start_finds_a_head_that_lies_turned(grid, turn_deg):
+    template = load_template(grid)
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", turn_deg, degrees=True).as_matrix()
+    start = find_start(Volume(template.data, turn @ template.affine))
+    back = start.moving2fixed @ turn
+    assert np.degrees(np.linalg.norm(Rotation.from_matrix(back[:3, :3]).as_rotvec())) < 4
+    centre = centre_of_mass_mm(template)
+    assert np.linalg.norm((back @ [*centre, 1])[:3] - centre) < 4
 
 
 def test_fit_template_scales_about_the_centre(grid):

@@ -62,6 +62,8 @@ def measure_scans(enhanced_path: Path, clean_path: Path, brain_mask_path: Path |
     """
     scans = {path: load_scan(path) for path in (enhanced_path, clean_path)}
     enhanced, clean = (scans[path].volume for path in (enhanced_path, clean_path))
+    beyond = scans[enhanced_path].offset - scans[clean_path].offset  # an error like any other
+    enhanced = enhanced.with_data(enhanced.data + np.float32(beyond))
     brain_mask, brain_notes = (
         _find_brain_mask(clean) if brain_mask_path is None else (load_brain_mask(brain_mask_path, clean.grid), ())
     )

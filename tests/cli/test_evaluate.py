@@ -34,7 +34,8 @@ def test_evaluate_prints_every_metric_and_says_on_stderr_that_it_looked_for_a_br
     assert set(values) == {*METRICS, "intensity_scale"}
     assert values["psnr"] == pytest.approx(20, abs=0.01)
     assert "a whole head" in answer.stderr
-    assert len(answer.stderr.splitlines()) == 1
+    assert "the background lies at" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 2
     assert [line.split()[0] for line in bmenet("evaluate", *scans).stdout.splitlines()] == list(METRICS)
     masked = json.loads(bmenet("evaluate", *scans, "--json", "--mask", scans[0].with_name("mask.nii.gz")).stdout)
     assert masked["psnr"] == values["psnr"]

@@ -1,6 +1,6 @@
 """Draw heads before, after and clean: `python -m docs.pictures OUT SUBJECT ...`, in the workspace of an evaluation.
 
-Two rows a subject, axial and sagittal, code 111, from what the stage `evaluate` kept.
+A row a subject, an axial slice, code 111, from what the stage `evaluate` kept.
 """
 
 import sys
@@ -14,7 +14,7 @@ from bmenet.evaluation.result import INPUT, load_result
 from bmenet.imaging.figures import Tile, draw_tiles, save_figure, shown_slices
 from bmenet.imaging.volume import load_unit_volume
 
-_CODE = "111"
+_CODE, _PLANE = "111", "axial"
 _METHODS = {INPUT: "degraded", COARSE: "BMENet"}
 
 
@@ -24,12 +24,11 @@ def draw(subjects: list[str], layout: Layout) -> Figure:
     for subject in subjects:
         results = {method: load_result(layout.evaluated(subject, _CODE, method)) for method in _METHODS}
         clean = shown_slices(load_unit_volume(layout.clean(subject)).data)
-        for plane in ("axial", "sagittal"):
-            tiles = [
-                Tile(result.shown_slices[plane], f"brain {result.metrics['psnr_brain']:.1f} dB")
-                for result in results.values()
-            ]
-            rows.append([*tiles, Tile(clean[plane], subject)])
+        tiles = [
+            Tile(result.shown_slices[_PLANE], f"brain {result.metrics['psnr_brain']:.1f} dB")
+            for result in results.values()
+        ]
+        rows.append([*tiles, Tile(clean[_PLANE], subject)])
     return draw_tiles(rows, [*_METHODS.values(), "clean"])
 
 

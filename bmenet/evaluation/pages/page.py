@@ -146,7 +146,9 @@ def weights_origin(folders: Iterable[Path]) -> dict[str, str]:
     for folder in folders:
         spec = read_json(folder / SPEC_FILE)
         kind = spec["kind"]
-        told |= {f"{kind}: weights SHA-256": spec["sha256"], f"{kind}: trained at": f"{spec['spacing_mm']} mm"}
+        told[f"{kind}: weights SHA-256"] = spec["sha256"]
+        if "spacing_mm" in spec:  # the field network has a grid of its own
+            told[f"{kind}: trained at"] = f"{spec['spacing_mm']} mm"
         told |= {
             f"{kind}: {name.replace('_', ' ')}": value
             for name, value in spec.get("lineage", {}).items()

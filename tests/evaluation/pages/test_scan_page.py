@@ -83,7 +83,10 @@ def test_the_origin_tells_the_weights_by_checksum_and_not_by_place(tmp_path):
     folder = tmp_path / "JaneDoe19" / "coarse"
     lineage = {"profile": "smoke", "seed": 0, "val_loss": 0.123456789, "config": {"a": 1}}
     write_json(folder / "model.json", {"kind": "coarse", "sha256": "ab" * 32, "spacing_mm": 4, "lineage": lineage})
-    told = weights_origin([folder])
+    write_json(folder.with_name("field") / "model.json", {"kind": "field", "sha256": "cd" * 32})
+    told = weights_origin([folder, folder.with_name("field")])
+    assert told["field: weights SHA-256"] == "cd" * 32
+    assert told["coarse: trained at"] == "4 mm"
     assert told["coarse: weights SHA-256"] == "ab" * 32
     assert told["coarse: profile"] == "smoke"
     assert "JaneDoe19" not in str(told)

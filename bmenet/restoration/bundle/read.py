@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import ValidationError
 
+from bmenet.config import CoarseConfig
+from bmenet.networks.coarse import COARSE
 from bmenet.networks.weights import FORMER_NAMES, SPEC_FILE
 from bmenet.restoration.bundle.manifest import FORMAT_VERSION, MANIFEST_FILE, Manifest
 from bmenet.runtime.errors import WeightsError
@@ -198,7 +200,7 @@ def _check_agreement(bundle: Bundle) -> None:
     """Compare ``bundle.json``, read by ONNX Runtime, with the networks' ``model.json``, read by torch."""
     manifest, fine = bundle.manifest, bundle.manifest.fine
     told: dict[str, dict[str, Any]] = {
-        "coarse": {"config": manifest.coarse.model_dump(mode="json"), "spacing_mm": manifest.spacing_mm}
+        COARSE: {"config": manifest.coarse.model_dump(mode="json"), "spacing_mm": manifest.spacing_mm}
     }
     if manifest.field is not None:
         told["field"] = {"config": manifest.field.model_dump(mode="json")}
@@ -214,11 +216,21 @@ def _check_agreement(bundle: Bundle) -> None:
         }
     for kind, values in told.items():
         own = bundle.spec(kind)
+        if kind == COARSE:
+            own = own | {"config": _with_defaults(own.get("config"))}
         if different := [key for key, value in values.items() if own.get(key) != value]:
             raise WeightsError(
                 f"bundle: expected {different[0]} as in weights/{kind}/{SPEC_FILE}; got another one in {MANIFEST_FILE};"
                 " export it again"
             )
+
+
+def _with_defaults(config: Any) -> Any:
+    """Return settings of a Coarse-net with the keys that came after it was trained; what are none as they are."""
+    try:
+        return CoarseConfig.model_validate_json(json.dumps(config)).model_dump(mode="json")
+    except ValidationError:
+        return config
 
 
 def _tensors(message: Any) -> "Iterator[onnx.TensorProto]":

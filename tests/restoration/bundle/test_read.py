@@ -10,6 +10,7 @@ import pytest
 
 from bmenet.restoration.bundle import find_bundle, open_bundle
 from bmenet.runtime.errors import WeightsError
+from bmenet.runtime.files import read_json, sha256, write_json
 
 GRAPH = "onnx/fp32/coarse.onnx"
 
@@ -175,3 +176,20 @@ def test_a_description_that_contradicts_itself_or_the_weights_is_refused(folder,
     _change(folder, change)
     with pytest.raises(WeightsError, match=message):
         open_bundle(folder)
+
+
+def test_a_bundle_from_before_a_setting_came_is_read_with_its_default(folder):
+    spec_path = folder / "weights" / "coarse" / "model.json"
+    spec = read_json(spec_path)
+    assert spec["config"].pop("phase_encode_first") is False
+    write_json(spec_path, spec)
+
+    def before(manifest):
+        manifest["coarse"].pop("phase_encode_first")
+        manifest["files"]["weights/coarse/model.json"] = {
+            "bytes": spec_path.stat().st_size,
+            "sha256": sha256(spec_path),
+        }
+
+    _change(folder, before)
+    assert open_bundle(folder).manifest.coarse.phase_encode_first is False

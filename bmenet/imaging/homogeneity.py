@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from bmenet.imaging.blocks import block_means
 from bmenet.imaging.grid import Grid, standard_grid
 from bmenet.imaging.volume import Volume
 
@@ -84,9 +85,7 @@ def field_size(field: np.ndarray, brain_mask: np.ndarray) -> float:
 def averaged(volume: Volume) -> Volume:
     """Return a volume that lies on a standard grid, averaged to 4 mm."""
     factor = round(FIELD_SPACING_MM / volume.grid.spacing_mm[0])
-    x, y, z = (extent // factor for extent in volume.data.shape)
-    blocks = volume.data.reshape(x, factor, y, factor, z, factor).mean(axis=(1, 3, 5), dtype=np.float32)
-    return Volume(blocks, standard_grid(FIELD_SPACING_MM).affine)
+    return Volume(block_means(volume.data, factor), standard_grid(FIELD_SPACING_MM).affine)
 
 
 def _continued(log_field: np.ndarray, tissue: np.ndarray) -> np.ndarray:

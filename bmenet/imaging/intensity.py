@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bmenet.imaging.blocks import block_means
 from bmenet.runtime.errors import VolumeError
 
 CANONICAL_BRIGHTNESS = 0.6
@@ -47,9 +48,7 @@ def blind_scale(data: np.ndarray, spacing_mm: float) -> float:
         If the volume has no bright block.
     """
     factor = max(1, round(_BLOCK_MM / spacing_mm))
-    x, y, z = (extent // factor for extent in data.shape)
-    trimmed = data[: x * factor, : y * factor, : z * factor]
-    blocks = trimmed.reshape(x, factor, y, factor, z, factor).mean(axis=(1, 3, 5), dtype=np.float64)
+    blocks = block_means(data, factor, np.float64)
     bright = blocks[blocks > _BRIGHT_FRACTION * np.percentile(blocks, 99.5)]
     scale = float(bright.mean()) / CANONICAL_BRIGHTNESS if bright.size else 0.0
     if not scale > 0:

@@ -9,6 +9,8 @@ through the block; the axis whose edges explain most is the one.
 import numpy as np
 from scipy import ndimage, optimize
 
+from bmenet.imaging.blocks import block_means
+
 _BLOCK_MM, _EDGE_MM = 4, 2
 _BRIGHT = 0.25
 """Of the 98th percentile of the smoothed head; what is darker is air."""
@@ -32,28 +34,20 @@ def find_phase_encode_axis(volume: np.ndarray, spacing_mm: int) -> int:
     """
     factor = max(_EDGE_MM // spacing_mm, 1)
     merge = _BLOCK_MM // (factor * spacing_mm)
-    energy = _blocks(_blocks(volume * volume, factor), merge)
-    smooth = ndimage.uniform_filter(_blocks(volume, factor), 3)
+    energy = block_means(block_means(volume * volume, factor), merge)
+    smooth = ndimage.uniform_filter(block_means(volume, factor), 3)
     head = smooth > _BRIGHT * np.percentile(smooth, 98)
     steps = factor * spacing_mm
     head = ndimage.binary_closing(head, iterations=_CLOSING_MM // steps)
     beyond = ~ndimage.binary_dilation(head, iterations=_MARGIN_MM // steps)
-    air = (_blocks(beyond.astype(np.float32), merge) == 1) & (energy > 0)
+    air = (block_means(beyond.astype(np.float32), merge) == 1) & (energy > 0)
     if np.count_nonzero(air) < _LEAST_BLOCKS:
         return USUAL
     air &= energy < np.quantile(energy[air], _OUTLIERS)
     columns = [np.ones(np.count_nonzero(air))]
     for axis in range(3):
-        edges = _blocks(np.diff(smooth * head, axis=axis, append=0) ** 2, merge)
+        edges = block_means(np.diff(smooth * head, axis=axis, append=0) ** 2, merge)
         line = np.broadcast_to(edges.mean(axis=axis, keepdims=True), energy.shape)[air]
         columns.append(line / max(float(line.std()), 1e-12))
     (_, *parts), _ = optimize.nnls(np.stack(columns, axis=1), energy[air].astype(np.float64))
     return int(np.argmax(parts)) if any(parts) else USUAL
-
-
-def _blocks(volume: np.ndarray, factor: int) -> np.ndarray:
-    """Return means over cubes of `factor` voxels; what does not fill one at the end is left out."""
-    whole = [extent // factor for extent in volume.shape]
-    trimmed = volume[tuple(slice(0, count * factor) for count in whole)]
-    cubes = trimmed.reshape(whole[0], factor, whole[1], factor, whole[2], factor)
-    return cubes.mean(axis=(1, 3, 5), dtype=np.float32)

@@ -9,7 +9,7 @@ from pathlib import Path
 from bmenet.data.participants import Covariates, read_covariates
 from bmenet.data.sources.base import Report, Source, Subject, subject_id
 from bmenet.imaging.scan import Scan, load_scan
-from bmenet.imaging.scan.dicom import is_dicom
+from bmenet.imaging.scan.dicom_files import is_dicom
 from bmenet.runtime.errors import SourceError
 from bmenet.runtime.files import sha256
 

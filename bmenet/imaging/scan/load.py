@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 
 from bmenet.imaging.grid import Grid
+from bmenet.imaging.scan.dicom_files import dicom_files, is_dicom
 from bmenet.imaging.scan.geometry import read_geometry
 from bmenet.imaging.scan.mgh import is_mgh, read_mgh
 from bmenet.imaging.scan.nifti import check_shape, read_nifti
@@ -41,13 +42,13 @@ def load_scan(path: Path | str) -> Scan:
         memory, whatever the header claims.
     """
     path = Path(path)
-    from bmenet.imaging.scan.dicom import is_dicom, read_dicom_series
-
     try:
         is_series = path.is_dir() or (path.is_file() and is_dicom(path))
     except OSError as error:
         raise VolumeError(f"{path}: cannot be read ({error.strerror})") from error
     if is_series:
+        from bmenet.imaging.scan.dicom import read_dicom_series
+
         image = read_dicom_series(path)
         check_shape(image.shape, path)
         return _build(path, image.header, np.asanyarray(image.dataobj), notes=image.extra["notes"])
@@ -66,8 +67,6 @@ def scan_sha256(path: Path | str) -> str:
     VolumeError
         If it cannot be read.
     """
-    from bmenet.imaging.scan.dicom import dicom_files
-
     path = Path(path)
     try:
         if not path.is_dir():

@@ -143,7 +143,7 @@ def enhance(
             from bmenet.evaluation.pages import write_page
 
             path = report_path(out)
-            write_page(path, report_page(scan, out, degraded, enhanced, enhancer.device.type, sidecar))
+            write_page(path, report_page(degraded, enhanced, sidecar, keep_field))
             typer.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)", err=True)
     kind = "skull-stripped brain" if enhanced.is_skull_stripped else "whole head"
     place = "already in standard space, not registered again; " if enhanced.is_in_standard_space else ""
@@ -151,6 +151,12 @@ def enhance(
     if applied := _applied(enhanced.strength):
         typer.echo(applied, err=True)
     typer.echo(_field_line(enhanced.field_size, keep_field), err=True)
+    if enhanced.too_bright_litres:
+        typer.echo(
+            f"{1000 * enhanced.too_bright_litres:.1f} ml of the brain are brighter than anything in training (a"
+            " contrast agent?): there the scan stays as it is, but for its field",
+            err=True,
+        )
     typer.echo(out)
 
 

@@ -50,11 +50,10 @@ def sidecar_of(
     return {"format": SIDECAR_FORMAT, "enhanced": enhanced.told(), "settings": settings, "origin": origin}
 
 
-def report_page(
-    scan: Path, out: Path, degraded: "Scan", enhanced: "Enhanced", device: str, sidecar: dict[str, Any]
-) -> "Page":
+def report_page(degraded: "Scan", enhanced: "Enhanced", sidecar: dict[str, Any], keeps_field: bool) -> "Page":
     """Return the report's page: on the grid of OUT, and without a name or a path."""
-    from bmenet.evaluation.pages.scan_page import scan_page
+    from bmenet.evaluation.pages.scan_page import quality_table, scan_page
+    from bmenet.evaluation.quality.scans import measure_pair
     from bmenet.imaging.resample import resample
     from bmenet.runtime.errors import VolumeError
 
@@ -64,25 +63,9 @@ def report_page(
     tables: list[Table] = []
     notes = degraded.notes
     try:
-        tables.append(_quality(scan, out, device))
+        pair = measure_pair(before, enhanced.scan.volume, enhanced.brain, has_field=keeps_field)
+        tables.append(quality_table(*pair))
     except VolumeError:
         # The result is there and can be looked at; what cannot be measured in it must not cost the report.
-        notes += ("The quality could not be measured: brain or tissues were not found in one of the scans.",)
+        notes += ("The quality could not be measured: tissues were not found in the enhanced scan.",)
     return scan_page(before, enhanced, settings, sidecar["origin"], tables, notes)
-
-
-def _quality(scan: Path, out: Path, device: str) -> "Table":
-    """Measure both files as `bmenet qc` does."""
-    from bmenet.evaluation.pages.scan_page import quality_table
-    from bmenet.evaluation.quality.scans import STEPS, measure_scan
-    from bmenet.runtime.progress import progress_bar
-
-    with progress_bar() as bar:
-        task = bar.add_task("measure the quality", total=2 * len(STEPS), completed=-1, note="")
-
-        def show(step: str) -> None:
-            bar.update(task, advance=1, note=step)
-
-        before, after = (measure_scan(path, device, show) for path in (scan, out))
-        bar.update(task, advance=1, note="")
-    return quality_table(before, after)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bmenet.imaging.brain_extraction import Brain
 from bmenet.imaging.scan import Scan
 from bmenet.registration import Registration
 from bmenet.restoration.field import SIZE_ERROR
@@ -26,8 +27,8 @@ class Enhanced:
         On the input's grid and intensity scale, or on the standard grid.
     registration : Registration
         Native to standard space.
-    is_skull_stripped : bool
-        Whether the input held a brain alone.
+    brain : Brain
+        Of the input, on the grid of `scan`.
     is_in_standard_space : bool
         Whether the input lay on the standard grid already, so that nothing was interpolated.
     timings : dict
@@ -38,16 +39,24 @@ class Enhanced:
         How much of the restoration was applied, in [0, 1]: little to a scan that needs little.
     field_size : float
         Of the coil field that the networks see in the scan's brain, (high - low) / (high + low): see `field_size`.
+    too_bright_litres : float
+        Of the brain that is brighter than anything in training, and was left as it was but for its field.
     """
 
     scan: Scan
     registration: Registration
-    is_skull_stripped: bool
+    brain: Brain
     is_in_standard_space: bool
     timings: dict[str, float]
     std: Scan | None = None
     strength: float = 1.0
     field_size: float = 0.0
+    too_bright_litres: float = 0.0
+
+    @property
+    def is_skull_stripped(self) -> bool:
+        """Whether the input held a brain alone."""
+        return self.brain.is_skull_stripped
 
     def told(self) -> dict[str, object]:
         """Return what a sidecar tells of it."""
@@ -57,6 +66,7 @@ class Enhanced:
             "applied": round(self.strength, 4),
             "field_size": round(self.field_size, 4),
             "field_size_error": SIZE_ERROR,
+            "too_bright_ml": round(1000 * self.too_bright_litres, 2),
             "seconds": {step: round(seconds, 2) for step, seconds in self.timings.items()},
         }
 

@@ -25,6 +25,7 @@ from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.restoration.enhanced import Enhanced, Progress, Space, Steps
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
 from bmenet.restoration.onnx_runtime import onnx_coarse_net, onnx_fine_net, open_sessions
+from bmenet.restoration.out_of_range import keep_what_is_too_bright
 from bmenet.restoration.providers import Provider
 from bmenet.restoration.way_back import (
     adaptive_strength,
@@ -161,7 +162,8 @@ class Enhancer:
         What the networks hardly change is given back as it came: see `adaptive_strength`. The brain is what is aligned,
         and the whole head what is restored, as far as the standard field of view goes; beyond it the scan stays as it
         was. Where `only_brain` says so, all but the brain does. Tissue that the scan's own field of view cuts off goes
-        on beyond it while it is restored.
+        on beyond it while it is restored. What is brighter than anything in training is not left to the networks: see
+        `keep_what_is_too_bright`.
 
         Parameters
         ----------
@@ -197,6 +199,7 @@ class Enhancer:
             brain_mask = None if brain.is_skull_stripped else inside
             restored, std = self.restore_samples(standard, lambda part: steps.report("restore", part), brain_mask)
             self._check_contrast(restored)
+            restored, too_bright_litres = keep_what_is_too_bright(restored, standard, inside)
             field = own_field(restored.data, standard.data, self.spacing_mm)
             if self.keeps_field:
                 restored = restored.with_data(restored.data * field)
@@ -207,6 +210,7 @@ class Enhancer:
         with steps("return"):
             if space == "template":
                 result = scan.in_standard_space(within(native, moving2fixed, blend(restored, standard, weight)))
+                brain = replace(brain, brain_mask=inside)
                 spread = None if std is None else scan.in_standard_space(std)
             else:
                 fixed2moving = np.linalg.inv(moving2fixed)
@@ -215,12 +219,13 @@ class Enhancer:
         return Enhanced(
             result,
             alignment,
-            brain.is_skull_stripped,
+            brain,
             is_standard,
             steps.timings,
             spread,
             strength,
             field_size(field, inside),
+            too_bright_litres,
         )
 
     def _check_contrast(self, restored: Volume) -> None:

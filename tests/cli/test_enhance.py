@@ -83,10 +83,11 @@ def test_enhance_says_where_not_all_of_the_restoration_was_applied(
 def test_enhance_leaves_the_field_when_asked_and_a_quality_not_measured_does_not_cost_the_report(
     bmenet, scan_path, monkeypatch, options, listed
 ):
-    def measure_scan(path, device, on_step):
-        raise VolumeError(f"{path}: expected a T1-weighted scan with a brain; found none")
+    def measure_pair(before, after, brain, has_field):
+        assert has_field == bool(options)
+        raise VolumeError("`volume`: expected three tissues inside the brain mask; got 2 classes")
 
-    monkeypatch.setattr(scans, "measure_scan", measure_scan)
+    monkeypatch.setattr(scans, "measure_pair", measure_pair)
     monkeypatch.setattr(enhancer, "own_field", lambda restored, scan, spacing_mm: np.zeros_like(restored))
     out = scan_path.with_name("out.nii")
     assert bmenet("enhance", scan_path, out, "--report", *options).exit_code == 0
@@ -95,6 +96,14 @@ def test_enhance_leaves_the_field_when_asked_and_a_quality_not_measured_does_not
     assert "The quality could not be measured" in page
     assert str(scan_path) not in page
     assert (np.asarray(nib.load(out).dataobj).max() == 0) == bool(options)
+
+
+@pytest.mark.usefixtures("lone_brain", "weights")
+def test_enhance_says_how_much_is_brighter_than_in_any_training(bmenet, scan_path, monkeypatch):
+    monkeypatch.setattr(enhancer, "keep_what_is_too_bright", lambda restored, scan, brain_mask: (restored, 0.0123))
+    out = scan_path.with_name("out.nii")
+    assert "12.3 ml of the brain are brighter" in bmenet("enhance", scan_path, out).stderr
+    assert json.loads(out.with_suffix(".json").read_text())["enhanced"]["too_bright_ml"] == 12.3
 
 
 @pytest.mark.usefixtures("lone_brain", "weights")
@@ -238,12 +247,13 @@ def test_enhance_takes_values_out_of_range_and_a_folder_as_report_for_wrong_use(
 def quality(monkeypatch):
     """Let every measure be the number of voxels above 0: the phantom's tissues are too few to be segmented."""
 
-    def measure_scan(path, device, on_step):
-        count = float(np.count_nonzero(np.asarray(nib.load(path).dataobj) > 0))
-        quality = Quality(dict.fromkeys(MEASURES, count), {})
-        return scans.ScanQuality(quality, True, 1.0, (1.0,) * 3, (f"{path}: a note",))
+    def measure(volume):
+        quality = Quality(dict.fromkeys(MEASURES, float(np.count_nonzero(volume.data > 0))), {})
+        return scans.ScanQuality(quality, True, 1.0, (1.0,) * 3, ())
 
-    monkeypatch.setattr(scans, "measure_scan", measure_scan)
+    monkeypatch.setattr(
+        scans, "measure_pair", lambda before, after, brain, has_field: (measure(before), measure(after))
+    )
 
 
 def embedded_volumes(page: str) -> list[bytes]:

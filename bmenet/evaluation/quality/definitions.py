@@ -114,7 +114,7 @@ def efc(intensities: np.ndarray) -> float:
     return float(-np.sum(xlogy(shares, shares)) / greatest)
 
 
-def find_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
+def find_tissues(volume: Volume, brain_mask: np.ndarray, *, has_field: bool = True) -> np.ndarray:
     """Segment a scan so that its noise shows as spread within the tissues.
 
     Classes drawn by intensity alone cut the noise off: a noisy voxel of grey matter goes over to white matter, and the
@@ -136,7 +136,7 @@ def find_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     unit = data / max(float(np.percentile(data[inside], _BRIGHTEST_PERCENTILE)), np.finfo(np.float32).tiny)
     smooth = np.zeros_like(volume.data)
     smooth[box] = denoise_tv_chambolle(unit, weight=_estimate_noise(unit, inside), max_num_iter=_ITERATIONS)
-    return segment_tissues(volume.with_data(smooth), brain_mask)
+    return segment_tissues(volume.with_data(smooth), brain_mask, has_field=has_field)
 
 
 def _estimate_noise(data: np.ndarray, inside: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """Measure one scan, or one before and after an enhancement; a new measure is a formula and a line in `MEASURES`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -36,6 +36,7 @@ _FEWEST_TISSUE_VOXELS = 100
 _FEWEST_AIR_VOXELS = 1000
 _ALIKE = 0.9
 _SAME_SPACING = 0.01
+_QUICK_MM = 2.0
 
 
 class Undefined(Exception):
@@ -209,10 +210,55 @@ def measure_scan(path: Path, device: str = "cpu", on_step: Callable[[str], None]
     tissues = find_tissues(scan.volume, brain.brain_mask)
     on_step("measure")
     quality = measure_quality(scan.volume, brain, tissues)
-    litres = np.count_nonzero(brain.brain_mask) * abs(np.linalg.det(scan.volume.affine[:3, :3])) / 1e6
+    litres = _litres(scan.volume, brain.brain_mask)
     notes = tuple(f"{path}: {note}" for note in scan.notes)
     spacing_mm = tuple(sorted(scan.volume.grid.spacing_mm))
-    return ScanQuality(quality, brain.is_skull_stripped, float(litres), spacing_mm, notes)
+    return ScanQuality(quality, brain.is_skull_stripped, litres, spacing_mm, notes)
+
+
+def measure_pair(
+    before: Volume, after: Volume, brain: Brain, *, has_field: bool = False
+) -> tuple[ScanQuality, ScanQuality]:
+    """Measure a scan and what was made of it, quickly: in one brain, and in tissues found once, in the second.
+
+    Of a fine grid every second or third voxel along an axis is read, as it is, so that they lie 2 to 3 mm apart: noise
+    stays what it was. `measure_scan` reads all, and finds brain and tissues in each scan by itself; it tells others.
+
+    Parameters
+    ----------
+    before, after : Volume
+        On one grid.
+    brain : Brain
+        Of both, on their grid.
+    has_field : bool
+        Whether the second may be inhomogeneous.
+
+    Raises
+    ------
+    VolumeError
+        If the tissues are not found.
+    """
+    steps = [int(np.ceil(_QUICK_MM / width - _SAME_SPACING)) for width in before.grid.spacing_mm]
+    before, after = (_every(volume, steps) for volume in (before, after))
+    brain = replace(brain, brain_mask=brain.brain_mask[tuple(slice(None, None, step) for step in steps)])
+    tissues = find_tissues(after, brain.brain_mask, has_field=has_field)
+    litres = _litres(before, brain.brain_mask)
+    spacing_mm = tuple(sorted(before.grid.spacing_mm))
+    first, second = (
+        ScanQuality(measure_quality(volume, brain, tissues), brain.is_skull_stripped, litres, spacing_mm, ())
+        for volume in (before, after)
+    )
+    return first, second
+
+
+def _every(volume: Volume, steps: Sequence[int]) -> Volume:
+    """Return every so manieth voxel along each axis, at its place."""
+    affine = volume.affine @ np.diag([*steps, 1])
+    return Volume(volume.data[tuple(slice(None, None, step) for step in steps)], affine)
+
+
+def _litres(volume: Volume, brain_mask: np.ndarray) -> float:
+    return float(np.count_nonzero(brain_mask) * abs(np.linalg.det(volume.affine[:3, :3])) / 1e6)
 
 
 def compare(before: ScanQuality, after: ScanQuality) -> tuple[dict[str, float | None], tuple[str, ...]]:

@@ -48,7 +48,7 @@ class AtroposSegmenter:
         return Segmentation(segment_tissues(volume, brain_mask), {name: (label,) for label, name in TISSUES.items()})
 
 
-def segment_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
+def segment_tissues(volume: Volume, brain_mask: np.ndarray, *, has_field: bool = True) -> np.ndarray:
     """Segment the brain of a T1-weighted volume into CSF, grey matter and white matter.
 
     N4, then a mixture of three Gaussians with a Markov random field (weight 0.1, neighbourhood 3 x 3 x 3), started
@@ -66,6 +66,8 @@ def segment_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     volume : Volume
         Any intensity scale, clean, degraded or restored. Values below 0 count as 0.
     brain_mask : ndarray of bool, shape (X, Y, Z)
+    has_field : bool
+        Whether the volume may be inhomogeneous; without, N4 is left out, which takes most of the time.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def segment_tissues(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     data = np.where(inside, np.maximum(volume.data[box], 0), 0).astype(np.float64)
     brightest = np.percentile(data[inside], _BRIGHTEST_PERCENTILE) or data.max()
     intensities = np.minimum(data / brightest, _BRIGHTEST).astype(np.float32)
-    corrected, classes = _segment(intensities, inside, volume.grid.spacing_mm)
+    corrected, classes = _segment(intensities, inside, volume.grid.spacing_mm, has_field)
     labels = np.zeros(volume.data.shape, np.uint8)
     labels[box] = _by_brightness(classes, corrected, inside)
     return labels
@@ -115,20 +117,24 @@ def _check(volume: Volume, brain_mask: np.ndarray) -> np.ndarray:
     return inside
 
 
-def _segment(data: np.ndarray, inside: np.ndarray, spacing_mm: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _segment(
+    data: np.ndarray, inside: np.ndarray, spacing_mm: tuple[float, ...], has_field: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the bias-corrected intensities and Atropos' classes, 1 to 3, 0 outside the brain."""
     # ITK reads this once, before its first filter runs.
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
     import ants  # Late, for the same reason.
 
     brain = ants.from_numpy(inside.astype(np.float32), spacing=list(spacing_mm))
+    corrected = ants.from_numpy(data, spacing=list(spacing_mm))
     try:
-        corrected = ants.n4_bias_field_correction(
-            ants.from_numpy(data, spacing=list(spacing_mm)),
-            mask=brain,
-            shrink_factor=max(1, round(_N4_SPACING_MM / min(spacing_mm))),
-            convergence={"iters": _N4_ITERATIONS, "tol": _N4_TOLERANCE},
-        )
+        if has_field:
+            corrected = ants.n4_bias_field_correction(
+                corrected,
+                mask=brain,
+                shrink_factor=max(1, round(_N4_SPACING_MM / min(spacing_mm))),
+                convergence={"iters": _N4_ITERATIONS, "tol": _N4_TOLERANCE},
+            )
         classes = _run_atropos(corrected, brain)
     except RuntimeError as error:
         raise VolumeError(f"`volume`: expected three tissues inside the brain mask; ANTs failed: {error}") from error

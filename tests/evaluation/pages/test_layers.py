@@ -6,7 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bmenet.evaluation.pages import layers as module
 from bmenet.evaluation.pages.layers import Layer, encode_layers
+from bmenet.imaging.grid import Grid
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
@@ -53,6 +55,28 @@ def test_a_few_outliers_do_not_cost_the_rest_its_grey_levels(phantom):
     data[20, 28, 20] = 1000
     _, view = encode_layers([Layer("i", phantom.with_data(data), "image")])
     assert view["scales"]["image"]["stored"] == pytest.approx(0.85)
+
+
+def test_a_page_too_heavy_to_send_gets_larger_voxels_in_the_same_place(page, monkeypatch):
+    whole, _ = encode_layers(page.layers)
+    monkeypatch.setattr(module, "_MOST_VOXELS", len(page.layers) * 8000)
+    volumes, view = encode_layers(page.layers)
+    fine, coarse = unpack(whole[0]), unpack(volumes[0])
+    assert np.prod(coarse.shape) <= 8000 < np.prod(fine.shape)
+    assert view["coarser_mm"] == pytest.approx(max(coarse.header.get_zooms()), abs=0.01)
+    centres = [
+        nib.affines.apply_affine(image.affine, np.argwhere(image.get_fdata() > 100)).mean(axis=0)
+        for image in (fine, coarse)
+    ]
+    np.testing.assert_allclose(*centres, atol=1)
+    assert encode_layers(page.layers[:1])[1]["coarser_mm"] is not None, "more than 8000 voxels in one layer, too"
+
+
+def test_only_edges_shorter_than_the_new_ones_grow():
+    grid = module._coarser(Grid((100, 100, 20), np.diag([1.0, 1, 5, 1])), 60_000)
+    assert grid.spacing_mm[2] == 5
+    assert grid.spacing_mm[0] == pytest.approx(100 / np.sqrt(3000), rel=0.05)
+    np.testing.assert_allclose(np.array(grid.shape) * grid.spacing_mm, (100, 100, 100), atol=2)
 
 
 def test_nothing_to_see_is_no_reason_to_fail(phantom):

@@ -7,6 +7,7 @@ from bmenet.evaluation.pages.page import software_versions, weights_origin
 from bmenet.evaluation.pages.scan_page import before_after_picture, quality_table, scan_page
 from bmenet.evaluation.quality import MEASURES
 from bmenet.evaluation.quality.scans import Quality, ScanQuality
+from bmenet.imaging.brain_extraction import Brain
 from bmenet.imaging.scan import Scan
 from bmenet.imaging.volume import Volume
 from bmenet.registration import Registration
@@ -25,7 +26,8 @@ def enhanced(volume: Volume, std: Volume | None = None) -> Enhanced:
 
     registration = Registration(np.eye(4), 0.87, "ants")
     timings = {"find the brain": 2.0, "restore": 3.5}
-    return Enhanced(scan(volume), registration, False, False, timings, None if std is None else scan(std))
+    brain = Brain(volume.data > 30, False, "deepbet")
+    return Enhanced(scan(volume), registration, brain, False, timings, None if std is None else scan(std))
 
 
 def test_a_scan_page_shows_after_minus_before_and_the_spread_of_samples(before):

@@ -12,6 +12,7 @@ from bmenet.evaluation.quality.scans import (
     Quality,
     ScanQuality,
     compare,
+    measure_pair,
     measure_quality,
     measure_scan,
 )
@@ -120,6 +121,23 @@ def test_measure_scan_measures_the_file_and_hands_on_what_the_reader_assumed(tmp
     assert result.brain_litres == pytest.approx(head.brain.brain_mask.sum() * 27 / 1e6)
     assert not result.is_skull_stripped
     assert str(tmp_path / "head.nii") in result.notes[0]
+
+
+def test_a_pair_is_measured_in_tissues_found_once_and_its_noise_stays_what_it_was(head, noisy, rician):
+    whole, fine = (
+        Volume(np.kron(volume.data, np.ones((3, 1, 1))), head.volume.affine @ np.diag([1 / 3, 1, 1, 1]))
+        for volume in (head.volume, noisy)
+    )
+    noise = fine.data - whole.data
+    generator = np.random.default_rng(3)
+    before = whole.with_data(np.maximum(whole.data + generator.permutation(noise), 0))
+    mask = np.kron(head.brain.brain_mask, np.ones((3, 1, 1))) > 0
+    after = rician(whole, 10)
+    pair = measure_pair(before, after, Brain(mask, False, "deepbet"))
+    assert [one.brain_litres for one in pair] == pytest.approx([mask.sum() * 9 / 1e6] * 2, rel=0.05)
+    first, second = (one.quality.values["snr_wm"] for one in pair)
+    assert first == pytest.approx(50, rel=0.1)
+    assert second == pytest.approx(100, rel=0.1)
 
 
 def test_compare_subtracts_where_both_are_defined_and_tells_what_makes_two_scans_hard_to_compare():

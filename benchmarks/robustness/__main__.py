@@ -4,7 +4,9 @@ Run it from a workspace with registered subjects; cases on native grids need its
 """
 
 import argparse
+import os
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from benchmarks.robustness.report import clean_table, degraded_table, summarise
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import load_config
 from bmenet.data.layout import Layout
+from bmenet.data.names import dataset_of
 from bmenet.release.models import find_model
 from bmenet.runtime.errors import BMENetError
 from bmenet.runtime.files import read_json, write_json
@@ -43,7 +46,11 @@ def main() -> None:
         ]
         results, failures = run_parallel(measure_case, items, description="degrade, restore, measure")
     failed = {failure.name: failure.reason for failure in failures}
-    rows = [_row(case, places[case.name], results, failed) for case in cases if places[case.name]]
+    rows = [
+        _row(case, dataset, list(members), results, failed)
+        for case in cases
+        for dataset, members in groupby(sorted(places[case.name], key=_dataset), _dataset)
+    ]
     if arguments.json:
         head = {"subset": arguments.subset, "stages": stages, "seed": seed}
         write_json(arguments.json, head | {"rows": rows})
@@ -58,7 +65,8 @@ def _introduction(subset: str, seed: int) -> str:
     return (
         f"Written by `python -m benchmarks.robustness`: subjects of the {subset} set, and whole heads from elsewhere; "
         f"seed {seed}. `n`: how many. Best gain: the PSNR after the best gain, which leaves out an error of the "
-        "overall brightness. 100 dB: the scan came back as it came."
+        "overall brightness; field-free: after the smooth ratio to the clean scan, too. 100 dB: the scan came back as"
+        " it came."
     )
 
 
@@ -90,10 +98,17 @@ def _heads(folder: Path | None) -> list[str]:
     raise BMENetError(f"--heads: expected a folder with files named {' or '.join(_HEADS)}; got {folder} without any")
 
 
-def _row(case: Case, subjects: Sequence[str], results: dict[str, Any], failed: dict[str, str]) -> dict[str, Any]:
+def _dataset(subject: str) -> str:
+    """Return the data set of a registered subject; a head from elsewhere, named by its path, has none."""
+    return "" if os.sep in subject else dataset_of(subject)
+
+
+def _row(
+    case: Case, dataset: str, subjects: Sequence[str], results: dict[str, Any], failed: dict[str, str]
+) -> dict[str, Any]:
     names = {f"{label} {case.name}": label for label in (Path(subject).name for subject in subjects)}
     found = {label: results[name] for name, label in names.items() if name in results}
-    return summarise(case, found, {label: failed[name] for name, label in names.items() if name in failed})
+    return summarise(case, dataset, found, {label: failed[name] for name, label in names.items() if name in failed})
 
 
 def _print(rows: list[dict[str, Any]], stages: Sequence[str], failed: dict[str, str]) -> None:

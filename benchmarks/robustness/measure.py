@@ -13,6 +13,7 @@ from benchmarks.robustness.degradations import DEGRADATIONS, own_preset
 from benchmarks.robustness.subjects import Subject, load_subject, mask_path, source_path
 from bmenet.data.layout import Layout
 from bmenet.evaluation.metrics.fidelity import psnr, ssim
+from bmenet.evaluation.metrics.measure import without_field
 from bmenet.evaluation.result import kept_or_made
 from bmenet.imaging.brain import bounding_box
 from bmenet.imaging.scan import Scan
@@ -29,7 +30,7 @@ from bmenet.runtime.files import read_json, sha256, write_json
 from bmenet.runtime.seeding import generator
 
 INPUT = "input"
-METRICS = ("psnr", "ssim", "psnr_gain")
+METRICS = ("psnr", "ssim", "psnr_gain", "psnr_field_free")
 _SSIM_REACH_VOXELS = 5
 
 Scores = dict[str, dict[str, float]]
@@ -54,8 +55,9 @@ def measure_case(subject: str, name: str, model: str, stages: tuple[str, ...], l
     Returns
     -------
     dict
-        ``input`` and every stage to ``psnr`` and ``ssim``, and to ``psnr_gain``: the PSNR after the best gain, which
-        leaves out an error of the overall brightness. Stages have wall ``seconds``, too.
+        ``input`` and every stage to ``psnr`` and ``ssim``, to ``psnr_gain``, the PSNR after the best gain, which
+        leaves out an error of the overall brightness, and to ``psnr_field_free``, which no field can move. Stages
+        have wall ``seconds``, too.
     """
     scan = CASES[name].scan
     paths = source_path(subject, scan, layout), mask_path(subject, scan, layout)
@@ -99,6 +101,7 @@ def _measure(subject: Subject, label: str, name: str, model: str, stages: tuple[
 
 def score(restored: np.ndarray, subject: Subject) -> dict[str, float]:
     """Return the metrics of a restored scan inside the brain."""
+    volume = subject.clean.with_data(restored)
     near = bounding_box(subject.brain_mask, _SSIM_REACH_VOXELS)
     found, clean, inside = restored[near], subject.clean.data[near], subject.brain_mask[near]
     values, wanted = found[inside].astype(np.float64), clean[inside].astype(np.float64)
@@ -107,6 +110,7 @@ def score(restored: np.ndarray, subject: Subject) -> dict[str, float]:
         "psnr": psnr(found, clean, inside),
         "ssim": ssim(found, clean, inside),
         "psnr_gain": psnr(gain * found, clean, inside),
+        "psnr_field_free": psnr(without_field(volume, subject.clean, subject.brain_mask)[near], clean, inside),
     }
 
 

@@ -10,8 +10,8 @@ from benchmarks.robustness.cases import Case
 from benchmarks.robustness.measure import INPUT, METRICS, Scores
 
 
-def summarise(case: Case, of_subjects: Mapping[str, Scores], failed: Mapping[str, str]) -> dict[str, Any]:
-    """Return a row: means over subjects by stage and metric, every subject's scores, and why some have none."""
+def summarise(case: Case, dataset: str, of_subjects: Mapping[str, Scores], failed: Mapping[str, str]) -> dict[str, Any]:
+    """Return a row: means over a data set's subjects by stage and metric, each one's scores, and why some have none."""
     stages = next(iter(of_subjects.values()), {})
     means = {
         stage: {metric: float(np.mean([scores[stage][metric] for scores in of_subjects.values()])) for metric in found}
@@ -19,7 +19,7 @@ def summarise(case: Case, of_subjects: Mapping[str, Scores], failed: Mapping[str
     }
     return {
         "case": case.name,
-        "title": case.title,
+        "title": ", ".join(part for part in (case.title, dataset) if part),
         "is_clean": case.is_clean,
         "means": means,
         "subjects": dict(of_subjects),
@@ -53,7 +53,7 @@ def _table(title: str, stages: Sequence[str], metrics: Sequence[str]) -> Table:
     table = Table(title=title)
     table.add_column("case")
     table.add_column("n", justify="right")
-    for metric in (*metrics, "best gain"):
+    for metric in (*metrics, "best gain", "field-free"):
         table.add_column(f"in, {metric}", justify="right")
         for stage in stages:
             table.add_column(f"{stage}", justify="right")

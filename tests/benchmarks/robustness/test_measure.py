@@ -23,6 +23,8 @@ def test_scores_are_those_of_the_whole_volume_inside_the_brain(phantom, generato
     assert found["psnr"] == pytest.approx(psnr(noisy, phantom.data, subject.brain_mask), abs=1e-4)
     assert found["ssim"] == pytest.approx(ssim(noisy, phantom.data, subject.brain_mask), abs=1e-4)
     assert score(0.8 * phantom.data, subject)["psnr_gain"] > 80
+    shaded = phantom.data * np.linspace(0.7, 1.3, phantom.data.shape[0], dtype=np.float32)[:, None, None]
+    assert score(shaded, subject)["psnr_field_free"] > score(shaded, subject)["psnr"] + 6
 
 
 @pytest.fixture
@@ -57,10 +59,11 @@ def test_what_is_measured_is_kept(workspace, phantom, halving_calls):
 def test_rows_hold_means_and_tables_show_their_kind():
     twice = {"sub-01": SCORES, "sub-02": SCORES | {INPUT: SCORES[INPUT] | {"psnr": 22.0}}}
     rows = [
-        summarise(CASES["ghosts"], twice, {"sub-03": "no brain"}),
-        summarise(CASES["clean"], {"sub-01": SCORES}, {}),
+        summarise(CASES["ghosts"], "ixi", twice, {"sub-03": "no brain"}),
+        summarise(CASES["clean"], "", {"sub-01": SCORES}, {}),
     ]
     assert rows[0]["means"][INPUT]["psnr"] == pytest.approx(21)
-    failed = summarise(CASES["ghosts"], {}, {"sub-01": "no brain"})
+    assert rows[0]["title"].endswith(", ixi")
+    failed = summarise(CASES["ghosts"], "", {}, {"sub-01": "no brain"})
     assert degraded_table([*rows, failed], ["coarse"]).row_count == 2
     assert clean_table(rows, ["coarse"]).row_count == 1

@@ -65,8 +65,8 @@ def _introduction(subset: str, seed: int) -> str:
     return (
         f"Written by `python -m benchmarks.robustness`: subjects of the {subset} set, and whole heads from elsewhere; "
         f"seed {seed}. `n`: how many. Best gain: the PSNR after the best gain, which leaves out an error of the "
-        "overall brightness; field-free: after the smooth ratio to the clean scan, too. 100 dB: the scan came back as"
-        " it came."
+        "overall brightness; field-free: after the smooth ratio to the clean scan, too. Contrast: of grey and white "
+        "matter, of the clean scan's. 100 dB: the scan came back as it came."
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from skimage.filters import threshold_multiotsu
 
 from benchmarks.robustness.cases import CASES
 from benchmarks.robustness.degradations import DEGRADATIONS, own_preset
@@ -30,7 +31,7 @@ from bmenet.runtime.files import read_json, sha256, write_json
 from bmenet.runtime.seeding import generator
 
 INPUT = "input"
-METRICS = ("psnr", "ssim", "psnr_gain", "psnr_field_free")
+METRICS = ("psnr", "ssim", "psnr_gain", "psnr_field_free", "contrast")
 _SSIM_REACH_VOXELS = 5
 
 Scores = dict[str, dict[str, float]]
@@ -56,8 +57,8 @@ def measure_case(subject: str, name: str, model: str, stages: tuple[str, ...], l
     -------
     dict
         ``input`` and every stage to ``psnr`` and ``ssim``, to ``psnr_gain``, the PSNR after the best gain, which
-        leaves out an error of the overall brightness, and to ``psnr_field_free``, which no field can move. Stages
-        have wall ``seconds``, too.
+        leaves out an error of the overall brightness, to ``psnr_field_free``, which no field can move, and to
+        ``contrast`` of grey and white matter, of the clean scan's. Stages have wall ``seconds``, too.
     """
     scan = CASES[name].scan
     paths = source_path(subject, scan, layout), mask_path(subject, scan, layout)
@@ -106,12 +107,25 @@ def score(restored: np.ndarray, subject: Subject) -> dict[str, float]:
     found, clean, inside = restored[near], subject.clean.data[near], subject.brain_mask[near]
     values, wanted = found[inside].astype(np.float64), clean[inside].astype(np.float64)
     gain = np.float32((values @ wanted) / max(values @ values, np.finfo(np.float64).tiny))
+    even = without_field(volume, subject.clean, subject.brain_mask)
     return {
         "psnr": psnr(found, clean, inside),
         "ssim": ssim(found, clean, inside),
         "psnr_gain": psnr(gain * found, clean, inside),
-        "psnr_field_free": psnr(without_field(volume, subject.clean, subject.brain_mask)[near], clean, inside),
+        "psnr_field_free": psnr(even[near], clean, inside),
+        "contrast": contrast(even[subject.brain_mask], subject.clean.data[subject.brain_mask]),
     }
+
+
+def contrast(found: np.ndarray, clean: np.ndarray) -> float:
+    """Return how far apart grey and white matter are, of what they are in the clean brain; voxels of it, (N,).
+
+    Tissues are those that Otsu's two thresholds tell apart in the clean brain: blur and noise of the other move none.
+    """
+    grey_from, white_from = threshold_multiotsu(clean, classes=3)
+    white, grey = clean > white_from, (clean > grey_from) & (clean <= white_from)
+    found_apart, clean_apart = (float(data[white].mean() - data[grey].mean()) for data in (found, clean))
+    return found_apart / clean_apart
 
 
 def as_scan(volume: Volume) -> Scan:

@@ -9,6 +9,8 @@ from rich.table import Table
 from benchmarks.robustness.cases import Case
 from benchmarks.robustness.measure import INPUT, METRICS, Scores
 
+_SHARES = ("ssim", "contrast")
+
 
 def summarise(case: Case, dataset: str, of_subjects: Mapping[str, Scores], failed: Mapping[str, str]) -> dict[str, Any]:
     """Return a row: means over a data set's subjects by stage and metric, each one's scores, and why some have none."""
@@ -53,7 +55,7 @@ def _table(title: str, stages: Sequence[str], metrics: Sequence[str]) -> Table:
     table = Table(title=title)
     table.add_column("case")
     table.add_column("n", justify="right")
-    for metric in (*metrics, "best gain", "field-free"):
+    for metric in (*metrics, "best gain", "field-free", "contrast"):
         table.add_column(f"in, {metric}", justify="right")
         for stage in stages:
             table.add_column(f"{stage}", justify="right")
@@ -71,7 +73,7 @@ def _changes(means: Mapping[str, Mapping[str, float]], stages: Sequence[str]) ->
             is_known = before is not None and after is not None
             change = after - before if before is not None and after is not None else 0.0
             colour = "green" if change > 0 else "red"
-            sign = f"{change:+.3f}" if metric == "ssim" else f"{change:+.2f}"
+            sign = f"{change:+.3f}" if metric in _SHARES else f"{change:+.2f}"
             cells += [_number(after, metric), f"[{colour}]{sign}[/]" if is_known else ""]
     return cells
 
@@ -79,7 +81,7 @@ def _changes(means: Mapping[str, Mapping[str, float]], stages: Sequence[str]) ->
 def _number(value: float | None, metric: str) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if metric == "ssim" else f"{value:.2f}"
+    return f"{value:.3f}" if metric in _SHARES else f"{value:.2f}"
 
 
 def _count(row: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from benchmarks.robustness.cases import CASES
-from benchmarks.robustness.measure import INPUT, measure_case, score
+from benchmarks.robustness.measure import INPUT, contrast, measure_case, score
 from benchmarks.robustness.report import clean_table, degraded_table, summarise
 from benchmarks.robustness.subjects import Subject
 from bmenet.data.layout import Layout
@@ -25,6 +26,14 @@ def test_scores_are_those_of_the_whole_volume_inside_the_brain(phantom, generato
     assert score(0.8 * phantom.data, subject)["psnr_gain"] > 80
     shaded = phantom.data * np.linspace(0.7, 1.3, phantom.data.shape[0], dtype=np.float32)[:, None, None]
     assert score(shaded, subject)["psnr_field_free"] > score(shaded, subject)["psnr"] + 6
+
+
+def test_contrast_is_that_of_the_clean_scan_where_nothing_changed_and_less_where_it_is_blurred(phantom):
+    clean = phantom.data[phantom.data > 0]
+    blurred = ndimage.gaussian_filter(phantom.data, 1)[phantom.data > 0]
+    assert contrast(clean, clean) == 1
+    assert contrast(0.5 * clean + 0.1, clean) == pytest.approx(0.5, rel=1e-4)
+    assert 0.2 < contrast(blurred, clean) < 0.9
 
 
 @pytest.fixture

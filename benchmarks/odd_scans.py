@@ -28,8 +28,8 @@ from bmenet.imaging.scan import load_scan
 from bmenet.imaging.volume import Volume
 
 _COMMAND = Path(sys.executable).with_name("bmenet")
-_DEEP_SLICES = 12
-"""From a face of the field of view: where nothing of it is left."""
+_INSIDE_MM = 5.0
+"""From the last slice: where nothing of a face is left, and the coil's field, which is taken out, is as on it."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ def _cut(axis: int, thick: int = 1) -> Callable[[Subject], tuple[Volume, np.dtyp
 
 
 def _face(axis: int) -> Callable[[Subject, Volume, Volume], float]:
-    """Return how bright the last slice is, of what it was, and over the same of a slice deep inside."""
+    """Return how bright the last slice is, of what it was, and over the same of one a few mm inside."""
 
     def measure(subject: Subject, before: Volume, after: Volume) -> float:
         ratios = []
-        for index in (-1, -min(_DEEP_SLICES, before.data.shape[axis] // 3)):
+        for index in (-1, -1 - max(round(_INSIDE_MM / before.grid.spacing_mm[axis]), 1)):
             old, new = (np.take(volume.data, index, axis) for volume in (before, after))
             tissue = old > 0.5 * subject.white
             ratios.append(new[tissue].mean() / old[tissue].mean())
@@ -181,7 +181,7 @@ def _turned(subject: Subject) -> tuple[Volume, np.dtype]:
     return Volume(subject.degraded, turn @ subject.clean.affine), np.dtype(np.float32)
 
 
-_FACE = "last slice that holds brain: brightness after / before, over the same deep inside"
+_FACE = "last slice that holds brain: brightness after / before, over the same 5 mm inside"
 _IN_BRAIN = "PSNR inside the brain, dB"
 CASES = (
     Case("cut above", "head", _cut(2), _face(2), _FACE, "1", True),

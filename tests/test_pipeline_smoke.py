@@ -113,6 +113,26 @@ def test_a_second_run_changes_nothing(clone):
     assert _repro(clone) == []
 
 
+def test_going_back_to_settings_that_were_run_before_trains_nothing(clone):
+    weights = (clone / "weights" / "field" / "model.safetensors").read_bytes()
+    _set(clone, "res_units: 0", "res_units: 1")
+    _run("dvc", "repro", "train_field", folder=clone)
+    assert (clone / "weights" / "field" / "model.safetensors").read_bytes() != weights
+    _set(clone, "res_units: 1", "res_units: 0")
+    told = _run("dvc", "repro", "train_field", folder=clone)
+    assert "Stage 'train_field' is cached - skipping run" in told
+    assert (clone / "weights" / "field" / "model.safetensors").read_bytes() == weights
+    assert _stale(clone) == []
+
+
+def test_every_stage_that_trains_is_remembered_by_the_run_cache():
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    training = {name: stage for name, stage in stages.items() if name.startswith("train_") or name == "tune"}
+    assert len(training) == 8
+    for name, stage in training.items():
+        assert all(isinstance(out, str) for out in stage["outs"]), name
+
+
 @pytest.mark.parametrize(
     ("old", "new", "stages"),
     [

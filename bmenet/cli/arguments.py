@@ -8,6 +8,7 @@ import typer
 from bmenet.cli.errors import exit_on_error
 from bmenet.config import PARAMS_FILE, SamplingConfig, load_config
 from bmenet.runtime.errors import VolumeError
+from bmenet.runtime.files import check_space
 
 ScanArgument = Annotated[
     Path,
@@ -39,9 +40,13 @@ ModelOption = Annotated[
 ]
 
 
-def check_output(out: Path, scan: Path) -> None:
-    """Refuse, as wrong use, an output that cannot be written or that is the input itself."""
+def check_output(out: Path, scan: Path, volumes: int = 1) -> None:
+    """Refuse, as wrong use, an output that cannot be written or that is the input itself.
+
+    A disk that is too full for so many volumes of the scan's size is refused, too, before any work begins.
+    """
     from bmenet.imaging.scan import check_output_name
+    from bmenet.imaging.scan.space import result_bytes
 
     try:
         check_output_name(out)
@@ -52,6 +57,8 @@ def check_output(out: Path, scan: Path) -> None:
             raise VolumeError(f"{out}: cannot be written ({error.strerror})") from error
     if are_same(out, scan):
         raise typer.BadParameter(f"{out}: expected another file than IN; got the same", param_hint="OUT")
+    with exit_on_error():
+        check_space(out, volumes * result_bytes(scan))
 
 
 def std_path(out: Path) -> Path:

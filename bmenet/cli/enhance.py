@@ -104,7 +104,8 @@ def enhance(
     The report shows before, after and the difference in a viewer, the quality before and after, and how the result
     came about. It is one file that needs no network, and names neither files nor people.
     """
-    check_output(out, scan)
+    # The report holds the scan before and after, packed.
+    check_output(out, scan, 1 + (stage == "fine") + report)
     if stage == "fine":
         _refuse_overwriting(std_path(out), scan, "the samples' spread goes")
     if report:

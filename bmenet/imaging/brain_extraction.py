@@ -134,7 +134,8 @@ def _network(device: str) -> Any:
         if (got := sha256(str(package.locate_file(name)))) != expected:
             raise WeightsError(f"deepbet's {name}: expected SHA-256 {expected}; got {got}; install deepbet 1.0.2")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit, inside deepbet
+        # deepbet calls it, and its networks are TorchScript.
+        warnings.filterwarnings("ignore", r"`torch\.jit\.load` is", DeprecationWarning)
         from deepbet import BrainExtraction
 
         return BrainExtraction(no_gpu=device == "cpu")

@@ -25,7 +25,7 @@ from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.restoration.enhanced import Enhanced, Progress, Space, Steps
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
 from bmenet.restoration.onnx_runtime import onnx_coarse_net, onnx_fine_net, open_sessions
-from bmenet.restoration.out_of_range import keep_what_is_too_bright
+from bmenet.restoration.out_of_range import hidden, litres, put_back, too_bright
 from bmenet.restoration.providers import Provider
 from bmenet.restoration.way_back import (
     adaptive_strength,
@@ -162,8 +162,8 @@ class Enhancer:
         What the networks hardly change is given back as it came: see `adaptive_strength`. The brain is what is aligned,
         and the whole head what is restored, as far as the standard field of view goes; beyond it the scan stays as it
         was. Where `only_brain` says so, all but the brain does. Tissue that the scan's own field of view cuts off goes
-        on beyond it while it is restored. What is brighter than anything in training is not left to the networks: see
-        `keep_what_is_too_bright`.
+        on beyond it while it is restored. What is brighter than anything in training is hidden from the networks, and
+        they then run twice: see `too_bright`.
 
         Parameters
         ----------
@@ -199,7 +199,11 @@ class Enhancer:
             brain_mask = None if brain.is_skull_stripped else inside
             restored, std = self.restore_samples(standard, lambda part: steps.report("restore", part), brain_mask)
             self._check_contrast(restored)
-            restored, too_bright_litres = keep_what_is_too_bright(restored, standard, inside)
+            excess = too_bright(restored, standard, inside)
+            if excess is not None:
+                shown = hidden(restored, standard, inside, excess)
+                restored, std = self.restore_samples(shown, brain_mask=brain_mask)
+                restored = put_back(restored, shown, standard, excess)
             field = own_field(restored.data, standard.data, self.spacing_mm)
             if self.keeps_field:
                 restored = restored.with_data(restored.data * field)
@@ -225,7 +229,7 @@ class Enhancer:
             spread,
             strength,
             field_size(field, inside),
-            too_bright_litres,
+            0.0 if excess is None else litres(excess),
         )
 
     def _check_contrast(self, restored: Volume) -> None:

@@ -4,6 +4,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,12 +12,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from bmenet.runtime.errors import BMENetError
+
 _MARK = ".partial-"
 _TOKEN_LENGTH = 8
 _MAX_NAME_BYTES = 255
 _STALE_S = 3600
 """A temporary file that nobody wrote to for so long was left by a writer that was killed. The age is all that counts:
 the writer may be on another machine, or a live one of the same file, whose temporary file grows."""
+
+_MARGIN_BYTES = 1 << 20
+"""For headers, a sidecar, and what the file system keeps for itself."""
 
 
 @contextmanager
@@ -41,9 +47,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def _kept_name(path: Path) -> str:
-    """Return what a temporary name keeps of a name: its end, as much as fits."""
+    """Return what a temporary name keeps of a name: its end, as much as fits, in whole characters of UTF-8."""
     room = _MAX_NAME_BYTES - len(_MARK) - _TOKEN_LENGTH - 1
-    return os.fsencode(path.name)[-room:].decode(errors="ignore")
+    name = os.fsencode(path.name)
+    start = max(len(name) - room, 0)
+    while start < len(name) and name[start] & 0xC0 == 0x80:
+        start += 1
+    return os.fsdecode(name[start:])  # in the locale C a name has surrogates, which no other decoder gives back
 
 
 def _sweep(path: Path) -> None:
@@ -53,6 +63,29 @@ def _sweep(path: Path) -> None:
         with suppress(OSError):  # another writer may be sweeping too
             if time.time() - found.stat().st_mtime > _STALE_S:
                 found.unlink()
+
+
+def check_space(path: Path | str, needed_bytes: int) -> None:
+    """Refuse a path in whose folder there is not the space for so many bytes and a little more.
+
+    Where that cannot be told, as in /proc, nothing is refused.
+
+    Raises
+    ------
+    BMENetError
+        If the disk is too full.
+    """
+    path = Path(path)
+    try:
+        usage = shutil.disk_usage(path.parent)
+    except OSError:
+        return
+    needed = needed_bytes + _MARGIN_BYTES
+    if usage.total and usage.free < needed:
+        raise BMENetError(
+            f"{path}: expected {needed / 1e6:,.1f} MB of free space in {path.parent}; got {usage.free / 1e6:,.1f} MB:"
+            " make room, or choose another OUT"
+        )
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -100,7 +100,8 @@ def test_enhance_leaves_the_field_when_asked_and_a_quality_not_measured_does_not
 
 @pytest.mark.usefixtures("lone_brain", "weights")
 def test_enhance_says_how_much_is_brighter_than_in_any_training(bmenet, scan_path, monkeypatch):
-    monkeypatch.setattr(enhancer, "keep_what_is_too_bright", lambda restored, scan, brain_mask: (restored, 0.0123))
+    monkeypatch.setattr(enhancer, "too_bright", lambda restored, scan, brain_mask: scan.with_data(0 * scan.data))
+    monkeypatch.setattr(enhancer, "litres", lambda excess: 0.0123)
     out = scan_path.with_name("out.nii")
     assert "12.3 ml of the brain are brighter" in bmenet("enhance", scan_path, out).stderr
     assert json.loads(out.with_suffix(".json").read_text())["enhanced"]["too_bright_ml"] == 12.3

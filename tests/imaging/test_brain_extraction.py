@@ -1,5 +1,9 @@
 """The brain is found in any orientation, and a lone brain is told from a head."""
 
+import sys
+import warnings
+from types import SimpleNamespace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -51,6 +55,21 @@ def test_extract_brain_loads_only_the_networks_that_were_reviewed(monkeypatch, p
     brain_extraction._network.cache_clear()
     with pytest.raises(WeightsError, match=r"bbox_model\.pt: expected SHA-256 39a7.*got 0000"):
         extract_brain(phantom)
+
+
+def test_of_deepbet_s_warnings_only_the_one_on_torchscript_is_hidden(monkeypatch):
+    def load(no_gpu):
+        warnings.warn(
+            "`torch.jit.load` is deprecated. Please switch to `torch.export`.", DeprecationWarning, stacklevel=1
+        )
+        warnings.warn("something else is deprecated", DeprecationWarning, stacklevel=1)
+
+    monkeypatch.setitem(sys.modules, "deepbet", SimpleNamespace(BrainExtraction=load))
+    brain_extraction._network.cache_clear()
+    with warnings.catch_warnings(record=True, action="always") as shown:
+        brain_extraction._network("cpu")
+    brain_extraction._network.cache_clear()
+    assert [str(warning.message) for warning in shown] == ["something else is deprecated"]
 
 
 @pytest.mark.parametrize(("sigma", "scalp"), [(0, 0), (0, 0.2), (0, 0.8), (0.03, 0.2), (0.12, 0), (0.12, 0.8)])

@@ -76,6 +76,32 @@ def test_resample_round_trip_displaces_less_than_half_a_voxel(orientation, landm
     np.testing.assert_allclose(centroids_mm(standard, expected), expected, atol=0.5)
 
 
+# Name to voxel widths in mm, extents and voxel axes; each holds one landmark.
+WIDTHS = {
+    "1 x 1 x 3 mm": ((1.0, 1.0, 3.0), (60, 60, 20), "LPS"),
+    "0.5 mm": ((0.5, 0.5, 0.5), (80, 80, 80), "RAS"),
+    "3 mm": ((3.0, 3.0, 3.0), (20, 20, 20), "LAS"),
+    "negative determinant": ((2.0, 2.5, 4.0), (30, 24, 15), "PLS"),
+}
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_there_and_back_from_voxels_of_any_width_displaces_less_than_half_a_voxel(name, landmarks):
+    widths_mm, shape, axes = WIDTHS[name]
+    directions = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(axes), shape)[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = directions @ np.diag(widths_mm)
+    affine[:3, 3] = landmarks[0] - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    assert (np.linalg.det(affine) < 0) == (name in ("3 mm", "negative determinant"))
+    grid, moving2fixed = Grid(shape, affine), rigid((6, -4, 9), (4, -3, 2))
+    native = draw_blobs(grid, landmarks[:1])
+    standard = resample(native, standard_grid(4), moving2fixed)
+    back = resample(standard, grid, np.linalg.inv(moving2fixed), antialias=False)
+    displacement_mm = centroids_mm(back, landmarks[:1]) - centroids_mm(native, landmarks[:1])
+    assert back.grid.same_as(grid)
+    assert np.abs(displacement_mm @ np.linalg.inv(affine[:3, :3]).T).max() < 0.3
+
+
 def test_resample_copies_values_exactly_through_a_reorientation(phantom):
     flip = np.diag([1.0, -1.0, 1.0, 1.0])
     flip[1, 3] = phantom.data.shape[1] - 1

@@ -55,6 +55,16 @@ def test_weights_with_a_flipped_byte_are_refused(folder: Path) -> None:
         load_coarse(folder)
 
 
+@pytest.mark.parametrize("kept", [0.9, 0.01, 0.0])
+def test_cut_weights_with_the_right_checksum_are_refused(folder: Path, kept: float) -> None:
+    path = folder / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    edit_spec(folder, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(WeightsError, match="the weights do not fit"):
+        load_coarse(folder)
+
+
 def test_pickle_named_safetensors_is_never_unpickled(folder: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple:

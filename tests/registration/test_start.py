@@ -10,11 +10,12 @@ from bmenet.registration.start import LocalNCC, Start, centre_of_mass_mm, coarse
 from bmenet.runtime.errors import RegistrationError
 
 
-def test_find_start_measures_a_small_brain(grid):
+@pytest.mark.parametrize("size", [0.85, 0.65], ids=["a small brain", "half a litre"])
+def test_find_start_measures_a_small_brain(grid, size):
     template = load_template(grid)
-    small = Volume(template.data, np.diag([0.85, 0.85, 0.85, 1]) @ template.affine)
+    small = Volume(template.data, np.diag([size, size, size, 1]) @ template.affine)
     start = find_start(small)
-    assert start.size == pytest.approx(0.85, abs=0.02)
+    assert start.size == pytest.approx(size, abs=0.02)
     np.testing.assert_allclose(np.linalg.det(start.moving2fixed), 1)
     np.testing.assert_allclose(start.moving2fixed[:3, :3], np.eye(3), atol=0.02)
 

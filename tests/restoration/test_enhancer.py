@@ -131,7 +131,7 @@ def test_enhance_of_a_head_that_goes_on_below_the_grid_leaves_no_edge_there(make
     assert np.abs(np.diff(column)).max() < 0.3  # a ramp of two voxels
 
 
-@pytest.mark.parametrize(("axis", "end"), [(0, 0), (1, -1), (2, -1)])
+@pytest.mark.parametrize(("axis", "end"), [(0, 0), (0, -1), (1, 0), (1, -1), (2, 0), (2, -1)])
 def test_enhance_keeps_the_brightness_of_a_brain_that_the_field_of_view_cuts_off(
     make_enhancer, make_scan, smooth, axis, end
 ):

@@ -9,26 +9,28 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from bmenet.imaging.scan.dicom_files import dicom_files
+from bmenet.imaging.scan.dicom_frames import is_multi_frame, split_frames
 from bmenet.runtime.errors import VolumeError
 
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 
 _REASONS = {
     "TOO_FEW_SLICES/LOCALIZER": "expected at least four parallel slices; got a localizer or a part of a series",
-    "SLICE_INCREMENT_INCONSISTENT": "expected evenly spaced slices; some are missing or the spacing changes",
     "NON_CUBICAL_IMAGE/GANTRY_TILT": "expected slices stacked at right angles; got a sheared stack",
     "IMAGE_ORIENTATION_INCONSISTENT": "expected parallel slices; got several orientations",
     "NON_IMAGING_DICOM_FILES": "expected image slices with a position and an orientation; got none",
 }
 """What dicom2nifti's codes mean to the person who gave the folder."""
 
+_UNEVEN = "SLICE_INCREMENT_INCONSISTENT"
+
 
 def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
     """Convert the one magnetic resonance series that lies in `folder`: 3D, float32, rescaled as it says.
 
-    A multi-frame file may stand for the folder. The affine (RAS+ mm) is the scanner's, in the slices' own order and
-    orientation. Nothing else of the DICOM headers is kept. ``image.extra["notes"]`` tells if the headers say that there
-    were more slices.
+    A multi-frame file may stand for the folder; of several components in it the magnitude is read. The affine (RAS+ mm)
+    is the scanner's, in the slices' own orientation, ordered by where they lie. Nothing else of the DICOM headers is
+    kept. ``image.extra["notes"]`` tells if the headers say that there were more slices, and what was left out.
 
     Raises
     ------
@@ -37,6 +39,18 @@ def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
         slices do not make one evenly spaced 3D stack.
     """
     folder = Path(folder)
+    try:
+        return _read_series(folder)
+    except (VolumeError, MemoryError):
+        raise
+    except Exception as error:
+        # pydicom and dicom2nifti raise many types for damaged values and pixel data and missing tags.
+        raise VolumeError(
+            f"{folder.name}: expected a readable DICOM series; {type(error).__name__}: {error}"
+        ) from error
+
+
+def _read_series(folder: Path) -> nib.Nifti1Image:
     slices = [_read_slice(path) for path in dicom_files(folder)]
     slices = [dataset for dataset in slices if "PixelData" in dataset]
     if not slices:
@@ -44,18 +58,22 @@ def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
     modalities = sorted({str(dataset.get("Modality", "none")) for dataset in slices})
     if modalities != ["MR"]:
         raise VolumeError(f"{folder.name}: expected magnetic resonance (modality MR); got {', '.join(modalities)}")
-    # Multi-frame files keep these per frame, and dicom2nifti checks them there.
-    single = [dataset for dataset in slices if "PerFrameFunctionalGroupsSequence" not in dataset]
+    single = [dataset for dataset in slices if not is_multi_frame(dataset)]
     if not all(dataset.get(tag) for dataset in single for tag in _PLACE):
         raise VolumeError(f"{folder.name}: expected a position, an orientation and a pixel spacing of every slice")
     series = {str(dataset.get("SeriesInstanceUID")) for dataset in slices}
     if len(series) > 1:
         raise VolumeError(f"{folder.name}: expected one DICOM series; got {len(series)}: put each into its own folder")
+    notes = _missing(single)
+    if len(single) < len(slices):
+        # dicom2nifti goes by the numbers of frames, which some scanners leave out and others count otherwise.
+        frames, frame_notes = split_frames([dataset for dataset in slices if is_multi_frame(dataset)], folder.name)
+        slices, notes = [*single, *frames], (*notes, *frame_notes)
     image = _convert(slices, folder.name)
     data = np.asarray(image.dataobj, dtype=np.float32)
     if data.ndim != 3:
         raise VolumeError(f"{folder.name}: expected one 3D volume; got a series of shape {data.shape}")
-    clean = nib.Nifti1Image(data, image.affine, extra={"notes": _missing(slices)})
+    clean = nib.Nifti1Image(data, image.affine, extra={"notes": notes})
     clean.header.set_xyzt_units("mm", "sec")
     clean.set_sform(image.affine, code=1)
     clean.set_qform(image.affine, code=1)
@@ -72,7 +90,7 @@ def _read_slice(path: Path) -> pydicom.Dataset:
 def _missing(slices: list[pydicom.Dataset]) -> tuple[str, ...]:
     """Return a note if the series had more images than there are."""
     told = max((int(dataset.get("ImagesInAcquisition") or 0) for dataset in slices), default=0)
-    if "PerFrameFunctionalGroupsSequence" in slices[0] or told <= len(slices):
+    if told <= len(slices) or not slices:
         return ()
     return (f"the headers tell of {told} images; {len(slices)} are there: the head may be cut off",)
 
@@ -87,7 +105,20 @@ def _convert(slices: list[pydicom.Dataset], name: str) -> nib.Nifti1Image:
         return dicom_array_to_nifti(slices, None, reorient_nifti=False)["NII"]
     except (ConversionError, ConversionValidationError) as error:
         reason = _REASONS.get(str(error), f"expected one evenly spaced 3D stack of slices; dicom2nifti says {error}")
+        if str(error) == _UNEVEN:
+            reason = _gap(slices)
         raise VolumeError(f"{name}: {reason}") from error
-    except Exception as error:
-        # pydicom and dicom2nifti raise many types for damaged pixel data and missing tags.
-        raise VolumeError(f"{name}: expected a readable DICOM series; {type(error).__name__}: {error}") from error
+
+
+def _gap(slices: list[pydicom.Dataset]) -> str:
+    """Say where the steps from slice to slice differ most from the usual one."""
+    orientation = np.array(slices[0].ImageOrientationPatient, dtype=float)
+    normal = np.cross(orientation[:3], orientation[3:])
+    depths = np.sort([np.array(dataset.ImagePositionPatient, dtype=float) @ normal for dataset in slices])
+    steps = np.diff(depths)
+    usual = float(np.median(steps))
+    odd = int(np.argmax(np.abs(steps - usual)))
+    return (
+        f"expected evenly spaced slices; got a gap of {steps[odd]:.3g} mm after slice {odd + 1} of {len(slices)}, and"
+        f" {usual:.3g} mm between most others: some are missing, or the spacing changes; export the whole series again"
+    )

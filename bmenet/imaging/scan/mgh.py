@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.freesurfer.mghformat import MGHHeader
 
-from bmenet.imaging.scan.nifti import check_shape, open_stream
+from bmenet.imaging.scan.nifti import Stream, check_shape, open_stream
 from bmenet.runtime.errors import VolumeError
 
 _MAGIC = b"\0\0\0\1"
@@ -34,13 +34,8 @@ def read_mgh(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]
         If the file is not one whole 3D volume; after little time and memory, whatever the header claims.
     """
     with open_stream(path) as stream:
-        block = bytes(stream.read(_HEADER_BYTES))
+        block, shape, dtype = read_mgh_header(stream)
         header = MGHHeader(block, check=False)  # nibabel fills in directions where there are none
-        shape = tuple(int(extent) for extent in header["dims"])
-        check_shape(shape, path)
-        if (code := int(header["type"])) not in _TYPES:
-            raise VolumeError(f"{path}: expected voxels of a type that FreeSurfer has; got type {code}")
-        dtype = np.dtype(_TYPES[code]).newbyteorder(">")
         buffer = stream.read(prod(shape) * dtype.itemsize)
         stream.finish()
     affine = np.array(header.get_affine(), dtype=np.float64)
@@ -53,6 +48,23 @@ def read_mgh(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]
     nifti.set_xyzt_units("mm", "sec")
     counts = np.frombuffer(buffer, dtype=dtype).reshape(shape[:3], order="F")
     return nifti, counts, () if any(block[_HAS_DIRECTIONS]) else (_GUESS,)
+
+
+def read_mgh_header(stream: Stream) -> tuple[bytes, tuple[int, ...], np.dtype]:
+    """Read the header of a FreeSurfer volume; return it as it is, the shape and the type of the voxels, both checked.
+
+    Raises
+    ------
+    VolumeError
+        If it cannot be that of one 3D volume.
+    """
+    block = bytes(stream.read(_HEADER_BYTES))
+    header = MGHHeader(block, check=False)
+    shape = tuple(int(extent) for extent in header["dims"])
+    check_shape(shape, stream.path)
+    if (code := int(header["type"])) not in _TYPES:
+        raise VolumeError(f"{stream.path}: expected voxels of a type that FreeSurfer has; got type {code}")
+    return block, shape, np.dtype(_TYPES[code]).newbyteorder(">")
 
 
 def mgh_image(counts: np.ndarray, affine: np.ndarray) -> nib.MGHImage:

@@ -52,7 +52,7 @@ class SidecarKind:
         path = sidecar_path(out)
         try:
             if self.check(out) not in (None, sidecar):
-                path.unlink()
+                path.unlink(missing_ok=True)
             save_scan(out, scan)
             write_json(path, sidecar)
         except OSError as error:

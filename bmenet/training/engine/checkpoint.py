@@ -73,7 +73,7 @@ class CheckpointFolder:
         for path in self._sealed():
             self._remove(path)
         for path in self.folder.glob("*step-*"):
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def _sealed(self) -> list[Path]:
         """Return the JSON files, newest first."""
@@ -83,5 +83,5 @@ class CheckpointFolder:
     @staticmethod
     def _remove(path: Path) -> None:
         """Remove a checkpoint, its seal first."""
-        path.unlink()
+        path.unlink(missing_ok=True)
         path.with_suffix(".safetensors").unlink(missing_ok=True)

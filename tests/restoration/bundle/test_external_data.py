@@ -101,3 +101,13 @@ def test_another_file_than_a_graph_is_refused(folder):
     bundle = open_bundle(folder)
     with pytest.raises(WeightsError, match="expected an ONNX graph"):
         bundle.read_graph("weights/coarse/model.safetensors")
+
+
+def test_weights_behind_a_link_are_refused_even_with_the_right_content(folder, tmp_path):
+    bundle = _open(folder, _initializer("encoder.onnx.data"))
+    (folder / BESIDE).rename(tmp_path / "elsewhere")
+    (folder / BESIDE).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(WeightsError, match="link"):
+        open_bundle(folder)
+    with pytest.raises(WeightsError, match=r"link|file of the bundle"):  # it became one after the check
+        Sessions(bundle).session("encoder", {})

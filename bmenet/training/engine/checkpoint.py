@@ -40,7 +40,7 @@ class CheckpointFolder:
         path = self.folder / f"step-{step:08d}.safetensors"
         with atomic_path(path) as temporary:
             save_file(checkpoint.tensors, temporary, {"scalars": json.dumps(checkpoint.scalars, allow_nan=False)})
-        seal = {"format_version": FORMAT_VERSION, "signature": self.signature, "sha256": sha256(path)}
+            seal = {"format_version": FORMAT_VERSION, "signature": self.signature, "sha256": sha256(temporary)}
         write_json(path.with_suffix(".json"), seal)
         for old in self._sealed()[GENERATIONS:]:
             self._remove(old)

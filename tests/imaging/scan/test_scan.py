@@ -1,6 +1,7 @@
 """What is written: the input's grid, type and scale, whole or not at all, and nothing that tells whose scan it is."""
 
 import gzip
+import json
 import os
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 
 from bmenet.imaging.grid import standard_grid
 from bmenet.imaging.scan import load_scan, save_scan
+from bmenet.imaging.scan.sidecar import ENHANCED
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import VolumeError
 
@@ -96,3 +98,11 @@ def test_save_scan_leaves_the_old_file_when_the_disk_refuses(write, tmp_path, mo
         save_scan(tmp_path / "out.nii", replace(scan, slope=2.0))
     assert (tmp_path / "out.nii").read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["out.nii", "scan.nii"]
+
+
+def test_a_sidecar_that_another_process_has_removed_by_then_is_no_reason_to_refuse(tmp_path, phantom, monkeypatch):
+    nib.save(nib.Nifti1Image(phantom.data, phantom.affine), tmp_path / "scan.nii")
+    monkeypatch.setattr(type(ENHANCED), "check", lambda self, out: {"format": 1})
+    sidecar = {"format": 1, "enhanced": {}, "settings": {}, "origin": {}}
+    ENHANCED.save(tmp_path / "out.nii", load_scan(tmp_path / "scan.nii"), sidecar)
+    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8")) == sidecar

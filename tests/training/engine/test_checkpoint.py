@@ -32,6 +32,16 @@ def test_newest_checkpoint_comes_back_as_saved_and_two_generations_are_kept(chec
     assert names == {f"step-0000000{step}.{kind}" for step in (2, 3) for kind in ("json", "safetensors")}
 
 
+def test_what_another_training_in_the_folder_has_removed_by_then_is_no_reason_to_stop(
+    checkpoints: CheckpointFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [*checkpoints._sealed(), checkpoints.folder / "step-00000001.json"]
+    assert not seen[-1].exists()
+    monkeypatch.setattr(CheckpointFolder, "_sealed", lambda self: seen)
+    checkpoints.save(4, checkpoint(4))
+    checkpoints.clear()
+
+
 @pytest.mark.parametrize("kind", ["json", "safetensors"])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "empty"])
 def test_damaged_checkpoint_falls_back_to_the_one_before(

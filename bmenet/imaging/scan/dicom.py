@@ -9,7 +9,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from bmenet.imaging.scan.dicom_files import dicom_files
-from bmenet.imaging.scan.dicom_frames import is_multi_frame, split_frames
+from bmenet.imaging.scan.dicom_frames import depths_mm, is_multi_frame, split_frames
 from bmenet.runtime.errors import VolumeError
 
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
@@ -112,10 +112,7 @@ def _convert(slices: list[pydicom.Dataset], name: str) -> nib.Nifti1Image:
 
 def _gap(slices: list[pydicom.Dataset]) -> str:
     """Say where the steps from slice to slice differ most from the usual one."""
-    orientation = np.array(slices[0].ImageOrientationPatient, dtype=float)
-    normal = np.cross(orientation[:3], orientation[3:])
-    depths = np.sort([np.array(dataset.ImagePositionPatient, dtype=float) @ normal for dataset in slices])
-    steps = np.diff(depths)
+    steps = np.diff(np.sort(depths_mm(slices)))
     usual = float(np.median(steps))
     odd = int(np.argmax(np.abs(steps - usual)))
     return (

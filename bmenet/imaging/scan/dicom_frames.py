@@ -239,12 +239,17 @@ def _slices(pairs: list[tuple[_Frame, dict[str, list[float]]]]) -> Iterator[pydi
 
 def _in_order(slices: list[pydicom.Dataset]) -> list[pydicom.Dataset]:
     """Sort and number the slices by place: dicom2nifti takes a number that goes back for the next time point."""
-    orientation = np.array(slices[0].ImageOrientationPatient, dtype=float)
-    normal = np.cross(orientation[:3], orientation[3:])
-    slices = sorted(slices, key=lambda one: float(np.array(one.ImagePositionPatient, dtype=float) @ normal))
+    slices = [slices[index] for index in np.argsort(depths_mm(slices), kind="stable")]
     for number, one in enumerate(slices, 1):
         one.InstanceNumber = number
     return slices
+
+
+def depths_mm(slices: list[pydicom.Dataset]) -> np.ndarray:
+    """Return where parallel slices lie along their normal, (N,)."""
+    orientation = np.array(slices[0].ImageOrientationPatient, dtype=float)
+    normal = np.cross(orientation[:3], orientation[3:])
+    return np.array([np.array(one.ImagePositionPatient, dtype=float) @ normal for one in slices])
 
 
 def _missing(files: list[pydicom.Dataset]) -> tuple[str, ...]:

@@ -216,15 +216,16 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="PNG to draw")
     parser.add_argument("--markdown", type=Path, help="file to write the table to, too")
     arguments = parser.parse_args()
+    cases = [case for case in CASES if arguments.cases in case.name]
+    if not cases:
+        parser.error(f"--cases: expected a part of {', '.join(case.name for case in CASES)}; got {arguments.cases}")
     table = Table(title="Scans out of the ordinary")
     for name in ("scan", "case", "measured", "wanted", "found"):
         table.add_column(name)
     drawn: list[tuple[str, Volume, Volume]] = []
     with tempfile.TemporaryDirectory() as folder:
         subjects = {of: _subject(getattr(arguments, of), Path(folder)) for of in ("brain", "head")}
-        for case in CASES:
-            if arguments.cases not in case.name:
-                continue
+        for case in cases:
             subject = subjects[case.of]
             before, after, error = _enhance(case, subject, arguments.checkout.resolve(), Path(folder))
             found = error if after is None else f"{case.measure(subject, before, after):.3g}"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bmenet.imaging.scan import Scan
     from bmenet.restoration.enhanced import Enhanced
     from bmenet.restoration.enhancer import Enhancer
+    from bmenet.restoration.phase_encoding import PhaseEncoding
 
 
 def enhance(
@@ -63,6 +64,13 @@ def enhance(
         Literal["auto", "head", "brain"],
         typer.Option(help="What IN shows, a whole head or a skull-stripped brain; found out unless it is said."),
     ] = "auto",
+    phase_encode_axis: Annotated[
+        Literal["LR", "AP", "SI"] | None,
+        typer.Option(
+            help="Along which axis of the head lines were encoded, so that motion spread along it. By default what"
+            " DICOM or a BIDS sidecar of IN says (PhaseEncodingDirection), or else what ghosts in the air tell."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Restore a scan of another contrast than T1, too; it may come out wrong.")
     ] = False,
@@ -129,7 +137,14 @@ def enhance(
                 changes = {"steps": steps, "start_timestep": start, "strength": strength, "samples": samples}
                 base = enhancer.sampling if found.bundle else None
                 enhancer = replace(enhancer, sampling=sampling_with(changes, guidance, base), seed=seed)
-            enhancer = replace(enhancer, keeps_field=keep_field, only_brain=only_brain, shows=shows, force=force)
+            enhancer = replace(
+                enhancer,
+                keeps_field=keep_field,
+                only_brain=only_brain,
+                shows=shows,
+                phase_encode_axis=phase_encode_axis,
+                force=force,
+            )
             digest = f" ({found.bundle.digest[:12]})" if found.bundle else ""
             typer.echo(f"model: {found.name}{digest}, {enhancer.runtime} on {enhancer.place}", err=True)
             # A path may tell of people; the name of a registered or released model does not.
@@ -152,6 +167,8 @@ def enhance(
     if applied := _applied(enhanced.strength):
         typer.echo(applied, err=True)
     typer.echo(_field_line(enhanced.field_size, keep_field), err=True)
+    if enhanced.phase_encoding is not None:
+        typer.echo(_axis_line(enhanced.phase_encoding), err=True)
     if enhanced.too_bright_litres:
         typer.echo(
             f"{1000 * enhanced.too_bright_litres:.1f} ml of the brain are brighter than anything in training (a"
@@ -168,6 +185,17 @@ def _field_line(size: float, is_kept: bool) -> str:
     done = "left in, as --keep-field says" if is_kept else "taken out; --keep-field leaves it in"
     told = f"{size:.2f} ± {SIZE_ERROR:.2f} in the brain ((high - low) / (high + low))"
     return f"intensity inhomogeneity of {told}: {done}"
+
+
+def _axis_line(encoding: "PhaseEncoding") -> str:
+    """Say along which axis motion was taken to have spread, and who says so."""
+    sources = {
+        "option": "as --phase-encode-axis says",
+        "header": "as its header says",
+        "air": f"as ghosts in the air tell (confidence {encoding.confidence:.2f})",
+        "usual": "as usual, for nothing tells; --phase-encode-axis sets it",
+    }
+    return f"phase encoding along {encoding.name}, {sources[encoding.source]}"
 
 
 def _applied(strength: float) -> str:

@@ -20,7 +20,7 @@ from bmenet.networks.weights import config_of, require_parents
 from bmenet.restoration.agreement import agree, keep_brightness
 from bmenet.restoration.detail import bring_back_detail
 from bmenet.restoration.field import FieldFinder
-from bmenet.restoration.phase_encoding import find_phase_encode_axis
+from bmenet.restoration.phase_encoding import find_phase_encoding
 
 _BATCH = 8
 
@@ -110,13 +110,13 @@ class CoarseNet:
         """
         scale = blind_scale(degraded, self.spacing_mm)
         unit_data = np.asarray(degraded / np.float32(scale), dtype=np.float32, order="C")
+        if not self.config.phase_encode_first:
+            phase_encode_axis = None
+        elif phase_encode_axis is None:  # before the field is out: noise is as strong everywhere only in the scan
+            phase_encode_axis = find_phase_encoding(unit_data, self.spacing_mm).axis
         if self.field is not None:
             unit_data = unit_data / self.field(unit_data, self.spacing_mm, self._dtype)
         volume = torch.from_numpy(unit_data).to(self.device)
-        if not self.config.phase_encode_first:
-            phase_encode_axis = None
-        elif phase_encode_axis is None:
-            phase_encode_axis = find_phase_encode_axis(unit_data, self.spacing_mm)
         orders = slice_axes(self.config.planes, phase_encode_axis)
         planes = []
         with autocast(self.device, self._dtype):

@@ -10,6 +10,7 @@ from bmenet.imaging.brain_extraction import Brain
 from bmenet.imaging.scan import Scan
 from bmenet.registration import Registration
 from bmenet.restoration.field import SIZE_ERROR
+from bmenet.restoration.phase_encoding import PhaseEncoding
 
 Space = Literal["native", "template"]
 
@@ -41,6 +42,8 @@ class Enhanced:
         Of the coil field that the networks see in the scan's brain, (high - low) / (high + low): see `field_size`.
     too_bright_litres : float
         Of the brain that is brighter than anything in training, and was left as it was but for its field.
+    phase_encoding : PhaseEncoding, optional
+        Along which axis of the standard grid motion was taken to have spread; None where the networks do not ask.
     """
 
     scan: Scan
@@ -52,6 +55,7 @@ class Enhanced:
     strength: float = 1.0
     field_size: float = 0.0
     too_bright_litres: float = 0.0
+    phase_encoding: PhaseEncoding | None = None
 
     @property
     def is_skull_stripped(self) -> bool:
@@ -60,6 +64,7 @@ class Enhanced:
 
     def told(self) -> dict[str, object]:
         """Return what a sidecar tells of it."""
+        encoding = self.phase_encoding
         return {
             "is_skull_stripped": self.is_skull_stripped,
             "similarity_to_template": round(self.registration.similarity, 4),
@@ -67,6 +72,9 @@ class Enhanced:
             "field_size": round(self.field_size, 4),
             "field_size_error": SIZE_ERROR,
             "too_bright_ml": round(1000 * self.too_bright_litres, 2),
+            "phase_encode_axis": None if encoding is None else encoding.name,
+            "phase_encode_axis_from": None if encoding is None else encoding.source,
+            "phase_encode_axis_confidence": None if encoding is None else round(encoding.confidence, 2),
             "seconds": {step: round(seconds, 2) for step, seconds in self.timings.items()},
         }
 

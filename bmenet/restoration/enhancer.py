@@ -26,6 +26,7 @@ from bmenet.restoration.enhanced import Enhanced, Progress, Space, Steps
 from bmenet.restoration.fine_net import DEFAULT_SAMPLING, FineNet
 from bmenet.restoration.onnx_runtime import onnx_coarse_net, onnx_fine_net, open_sessions
 from bmenet.restoration.out_of_range import hidden, litres, put_back, too_bright
+from bmenet.restoration.phase_encoding import AXIS_NAMES, AxisName, PhaseEncoding, phase_encoding_of
 from bmenet.restoration.providers import Provider
 from bmenet.restoration.way_back import (
     adaptive_strength,
@@ -72,6 +73,8 @@ class Enhancer:
         Whether of a whole head nothing but the brain is changed.
     shows : {"auto", "head", "brain"}
         What scans show: see `find_brain`.
+    phase_encode_axis : {"LR", "AP", "SI"}, optional
+        Along which motion spread in scans; by default what their headers say, or else what their air tells.
     force : bool
         Whether scans of another contrast than T1 are restored, too.
     """
@@ -86,6 +89,7 @@ class Enhancer:
     keeps_field: bool = False
     only_brain: bool = False
     shows: Shows = "auto"
+    phase_encode_axis: AxisName | None = None
     force: bool = False
 
     @classmethod
@@ -197,12 +201,14 @@ class Enhancer:
             inside = resample(brain_volume, self.grid, moving2fixed, order=1).data > 0.5
             weight = restored_part(standard, inside, brain.is_skull_stripped, self.only_brain)
             brain_mask = None if brain.is_skull_stripped else inside
-            restored, std = self.restore_samples(standard, lambda part: steps.report("restore", part), brain_mask)
+            encoding = self._phase_encoding(scan, standard, moving2fixed)
+            axis = None if encoding is None else encoding.axis
+            restored, std = self.restore_samples(standard, lambda part: steps.report("restore", part), brain_mask, axis)
             self._check_contrast(restored)
             excess = too_bright(restored, standard, inside)
             if excess is not None:
                 shown = hidden(restored, standard, inside, excess)
-                restored, std = self.restore_samples(shown, brain_mask=brain_mask)
+                restored, std = self.restore_samples(shown, brain_mask=brain_mask, phase_encode_axis=axis)
                 restored = put_back(restored, shown, standard, excess)
             field = own_field(restored.data, standard.data, self.spacing_mm)
             if self.keeps_field:
@@ -230,7 +236,16 @@ class Enhancer:
             strength,
             field_size(field, inside),
             0.0 if excess is None else litres(excess),
+            encoding,
         )
+
+    def _phase_encoding(self, scan: Scan, standard: Volume, moving2fixed: np.ndarray) -> PhaseEncoding | None:
+        """Return along which axis motion spread, if the networks ask: as told, else as the header or the air says."""
+        if not self.coarse.config.phase_encode_first:
+            return None
+        if self.phase_encode_axis is not None:
+            return PhaseEncoding(AXIS_NAMES.index(self.phase_encode_axis), "option", 1.0)
+        return phase_encoding_of(scan, standard.data, self.spacing_mm, moving2fixed)
 
     def _check_contrast(self, restored: Volume) -> None:
         """Refuse a scan of another contrast; where the coil's field is out, grey and white matter can be compared."""
@@ -257,6 +272,7 @@ class Enhancer:
         volume: Volume,
         progress: Callable[[float], None] | None = None,
         brain_mask: np.ndarray | None = None,
+        phase_encode_axis: int | None = None,
     ) -> tuple[Volume, Volume | None]:
         """Restore and take the field out; return the standard deviation over samples too, where there were several.
 
@@ -269,9 +285,9 @@ class Enhancer:
             )
         std: np.ndarray | None = None
         if self.fine is None:
-            restored = self.coarse.restore(volume.data, progress)
+            restored = self.coarse.restore(volume.data, progress, phase_encode_axis=phase_encode_axis)
         else:
-            coarse = self.coarse.restore(volume.data)
+            coarse = self.coarse.restore(volume.data, phase_encode_axis=phase_encode_axis)
             shown, weight = coarse, np.ones_like(coarse)
             if brain_mask is not None:
                 shown, weight = around_brain(coarse, brain_mask, self.spacing_mm)

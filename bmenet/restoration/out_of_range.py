@@ -15,7 +15,7 @@ from bmenet.restoration.detail import smooth_ratio
 _WHITE_PERCENTILE = 90
 """Of the restored brain: white matter."""
 
-_BRIGHT, _TOO_BRIGHT = 1.35, 1.55
+_BRIGHT, _TOO_BRIGHT = 1.3, 1.45
 """Of white matter: up to which the networks are trusted, and from which on nothing is left to them."""
 
 _WIDTH_MM = 1.0

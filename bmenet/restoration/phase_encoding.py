@@ -6,10 +6,13 @@ square of the air, in blocks of 4 mm, is explained by a noise floor and, for eac
 through the block; the axis whose edges explain most is the one.
 """
 
+from typing import Literal, NamedTuple, get_args
+
 import numpy as np
 from scipy import ndimage, optimize
 
 from bmenet.imaging.blocks import block_means
+from bmenet.imaging.scan import Scan
 
 _BLOCK_MM, _EDGE_MM = 4, 2
 _BRIGHT = 0.25
@@ -20,9 +23,36 @@ _OUTLIERS = 0.99
 USUAL = 1
 """Front to back, as most T1-weighted scans are encoded: taken where nothing tells."""
 
+AxisName = Literal["LR", "AP", "SI"]
+AXIS_NAMES: tuple[AxisName, ...] = get_args(AxisName)
+"""Of the axes 0, 1 and 2 of the standard grid."""
 
-def find_phase_encode_axis(volume: np.ndarray, spacing_mm: int) -> int:
-    """Return the axis along which motion spread, 0, 1 or 2; the usual one where the air does not tell.
+
+class PhaseEncoding(NamedTuple):
+    """Along which axis of the standard grid motion spread, who says so, and how sure that is, 0 to 1."""
+
+    axis: int
+    source: Literal["option", "header", "air", "usual"]
+    confidence: float
+
+    @property
+    def name(self) -> AxisName:
+        """The axis as anatomists call it."""
+        return AXIS_NAMES[self.axis]
+
+
+def phase_encoding_of(scan: Scan, standard: np.ndarray, spacing_mm: int, moving2fixed: np.ndarray) -> PhaseEncoding:
+    """Return what the scan's own header says, or else what the air of the scan, on the standard grid, tells."""
+    if scan.phase_encode_axis is None:
+        return find_phase_encoding(standard, spacing_mm)
+    direction = moving2fixed[:3, :3] @ scan.volume.affine[:3, scan.phase_encode_axis]
+    return PhaseEncoding(int(np.argmax(np.abs(direction))), "header", 1.0)
+
+
+def find_phase_encoding(volume: np.ndarray, spacing_mm: int) -> PhaseEncoding:
+    """Return the axis along which motion spread; the usual one where the air does not tell.
+
+    The confidence is the share that the axis has in what all three explain: a third would be chance.
 
     Parameters
     ----------
@@ -42,7 +72,7 @@ def find_phase_encode_axis(volume: np.ndarray, spacing_mm: int) -> int:
     beyond = ~ndimage.binary_dilation(head, iterations=_MARGIN_MM // steps)
     air = (block_means(beyond.astype(np.float32), merge) == 1) & (energy > 0)
     if np.count_nonzero(air) < _LEAST_BLOCKS:
-        return USUAL
+        return PhaseEncoding(USUAL, "usual", 0.0)
     air &= energy < np.quantile(energy[air], _OUTLIERS)
     columns = [np.ones(np.count_nonzero(air))]
     for axis in range(3):
@@ -50,4 +80,6 @@ def find_phase_encode_axis(volume: np.ndarray, spacing_mm: int) -> int:
         line = np.broadcast_to(edges.mean(axis=axis, keepdims=True), energy.shape)[air]
         columns.append(line / max(float(line.std()), 1e-12))
     (_, *parts), _ = optimize.nnls(np.stack(columns, axis=1), energy[air].astype(np.float64))
-    return int(np.argmax(parts)) if any(parts) else USUAL
+    if not any(parts):
+        return PhaseEncoding(USUAL, "usual", 0.0)
+    return PhaseEncoding(int(np.argmax(parts)), "air", float(np.max(parts) / np.sum(parts)))

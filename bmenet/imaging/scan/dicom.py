@@ -10,6 +10,7 @@ from pydicom.errors import InvalidDicomError
 
 from bmenet.imaging.scan.dicom_files import dicom_files
 from bmenet.imaging.scan.dicom_frames import depths_mm, is_multi_frame, split_frames
+from bmenet.imaging.scan.phase_encoding import axis_in_dicom
 from bmenet.runtime.errors import VolumeError
 
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
@@ -30,7 +31,8 @@ def read_dicom_series(folder: Path | str) -> nib.Nifti1Image:
 
     A multi-frame file may stand for the folder; of several components in it the magnitude is read. The affine (RAS+ mm)
     is the scanner's, in the slices' own orientation, ordered by where they lie. Nothing else of the DICOM headers is
-    kept. ``image.extra["notes"]`` tells if the headers say that there were more slices, and what was left out.
+    kept. ``image.extra["notes"]`` tells if the headers say that there were more slices, and what was left out;
+    ``image.extra["phase_encode_axis"]`` is the axis of the array along which they say that slices were phase encoded.
 
     Raises
     ------
@@ -73,7 +75,8 @@ def _read_series(folder: Path) -> nib.Nifti1Image:
     data = np.asarray(image.dataobj, dtype=np.float32)
     if data.ndim != 3:
         raise VolumeError(f"{folder.name}: expected one 3D volume; got a series of shape {data.shape}")
-    clean = nib.Nifti1Image(data, image.affine, extra={"notes": notes})
+    axis = axis_in_dicom(slices, image.affine)
+    clean = nib.Nifti1Image(data, image.affine, extra={"notes": notes, "phase_encode_axis": axis})
     clean.header.set_xyzt_units("mm", "sec")
     clean.set_sform(image.affine, code=1)
     clean.set_qform(image.affine, code=1)

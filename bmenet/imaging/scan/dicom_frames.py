@@ -27,6 +27,13 @@ _PLACE = {
 }
 """What every frame needs: the macro, the attribute in it, and how many numbers it has."""
 
+_KEPT = (
+    ("PixelValueTransformationSequence", "RescaleSlope"),
+    ("PixelValueTransformationSequence", "RescaleIntercept"),
+    ("MRFOVGeometrySequence", "InPlanePhaseEncodingDirection"),
+)
+"""What else goes along where it is told: the macro, and the attribute in it."""
+
 _MAGNITUDE = "magnitude"
 _COMPONENTS = {"MAGNITUDE": _MAGNITUDE, "PHASE": "phase", "REAL": "real", "IMAGINARY": "imaginary"}
 _TYPES = {"M": _MAGNITUDE, "P": "phase", "R": "real", "I": "imaginary", "PHASE MAP": "phase"} | _COMPONENTS
@@ -230,8 +237,8 @@ def _slices(pairs: list[tuple[_Frame, dict[str, list[float]]]]) -> Iterator[pydi
         one.PixelRepresentation = int(image.dtype.kind == "i")
         for attribute, numbers in place.items():
             setattr(one, attribute, numbers)
-        for attribute in ("RescaleSlope", "RescaleIntercept"):
-            if (value := frame.get("PixelValueTransformationSequence", attribute)) is not None:
+        for macro, attribute in _KEPT:
+            if (value := frame.get(macro, attribute)) is not None:
                 setattr(one, attribute, value)
         one.PixelData = image.astype(image.dtype.newbyteorder("<")).tobytes()
         yield one

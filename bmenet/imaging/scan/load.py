@@ -1,6 +1,7 @@
 """Read a scan (NIfTI, FreeSurfer, a DICOM series) or a brain mask; nothing in it is trusted before it is checked."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +12,7 @@ from bmenet.imaging.scan.dicom_files import dicom_files, is_dicom
 from bmenet.imaging.scan.geometry import read_geometry
 from bmenet.imaging.scan.mgh import is_mgh, read_mgh
 from bmenet.imaging.scan.nifti import check_shape, read_nifti
+from bmenet.imaging.scan.phase_encoding import axis_in_sidecar
 from bmenet.imaging.scan.scan import Scan
 from bmenet.imaging.volume import Volume
 from bmenet.runtime.errors import GridMismatchError, VolumeError
@@ -51,12 +53,15 @@ def load_scan(path: Path | str) -> Scan:
 
         image = read_dicom_series(path)
         check_shape(image.shape, path)
-        return _build(path, image.header, np.asanyarray(image.dataobj), notes=image.extra["notes"])
+        scan = _build(path, image.header, np.asanyarray(image.dataobj), notes=image.extra["notes"])
+        return replace(scan, phase_encode_axis=image.extra["phase_encode_axis"])
     if is_mgh(path):
         geometry, counts, notes = read_mgh(path)
         return _build(path, geometry, counts, notes=notes)
     header, counts = read_nifti(path)
-    return _build(path, header.nifti, counts, header.slope, header.intercept, header.notes)
+    scan = _build(path, header.nifti, counts, header.slope, header.intercept, header.notes)
+    axis, notes = axis_in_sidecar(path)
+    return replace(scan, phase_encode_axis=axis, notes=(*scan.notes, *notes))
 
 
 def scan_sha256(path: Path | str) -> str:

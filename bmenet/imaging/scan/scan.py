@@ -37,6 +37,8 @@ class Scan:
     """Of the background, which is near 0 in `volume`; it is given back when the scan is saved."""
     notes: tuple[str, ...] = ()
     """What the reader had to assume, one sentence each, to be shown to the user."""
+    phase_encode_axis: int | None = None
+    """Of the array, along which lines were encoded one after the other, so that motion spread along it; if it is told."""
 
     def with_data(self, data: np.ndarray) -> "Scan":
         """Return a scan of other intensities on the same grid."""

@@ -15,6 +15,7 @@ from bmenet.evaluation.quality.scans import Quality
 from bmenet.release.released import DEFAULT_NAME
 from bmenet.restoration import enhancer
 from bmenet.restoration.bundle import open_bundle
+from bmenet.restoration.phase_encoding import PhaseEncoding
 from bmenet.runtime.errors import VolumeError
 from bmenet.runtime.files import sha256
 from tests.bundled import install_release
@@ -105,6 +106,25 @@ def test_enhance_says_how_much_is_brighter_than_in_any_training(bmenet, scan_pat
     out = scan_path.with_name("out.nii")
     assert "12.3 ml of the brain are brighter" in bmenet("enhance", scan_path, out).stderr
     assert json.loads(out.with_suffix(".json").read_text())["enhanced"]["too_bright_ml"] == 12.3
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        (PhaseEncoding(2, "air", 0.81), "phase encoding along SI, as ghosts in the air tell (confidence 0.81)"),
+        (PhaseEncoding(1, "header", 1.0), "phase encoding along AP, as its header says"),
+        (PhaseEncoding(1, "usual", 0.0), "phase encoding along AP, as usual, for nothing tells; --phase-encode-axis"),
+    ],
+)
+@pytest.mark.usefixtures("lone_brain", "weights")
+def test_enhance_says_along_which_axis_motion_spread(bmenet, scan_path, monkeypatch, encoding, told):
+    monkeypatch.setattr(enhancer.Enhancer, "_phase_encoding", lambda *_: encoding)
+    out = scan_path.with_name("out.nii")
+    assert told in bmenet("enhance", scan_path, out, "--phase-encode-axis", "AP").stderr
+    sidecar = json.loads(out.with_suffix(".json").read_text())["enhanced"]
+    assert sidecar["phase_encode_axis"] == encoding.name
+    assert sidecar["phase_encode_axis_from"] == encoding.source
+    assert sidecar["phase_encode_axis_confidence"] == encoding.confidence
 
 
 @pytest.mark.usefixtures("lone_brain", "weights")

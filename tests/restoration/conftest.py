@@ -61,7 +61,9 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         brain: Callable[[Volume], np.ndarray] = lambda volume: volume.data > 0,
         is_stripped: bool = True,
         is_adaptive: bool = False,
+        axes: list[int | None] | None = None,
     ) -> Enhancer:
+        """Note in `axes`, where they are given, along which of them the stand-in was told that motion spread."""
         transform = np.eye(4) if moving2fixed is None else moving2fixed
         monkeypatch.setattr(module, "find_brain", lambda volume, *_: Brain(brain(volume), is_stripped, "deepbet"))
         monkeypatch.setattr(module, "register", lambda volume, config: Registration(transform, 0.9, "stub"))
@@ -69,7 +71,13 @@ def make_enhancer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
         monkeypatch.setattr(module, "white_to_grey", lambda volume: 1.3)
         if not is_adaptive:
             monkeypatch.setattr(module, "adaptive_strength", lambda *_: 1.0)
-        device = torch.device("cpu")
-        return Enhancer(SimpleNamespace(restore=lambda data, _=None: restore(data), spacing_mm=4, device=device))
+
+        def restore_along(data: np.ndarray, _: object = None, *, phase_encode_axis: int | None = None) -> np.ndarray:
+            axes.append(phase_encode_axis)
+            return restore(data)
+
+        config = SimpleNamespace(phase_encode_first=axes is not None)
+        axes = [] if axes is None else axes
+        return Enhancer(SimpleNamespace(restore=restore_along, config=config, spacing_mm=4, device=torch.device("cpu")))
 
     return make

@@ -13,6 +13,7 @@ from bmenet.networks.coarse import build_coarse
 from bmenet.networks.slab import PLANE_AXES, central_slice
 from bmenet.networks.weights import save_weights
 from bmenet.restoration.coarse_net import CoarseNet
+from bmenet.restoration.phase_encoding import PhaseEncoding
 from tests.fine_networks import smoke_config
 
 
@@ -173,9 +174,12 @@ def test_the_network_on_disk_is_loaded_once_for_each_state_of_its_weights(config
 def test_slices_are_turned_so_that_motion_spreads_along_their_height(config, phantom, monkeypatch, axis):
     turned = config.model_copy(update={"phase_encode_first": True})
     told, asked = Probe(lambda slab: central_slice(slab, 3)), []
-    monkeypatch.setattr(
-        "bmenet.restoration.coarse_net.find_phase_encode_axis", lambda data, spacing_mm: asked.append(data) or axis
-    )
+
+    def find(data: np.ndarray, spacing_mm: int) -> PhaseEncoding:
+        asked.append(data)
+        return PhaseEncoding(axis, "air", 0.8)
+
+    monkeypatch.setattr("bmenet.restoration.coarse_net.find_phase_encoding", find)
     restored = restore(told, phantom.data, turned, phase_encode_axis=axis, harmonise=False)
     np.testing.assert_allclose(restored, phantom.data, rtol=1e-4, atol=1e-6)
     assert not asked

@@ -12,6 +12,8 @@ from bmenet.imaging.grid import Grid
 from bmenet.imaging.resample import resample
 from bmenet.imaging.volume import Volume
 from bmenet.restoration import enhancer as module
+from bmenet.restoration import phase_encoding
+from bmenet.restoration.phase_encoding import PhaseEncoding
 from bmenet.runtime.errors import GridMismatchError, VolumeError
 
 ORIENTATIONS = ["RAS", "LAS", "LPS", "RPI", "AIL", "SPL", "PIR", "ILP"]
@@ -62,6 +64,28 @@ def test_enhance_keeps_the_intensity_scale(make_enhancer, make_scan, smooth, gai
     once = enhancer.enhance(make_scan(native)).scan.volume.data
     again = enhancer.enhance(make_scan(native.with_data(native.data * gain))).scan.volume.data
     np.testing.assert_allclose(again, once * gain, rtol=1e-3, atol=1e-4 * gain)
+
+
+@pytest.mark.parametrize(
+    ("told", "option", "axis", "source"),
+    [(None, None, 0, "air"), (0, None, 2, "header"), (0, "LR", 0, "option"), (None, "SI", 2, "option")],
+)
+def test_enhance_takes_the_phase_encode_axis_from_the_option_the_header_or_the_scan(
+    make_enhancer, make_scan, smooth, monkeypatch, told, option, axis, source
+):
+    monkeypatch.setattr(phase_encoding, "find_phase_encoding", lambda *_: PhaseEncoding(0, "air", 0.7))
+    axes: list[int | None] = []
+    scan = replace(make_scan(_empty_around(resample(smooth, _native_grid("SPL")))), phase_encode_axis=told)
+    enhanced = replace(make_enhancer(axes=axes), phase_encode_axis=option).enhance(scan)
+    assert axes == [axis]
+    assert (enhanced.phase_encoding.axis, enhanced.phase_encoding.source) == (axis, source)
+    assert enhanced.told()["phase_encode_axis"] == ("LR", "AP", "SI")[axis]
+
+
+def test_enhance_asks_for_no_axis_where_the_network_does_not(make_enhancer, make_scan, smooth):
+    enhanced = make_enhancer().enhance(make_scan(resample(smooth, _native_grid("RAS"))))
+    assert enhanced.phase_encoding is None
+    assert enhanced.told()["phase_encode_axis"] is None
 
 
 def test_enhance_leaves_an_empty_background_empty(make_enhancer, make_scan, smooth):

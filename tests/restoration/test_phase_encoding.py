@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from bmenet.degradation import apply
-from bmenet.imaging.volume import Volume
 from bmenet.imaging.scan import Scan
+from bmenet.imaging.volume import Volume
 from bmenet.restoration.phase_encoding import USUAL, find_phase_encoding, phase_encoding_of
 
 POSES = [

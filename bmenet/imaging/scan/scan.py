@@ -38,7 +38,7 @@ class Scan:
     notes: tuple[str, ...] = ()
     """What the reader had to assume, one sentence each, to be shown to the user."""
     phase_encode_axis: int | None = None
-    """Of the array, along which lines were encoded one after the other, so that motion spread along it; if it is told."""
+    """Of the array: lines were encoded one after the other along it, so that motion spread along it; None if untold."""
 
     def with_data(self, data: np.ndarray) -> "Scan":
         """Return a scan of other intensities on the same grid."""

@@ -191,7 +191,7 @@ def _axis_line(encoding: "PhaseEncoding") -> str:
     """Say along which axis motion was taken to have spread, and who says so."""
     sources = {
         "option": "as --phase-encode-axis says",
-        "header": "as its header says",
+        "header": "as its header or sidecar says",
         "air": f"as ghosts in the air tell (confidence {encoding.confidence:.2f})",
         "usual": "as usual, for nothing tells; --phase-encode-axis sets it",
     }

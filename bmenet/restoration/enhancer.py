@@ -262,7 +262,8 @@ class Enhancer:
 
         The scale is kept. GridMismatchError if the volume lies on another grid.
         """
-        restored, _ = self.restore_samples(volume, progress)
+        axis = None if self.phase_encode_axis is None else AXIS_NAMES.index(self.phase_encode_axis)
+        restored, _ = self.restore_samples(volume, progress, phase_encode_axis=axis)
         if not self.keeps_field:
             return restored
         return restored.with_data(restored.data * own_field(restored.data, volume.data, self.spacing_mm))
@@ -277,6 +278,7 @@ class Enhancer:
         """Restore and take the field out; return the standard deviation over samples too, where there were several.
 
         With the `brain_mask` of a whole head the second stage, which knows brains, changes nothing but the brain.
+        Without a `phase_encode_axis` the Coarse-net looks for it where it needs one.
         """
         if not volume.grid.same_as(self.grid):
             raise GridMismatchError(

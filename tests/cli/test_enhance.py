@@ -112,15 +112,19 @@ def test_enhance_says_how_much_is_brighter_than_in_any_training(bmenet, scan_pat
     ("encoding", "told"),
     [
         (PhaseEncoding(2, "air", 0.81), "phase encoding along SI, as ghosts in the air tell (confidence 0.81)"),
-        (PhaseEncoding(1, "header", 1.0), "phase encoding along AP, as its header says"),
+        (PhaseEncoding(1, "header", 1.0), "phase encoding along AP, as its header or sidecar says"),
         (PhaseEncoding(1, "usual", 0.0), "phase encoding along AP, as usual, for nothing tells; --phase-encode-axis"),
     ],
 )
 @pytest.mark.usefixtures("lone_brain", "weights")
 def test_enhance_says_along_which_axis_motion_spread(bmenet, scan_path, monkeypatch, encoding, told):
-    monkeypatch.setattr(enhancer.Enhancer, "_phase_encoding", lambda *_: encoding)
+    asked = []
+    monkeypatch.setattr(
+        enhancer.Enhancer, "_phase_encoding", lambda self, *_: asked.append(self.phase_encode_axis) or encoding
+    )
     out = scan_path.with_name("out.nii")
-    assert told in bmenet("enhance", scan_path, out, "--phase-encode-axis", "AP").stderr
+    assert told in bmenet("enhance", scan_path, out, "--phase-encode-axis", "SI").stderr
+    assert asked == ["SI"]
     sidecar = json.loads(out.with_suffix(".json").read_text())["enhanced"]
     assert sidecar["phase_encode_axis"] == encoding.name
     assert sidecar["phase_encode_axis_from"] == encoding.source

@@ -191,3 +191,6 @@ def test_slices_are_turned_so_that_motion_spreads_along_their_height(config, pha
     found = restore(Probe(lambda slab: central_slice(slab, 3)), phantom.data, turned, harmonise=False)
     assert len(asked) == 1
     np.testing.assert_array_equal(found, restored)
+    net = CoarseNet(Probe(lambda slab: central_slice(slab, 3)), turned, 4, field=lambda data, *_: 1 + data)
+    net.restore(phantom.data, harmonise=False)
+    np.testing.assert_array_equal(asked[1], asked[0])  # the scan as it came, its field in it

@@ -41,6 +41,15 @@ def test_what_is_brighter_than_in_any_training_is_hidden_and_comes_back_as_brigh
     np.testing.assert_allclose(returned.data[far], (shown.data / field)[far])
 
 
+def test_half_as_bright_again_as_white_matter_is_all_out_of_range(phantom, clean, brain_mask):
+    true, inside = _with_lesion(clean, 1.55)
+    scan = phantom.with_data(true)
+    white = np.percentile(true[brain_mask], 90)
+    assert too_bright(scan, scan, brain_mask).data[inside & (true > 1.48 * white)].max() == 1
+    mild = phantom.with_data(np.where(inside, 1.42 * white, true).astype(np.float32))
+    assert 0 < too_bright(mild, mild, brain_mask).data.max() < 1
+
+
 @pytest.mark.parametrize("brightness", [1.0, 1.2])
 def test_what_the_networks_know_is_left_to_them_noise_and_field_included(
     phantom, clean, brain_mask, field, brightness, generator

@@ -42,3 +42,6 @@ def test_a_header_is_believed_and_its_axis_is_turned_as_the_scan_is(phantom: Vol
         Volume(phantom.data, turned), phantom.data.shape, nib.Nifti1Header(), np.dtype("f4"), phase_encode_axis=told
     )
     assert phase_encoding_of(scan, moved(phantom, 2, 0.01), 4, np.eye(4)) == (axis, "header", 1.0)
+    lying = np.eye(4)
+    lying[:3, :3] = np.eye(3)[[1, 2, 0]]  # the alignment turns x to z, y to x, z to y
+    assert phase_encoding_of(scan, moved(phantom, 2, 0.01), 4, lying).axis == (2, 0, 1)[axis]

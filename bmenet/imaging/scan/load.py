@@ -60,7 +60,7 @@ def load_scan(path: Path | str) -> Scan:
         return _build(path, geometry, counts, notes=notes)
     header, counts = read_nifti(path)
     scan = _build(path, header.nifti, counts, header.slope, header.intercept, header.notes)
-    axis, notes = axis_in_sidecar(path)
+    axis, notes = axis_in_sidecar(path, scan.volume.affine)
     return replace(scan, phase_encode_axis=axis, notes=(*scan.notes, *notes))
 
 

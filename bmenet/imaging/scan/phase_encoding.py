@@ -1,49 +1,68 @@
 """Along which axis of a scan lines were encoded one after the other, where its DICOM or its BIDS sidecar tells it."""
 
 import json
+import stat
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 
 from bmenet.imaging.scan.scan import stem
 
+if TYPE_CHECKING:
+    import pydicom
+
 _MOST_BYTES = 1 << 22
 _ARRAY_AXES = {"i": 0, "j": 1, "k": 2}
+_KEYS = ("PhaseEncodingDirection", "PhaseEncodingAxis")
 _IN_PLANE = {"ROW": 0, "COL": 1, "COLUMN": 1}
-"""DICOM's words to the axis of a converted slice: dcm2niix and dicom2nifti leave rows along the first axis."""
-
-_KEYS = ("PhaseEncodingDirection", "PhaseEncodingAxis", "InPlanePhaseEncodingDirectionDICOM")
+"""DICOM's words to which half of an image orientation they mean."""
 
 
-def axis_in_sidecar(scan: Path) -> tuple[int | None, tuple[str, ...]]:
-    """Return the axis of the array that the BIDS sidecar beside a scan tells, if there is one, and notes for the user.
+def axis_in_sidecar(scan: Path, affine: np.ndarray) -> tuple[int | None, tuple[str, ...]]:
+    """Return the axis of the array that the JSON of a scan's name tells, if there is one, and notes for the user.
 
-    ``PhaseEncodingDirection`` counts first, then what dcm2niix writes where it does not know the polarity.
+    What dcm2niix kept of DICOM counts first, ``InPlanePhaseEncodingDirectionDICOM`` along
+    ``ImageOrientationPatientDICOM``, for it holds however the array was turned since; then ``PhaseEncodingDirection``
+    and ``PhaseEncodingAxis``. Notes quote nothing of the file, not even its name.
+
+    Parameters
+    ----------
+    scan : Path
+    affine : ndarray, shape (4, 4)
+        Of the scan's array, to RAS+ mm.
     """
     path = scan.with_name(f"{stem(scan)}.json")
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError("too long for a sidecar")
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(told, dict):
-            raise ValueError("no object")
+        if not stat.S_ISREG(path.stat().st_mode):
+            return None, ("what has the name of the scan's sidecar is no file: nothing is read from it",)
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return None, ()
-    except (OSError, ValueError, RecursionError) as error:
-        return None, (f"the sidecar {path.name} cannot be read ({error}): nothing in it is taken into account",)
-    for key in _KEYS:
-        if key not in told:
-            continue
-        word = str(told[key])
-        axis = _IN_PLANE.get(word) if key == _KEYS[-1] else _ARRAY_AXES.get(word.removesuffix("-"))
-        if axis is not None:
+    except OSError as error:
+        return None, (f"the sidecar beside the scan cannot be read ({error.strerror})",)
+    try:
+        told = json.loads(content) if len(content) <= _MOST_BYTES else None
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        return None, ("the sidecar beside the scan is no JSON object of a sidecar's size: nothing in it counts",)
+    in_plane = _in_plane(told.get("InPlanePhaseEncodingDirectionDICOM"))
+    if (
+        in_plane is not None
+        and (axis := _along(told.get("ImageOrientationPatientDICOM"), in_plane, affine)) is not None
+    ):
+        return axis, ()
+    words = [told[key] for key in _KEYS if key in told]
+    for word in words:
+        if isinstance(word, str) and (axis := _ARRAY_AXES.get(word.removesuffix("-"))) is not None:
             return axis, ()
-        return None, (f"the sidecar's {key} is {word[:20]!r}, which is no axis: it is looked for in the scan",)
-    return None, ()
+    notes = ("the sidecar beside the scan tells a phase-encode direction that is none of i, j and k",) if words else ()
+    return None, notes
 
 
-def axis_in_dicom(slices: list[pydicom.Dataset], affine: np.ndarray) -> int | None:
+def axis_in_dicom(slices: "list[pydicom.Dataset]", affine: np.ndarray) -> int | None:
     """Return the axis of the array along which a series says that its slices were phase encoded; None if it does not.
 
     Parameters
@@ -53,10 +72,23 @@ def axis_in_dicom(slices: list[pydicom.Dataset], affine: np.ndarray) -> int | No
     affine : ndarray, shape (4, 4)
         Of the array that they became, to RAS+ mm.
     """
-    words = {str(one.get("InPlanePhaseEncodingDirection") or "").strip().upper() for one in slices}
-    if len(words) != 1 or (axis := _IN_PLANE.get(words.pop())) is None:
+    words = {str(one.get("InPlanePhaseEncodingDirection") or "") for one in slices}
+    in_plane = _in_plane(words.pop()) if len(words) == 1 else None
+    return None if in_plane is None else _along(slices[0].ImageOrientationPatient, in_plane, affine)
+
+
+def _in_plane(word: Any) -> int | None:
+    return _IN_PLANE.get(str(word).strip().upper())
+
+
+def _along(orientation: Any, in_plane: int, affine: np.ndarray) -> int | None:
+    """Return the axis of the array nearest to the rows (0) or columns (1) of slices that lie as DICOM says."""
+    try:
+        numbers = np.array(orientation, dtype=float)
+    except (TypeError, ValueError):
         return None
-    orientation = np.array(slices[0].ImageOrientationPatient, dtype=float)
-    # Along a row lies the first triple; DICOM's axes run to the left and to the back.
-    direction = orientation[3 * axis : 3 * axis + 3] * (-1, -1, 1)
-    return int(np.argmax(np.abs(direction @ affine[:3, :3]) / np.linalg.norm(affine[:3, :3], axis=0)))
+    if numbers.shape != (6,) or not np.isfinite(numbers).all():
+        return None
+    direction = numbers[3 * in_plane : 3 * in_plane + 3] * (-1, -1, 1)  # DICOM's axes run to the left and to the back
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return int(np.argmax(np.abs(direction @ axes))) if direction.any() else None

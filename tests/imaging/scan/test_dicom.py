@@ -72,6 +72,18 @@ def test_read_dicom_series_puts_every_voxel_where_it_was(tmp_path, plane):
     assert sorted(image.header.get_zooms()) == pytest.approx([0.9, 1.1, 1.5], rel=1e-5)
 
 
+@pytest.mark.parametrize(("word", "place"), [("ROW", 0), ("COL", 1), (None, None)])
+@pytest.mark.parametrize("plane", PLANES)
+def test_load_scan_knows_along_which_axis_of_the_head_a_series_was_encoded(tmp_path, plane, word, place):
+    _, affine = write_series(tmp_path, plane, **({} if word is None else {"InPlanePhaseEncodingDirection": word}))
+    scan = load_scan(tmp_path)
+    if place is None:
+        assert scan.phase_encode_axis is None
+    else:
+        wanted, found = affine[:3, place], scan.volume.affine[:3, scan.phase_encode_axis]
+        assert abs(wanted @ found) == pytest.approx(np.linalg.norm(wanted) * np.linalg.norm(found), rel=1e-5)
+
+
 def test_load_scan_reads_a_series_beside_other_files_and_keeps_no_patient_text(tmp_path, caplog, capfd):
     data, _ = write_series(tmp_path)
     (tmp_path / "notes.txt").write_text("nothing")

@@ -150,6 +150,18 @@ def test_what_vendors_leave_out_or_number_otherwise_moves_no_slice(tmp_path, cha
     check(write(tmp_path / "scan.dcm", change=change), truth())
 
 
+def test_the_phase_encode_axis_goes_along_with_the_frames(tmp_path):
+    def tell(dataset):
+        group(
+            dataset.SharedFunctionalGroupsSequence[0], "MRFOVGeometrySequence", InPlanePhaseEncodingDirection="COLUMN"
+        )
+
+    scan = load_scan(write(tmp_path / "one.dcm", change=tell))
+    wanted, found = truth().affine[:3, 1], scan.volume.affine[:3, scan.phase_encode_axis]
+    assert abs(wanted @ found) == pytest.approx(np.linalg.norm(wanted) * np.linalg.norm(found), rel=1e-5)
+    assert load_scan(write(tmp_path / "two.dcm")).phase_encode_axis is None
+
+
 def test_slope_and_intercept_hold_for_their_frame_or_for_all(tmp_path):
     slopes, intercepts = 1 + np.arange(9) / 4, 10.0 * np.arange(9) - 3
 

@@ -1,6 +1,7 @@
 """The phase-encode axis as DICOM and BIDS tell it."""
 
 import json
+import os
 
 import numpy as np
 import pydicom
@@ -9,6 +10,8 @@ import pytest
 from bmenet.imaging.scan import load_scan
 from bmenet.imaging.scan.phase_encoding import axis_in_dicom, axis_in_sidecar
 
+SAGITTAL = {"ImageOrientationPatientDICOM": [0, 1, 0, 0, 0, -1]}
+
 
 @pytest.mark.parametrize(
     ("told", "axis"),
@@ -16,7 +19,12 @@ from bmenet.imaging.scan.phase_encoding import axis_in_dicom, axis_in_sidecar
         ({"PhaseEncodingDirection": "j-"}, 1),
         ({"PhaseEncodingDirection": "k", "InPlanePhaseEncodingDirectionDICOM": "ROW"}, 2),
         ({"PhaseEncodingAxis": "i"}, 0),
-        ({"InPlanePhaseEncodingDirectionDICOM": "COL"}, 1),
+        ({"PhaseEncodingDirection": "n/a", "PhaseEncodingAxis": "k"}, 2),
+        # Sagittal slices, turned to RAS by the converter: rows lie along the second axis, columns along the third.
+        ({"InPlanePhaseEncodingDirectionDICOM": "ROW"} | SAGITTAL, 1),
+        ({"InPlanePhaseEncodingDirectionDICOM": "COL", "PhaseEncodingDirection": "i"} | SAGITTAL, 2),
+        ({"InPlanePhaseEncodingDirectionDICOM": "COL"}, None),
+        ({"InPlanePhaseEncodingDirectionDICOM": "COL", "ImageOrientationPatientDICOM": [0, "x"]}, None),
         ({"EchoTime": 0.003}, None),
     ],
 )
@@ -31,22 +39,33 @@ def test_a_bids_sidecar_tells_the_axis_of_the_array(write, head, told, axis):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "cannot be read"),
-        ("[1]", "no object"),
-        (b"\xff\xfe", "cannot be read"),
-        ('{"PhaseEncodingDirection": "front"}', "'front', which is no axis"),
-        ('{"PhaseEncodingDirection": ["j"]}', "which is no axis"),
+        (b"{", "no JSON object"),
+        (b"[1]", "no JSON object"),
+        (b"\xff\xfe", "no JSON object"),
+        (b"[" * 100_000, "no JSON object"),
+        (b'{"PhaseEncodingDirection": "JaneDoe"}', "none of i, j and k"),
+        (b'{"PhaseEncodingDirection": ["j"]}', "none of i, j and k"),
     ],
 )
-def test_a_sidecar_that_tells_no_axis_is_said_and_stops_nothing(tmp_path, content, message):
-    (tmp_path / "scan.json").write_bytes(content if isinstance(content, bytes) else content.encode())
-    axis, (note,) = axis_in_sidecar(tmp_path / "scan.nii.gz")
+def test_a_sidecar_that_tells_no_axis_is_said_and_stops_nothing_and_is_not_quoted(tmp_path, content, message):
+    (tmp_path / "JaneDoe.json").write_bytes(content)
+    axis, (note,) = axis_in_sidecar(tmp_path / "JaneDoe.nii.gz", np.eye(4))
     assert axis is None
     assert message in note
+    assert "Jane" not in note
+
+
+def test_a_pipe_or_a_folder_in_the_sidecars_place_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "folder.json").mkdir()
+    for name in ("pipe.nii", "folder.nii"):
+        axis, (note,) = axis_in_sidecar(tmp_path / name, np.eye(4))
+        assert axis is None
+        assert "no file" in note
 
 
 def test_without_a_sidecar_nothing_is_said(tmp_path):
-    assert axis_in_sidecar(tmp_path / "scan.nii") == (None, ())
+    assert axis_in_sidecar(tmp_path / "scan.nii", np.eye(4)) == (None, ())
 
 
 def one(word: str, orientation: list[float]) -> pydicom.Dataset:

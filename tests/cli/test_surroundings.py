@@ -167,7 +167,7 @@ def _within(limit, size, *pairs):
 )
 def test_a_limit_of_the_system_ends_in_one_line_and_leaves_nothing(pairs, monkeypatch, capfd, limit, size, told):
     if limit == resource.RLIMIT_AS:
-        monkeypatch.setattr(CoarseNet, "restore", lambda *_: np.ones(4 << 30, np.float32))
+        monkeypatch.setattr(CoarseNet, "restore", lambda *_, **__: np.ones(4 << 30, np.float32))
     assert _in_a_process(_within, limit, size, pairs[0]) == 1
     last = capfd.readouterr().err.splitlines()[-1]
     assert last.startswith("bmenet: ")

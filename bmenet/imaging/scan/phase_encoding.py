@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bmenet.imaging.scan.scan import stem
+from bmenet.imaging.scan.sidecar import sidecar_path
 
 if TYPE_CHECKING:
     import pydicom
@@ -32,7 +32,7 @@ def axis_in_sidecar(scan: Path, affine: np.ndarray) -> tuple[int | None, tuple[s
     affine : ndarray, shape (4, 4)
         Of the scan's array, to RAS+ mm.
     """
-    path = scan.with_name(f"{stem(scan)}.json")
+    path = sidecar_path(scan)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None, ("what has the name of the scan's sidecar is no file: nothing is read from it",)

@@ -1,5 +1,7 @@
 """Move a volume to another grid through a rigid transform: one cubic interpolation, smoothed first when it coarsens."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
@@ -8,6 +10,9 @@ from bmenet.imaging.volume import UNIT_STEP, Volume
 
 _SPLINE_REACH = 12
 """Voxels after which the cubic spline prefilter (pole -0.268) has decayed below 1e-6."""
+
+_BEYOND = "nearest"
+"""Beyond the field of view the head goes on when it is smoothed: zeros there would darken its edge."""
 
 _FWHM_PER_SIGMA = np.sqrt(8 * np.log(2))
 
@@ -38,14 +43,15 @@ def resample(
     data, start = _content(volume.data)
     if data.size == 0:
         return Volume(np.zeros(grid.shape, np.float32), grid.affine)
-    if antialias and order > 0:
-        data = _smooth(data, steps=np.linalg.norm(index_map[:3, :3], axis=1))
+    sigmas = _sigmas(np.linalg.norm(index_map[:3, :3], axis=1)) if antialias and order > 0 else np.zeros(3)
     index_map[:3, 3] -= start
     if np.allclose(index_map, np.rint(index_map), atol=1e-5):
         index_map, order = np.rint(index_map), 0
     matrix, offset = index_map[:3, :3], index_map[:3, 3]
     if order > 0 and np.allclose(matrix, np.diag(np.diag(matrix)), rtol=0, atol=1e-12):
-        return Volume(sample_along_axes(data, np.diag(matrix), offset, grid.shape, order), grid.affine)
+        return Volume(sample_along_axes(data, np.diag(matrix), offset, grid.shape, order, sigmas), grid.affine)
+    if sigmas.any():
+        data = ndimage.gaussian_filter(data, sigmas, mode=_BEYOND)
     sampled = ndimage.affine_transform(
         data, matrix, offset, output_shape=grid.shape, output=np.float32, order=order, mode="constant", cval=0.0
     )
@@ -64,15 +70,23 @@ def continued(volume: Volume, margin_mm: float) -> Volume:
 
 
 def sample_along_axes(
-    data: np.ndarray, steps: np.ndarray, offset: np.ndarray, shape: tuple[int, ...], order: int = 3
+    data: np.ndarray,
+    steps: np.ndarray,
+    offset: np.ndarray,
+    shape: tuple[int, ...],
+    order: int = 3,
+    sigmas: Sequence[float] | np.ndarray = (0, 0, 0),
 ) -> np.ndarray:
     """Sample a volume at ``offset + steps * index`` voxels, one axis after the other: ten times as quick as at once.
 
-    The same spline as of `scipy.ndimage.affine_transform` with a diagonal matrix, as one matrix for each axis; float32.
+    The same spline as of `scipy.ndimage.affine_transform` with a diagonal matrix, after a Gaussian of `sigmas` voxels,
+    as one matrix for each axis; float32.
     """
     sampled = np.asarray(data, dtype=np.float32)
-    for axis, (step, first, extent) in enumerate(zip(steps, offset, shape, strict=True)):
+    for axis, (step, first, extent, sigma) in enumerate(zip(steps, offset, shape, sigmas, strict=True)):
         units = np.eye(data.shape[axis], dtype=np.float32)
+        if sigma > 0:
+            units = ndimage.gaussian_filter1d(units, sigma, mode=_BEYOND)
         columns = [ndimage.affine_transform(unit, [[step]], first, (extent,), order=order) for unit in units]
         sampled = np.moveaxis(np.tensordot(np.stack(columns, axis=1), sampled, axes=(1, axis)), 0, axis)
     return np.ascontiguousarray(sampled)
@@ -98,8 +112,6 @@ def _content(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return data[tuple(box)], np.array([part.start for part in box], dtype=float)
 
 
-def _smooth(data: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Smooth along each axis for samples that lie `steps` voxels apart."""
-    sigmas = np.sqrt(np.maximum(steps**2 - 1, 0)) / _FWHM_PER_SIGMA
-    # Beyond the field of view the head goes on: zeros there would darken its edge.
-    return ndimage.gaussian_filter(data, sigmas, mode="nearest") if sigmas.any() else data
+def _sigmas(steps: np.ndarray) -> np.ndarray:
+    """Return how far to smooth along each axis, in voxels, for samples that lie `steps` voxels apart."""
+    return np.sqrt(np.maximum(steps**2 - 1, 0)) / _FWHM_PER_SIGMA

@@ -26,7 +26,7 @@ _LEVELS = {"image": 255, "difference": 127, "uncertainty": 255}
 _EMPTY = 0.05
 _FAINT = 0.1
 _MARGIN_VOXELS = 3
-_GZIP_LEVEL = 6
+_GZIP_LEVEL = 4
 _MOST_VOXELS = 12e6
 _MANY_VOXELS = 4e6
 _GROWTH = 1.02
@@ -139,7 +139,7 @@ def _content(volumes: Sequence[np.ndarray]) -> tuple[slice, ...]:
     """Return the box outside which no volume shows more than faint noise; everything if nothing stands out."""
     filled = np.zeros(volumes[0].shape, bool)
     for data in volumes:
-        few = np.abs(_thinned(data))
+        few = np.abs(thinned(data))
         high = float(np.percentile(few[few > 0], _STORED_PERCENTILE)) if few.any() else 0.0
         filled |= np.abs(data) > _EMPTY * high
     return bounding_box(filled if filled.any() else ~filled, _MARGIN_VOXELS)
@@ -175,7 +175,7 @@ def _pack(layer: Layer, step: float) -> str:
 
 def centre_index(data: np.ndarray) -> list[float]:
     """Return the centre of what stands out in a volume, as a voxel index; of the grid if nothing does."""
-    magnitudes = np.abs(_thinned(data))
+    magnitudes = np.abs(thinned(data))
     # Not of the few brightest voxels: vessels, and the eyes, lie at the rim.
     bright = float(np.percentile(magnitudes[magnitudes > 0], _SHOWN_PERCENTILE)) if magnitudes.any() else 0.0
     is_seen = magnitudes > _FAINT * bright
@@ -185,10 +185,9 @@ def centre_index(data: np.ndarray) -> list[float]:
     return [step * float(places.mean()) for places in np.nonzero(is_seen)]
 
 
-def _thinned(data: np.ndarray) -> np.ndarray:
+def thinned(data: np.ndarray) -> np.ndarray:
     """Return every other voxel along each axis of what has many: enough to tell how bright it is, and where."""
-    step = _step(data)
-    return data[::step, ::step, ::step]
+    return data[(slice(None, None, _step(data)),) * data.ndim]
 
 
 def _step(data: np.ndarray) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from bmenet.evaluation.pages.layers import Layer, centre_index
+from bmenet.evaluation.pages.layers import Layer, centre_index, thinned
 from bmenet.evaluation.pages.page import Page, Picture, Table
 from bmenet.evaluation.quality import MEASURES
 from bmenet.evaluation.quality.scans import ScanQuality, compare
@@ -112,10 +112,10 @@ def before_after_picture(before: Volume, after: Volume, std: Volume | None = Non
     if std is not None:
         columns["std of the samples"] = std.data
     white = _percentile(before.data, _WINDOW_PERCENTILE)
-    centre = [round(place) for place in centre_index(_upright(difference, before.affine)[0])]
-    cuts = [_cut(data / white, before.affine, centre) for data in columns.values()]
+    centre = [round(place) for place in centre_index(_upright(difference, before.affine))]
+    cuts = [_cut(data, before, centre) for data in columns.values()]
     rows = [
-        [Tile(cut[plane], is_difference=number > 1) for number, cut in enumerate(cuts)]
+        [Tile(cut[plane] / white, is_difference=number > 1) for number, cut in enumerate(cuts)]
         for plane in ("axial", "coronal", "sagittal")
     ]
     return png_bytes(draw_tiles(rows, list(columns)))
@@ -129,7 +129,7 @@ def _change_table(before: np.ndarray, difference: np.ndarray) -> Table:
     sizes = np.abs(changes)
     values = {
         "Mean absolute change": sizes.mean(),
-        f"{_PERCENTILE}th percentile of it": np.percentile(sizes, _PERCENTILE),
+        f"{_PERCENTILE}th percentile of it": np.percentile(thinned(sizes), _PERCENTILE),
         "Greatest": sizes.max(),
         "Mean change, signed": changes.mean(),
     }
@@ -161,7 +161,8 @@ def _steps_table(enhanced: Enhanced) -> Table:
 
 def _percentile(data: np.ndarray, percentile: float) -> float:
     """Return a percentile of the intensities above 0; 1 where there are none."""
-    positive = data[data > 0]
+    few = thinned(data)
+    positive = few[few > 0]
     return float(np.percentile(positive, percentile)) if positive.size else 1.0
 
 
@@ -169,15 +170,17 @@ def _written(value: float | None, sign: str = "") -> str:
     return "–" if value is None else f"{value:{sign}.3f}"
 
 
-def _upright(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Return a volume turned to the axes nearest to RAS+, and its voxel sizes."""
-    image = nib.as_closest_canonical(nib.Nifti1Image(data.astype(np.float32), affine))
-    return np.asarray(image.dataobj), image.header.get_zooms()
+def _upright(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Return a volume turned to the axes nearest to RAS+; a view."""
+    turned: np.ndarray = nib.orientations.apply_orientation(data, nib.orientations.io_orientation(affine))
+    return turned
 
 
-def _cut(data: np.ndarray, affine: np.ndarray, centre: list[int]) -> dict[str, np.ndarray]:
+def _cut(data: np.ndarray, volume: Volume, centre: list[int]) -> dict[str, np.ndarray]:
     """Return a slice per plane with square pixels; anterior or superior is up, the left is left."""
-    upright, sizes = _upright(data, affine)
+    upright = _upright(data, volume.affine)
+    axes = nib.orientations.io_orientation(volume.affine)[:, 0].argsort()
+    sizes = [volume.grid.spacing_mm[axis] for axis in axes]
     smallest = min(sizes)
     slices = {}
     for plane, axis in PLANES.items():

@@ -239,12 +239,16 @@ class Enhancer:
             encoding,
         )
 
+    @property
+    def _given_axis(self) -> int | None:
+        return None if self.phase_encode_axis is None else AXIS_NAMES.index(self.phase_encode_axis)
+
     def _phase_encoding(self, scan: Scan, standard: Volume, moving2fixed: np.ndarray) -> PhaseEncoding | None:
         """Return along which axis motion spread, if the networks ask: as told, else as the header or the air says."""
         if not self.coarse.config.phase_encode_first:
             return None
-        if self.phase_encode_axis is not None:
-            return PhaseEncoding(AXIS_NAMES.index(self.phase_encode_axis), "option", 1.0)
+        if self._given_axis is not None:
+            return PhaseEncoding(self._given_axis, "option", 1.0)
         return phase_encoding_of(scan, standard.data, self.spacing_mm, moving2fixed)
 
     def _check_contrast(self, restored: Volume) -> None:
@@ -262,8 +266,7 @@ class Enhancer:
 
         The scale is kept. GridMismatchError if the volume lies on another grid.
         """
-        axis = None if self.phase_encode_axis is None else AXIS_NAMES.index(self.phase_encode_axis)
-        restored, _ = self.restore_samples(volume, progress, phase_encode_axis=axis)
+        restored, _ = self.restore_samples(volume, progress, phase_encode_axis=self._given_axis)
         if not self.keeps_field:
             return restored
         return restored.with_data(restored.data * own_field(restored.data, volume.data, self.spacing_mm))

@@ -57,6 +57,14 @@ def test_write_report_writes_every_table_figure_and_the_page(results, phantom, l
     assert "27.00 <small>[26.00, 28.00]</small>" in page
 
 
+def test_where_no_tissue_was_segmented_the_report_is_written_without_their_plot(results, phantom, layout):
+    unsegmented = [replace(result, shown_slices=shown_slices(phantom.data)) for result in results]
+    write_report(unsegmented, report_config(), ({}, {}), layout)
+    drawn = {path.stem for path in layout.report("evaluate").glob("*.png")}
+    assert drawn == set(FIGURES) - {"dice"}
+    assert (layout.report("evaluate") / "report.html").exists()
+
+
 def test_with_two_data_sets_every_table_is_there_for_each_and_over_all(results, phantom, layout, tmp_path):
     cuts, names = shown_slices(phantom.data), {"sub-01": "ixi_2mm_sub-01", "sub-02": "b_sub-02", "sub-03": "b_sub-03"}
     for old, new in names.items():

@@ -124,7 +124,7 @@ def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
     """
     spans = box or [slice(0, extent) for extent in head.spline.shape]
     shape = tuple(span.stop - span.start for span in spans)
-    pull, offset = _pull(head, pose)
+    pull, offset = pull_of(head.spline.shape, head.affine, pose)
     offset = pull @ [span.start for span in spans] + offset
     if head.fills_grid:
         result = ndimage.affine_transform(
@@ -140,11 +140,11 @@ def moved(head: Head, pose: dict, box: Box | None = None) -> np.ndarray:
     return np.maximum(result, 0, out=result)
 
 
-def _pull(head: Head, pose: dict) -> tuple[np.ndarray, np.ndarray]:
+def pull_of(shape: tuple[int, ...], affine: np.ndarray, pose: dict) -> tuple[np.ndarray, np.ndarray]:
     """Return matrix and offset that lead from a voxel to where the tissue now there came from: R^-1 (p - t) in mm."""
-    axes = head.affine[:3, :3]
+    axes = affine[:3, :3]
     rotation = Rotation.from_euler("xyz", pose["rotation_deg"], degrees=True).as_matrix()
-    centre = (np.array(head.spline.shape) - 1) / 2
+    centre = (np.array(shape) - 1) / 2
     pull = np.linalg.inv(axes) @ rotation.T @ axes
     offset = centre - pull @ centre - np.linalg.inv(axes) @ rotation.T @ np.asarray(pose["translation_mm"])
     if np.allclose(pull, np.eye(3), atol=1e-12) and np.allclose(offset, 0, atol=1e-9):
@@ -157,7 +157,7 @@ def _reached_box(head: Head, poses: list[dict], axis: int) -> Box:
     shape = np.array(head.head_mask.shape)
     spans = (ndimage.find_objects(head.head_mask.view(np.uint8)) or [(slice(0, 1),) * 3])[0]
     corners = np.array(list(product(*((span.start, span.stop - 1) for span in spans))), dtype=np.float64)
-    pulls = [_pull(head, pose) for pose in poses]
+    pulls = [pull_of(head.spline.shape, head.affine, pose) for pose in poses]
     corners = np.concatenate([corners, *((corners - offset) @ np.linalg.inv(pull).T for pull, offset in pulls)])
     first = np.clip(np.floor(corners.min(axis=0)) - 1, 0, shape - 1).astype(int)
     end = np.clip(np.ceil(corners.max(axis=0)) + 2, 1, shape).astype(int)

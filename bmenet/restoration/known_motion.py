@@ -58,12 +58,12 @@ def undo_motion(scan: Volume, parameters: dict, iterations: int = ITERATIONS) ->
 def _lines(count: int, poses: list[dict], axis: int) -> list[np.ndarray]:
     """Return for each pose which frequencies it was acquired in, 1 or 0, to be multiplied with a spectrum."""
     order = fft.fftshift(np.arange(count))
-    masks = []
+    seen = []
     for pose in poses:
-        mask = np.zeros(count, np.float32)
-        mask[order[slice(*pose["lines"])]] = 1
-        masks.append(np.expand_dims(mask, tuple(other for other in range(3) if other != axis)))
-    return masks
+        is_acquired = np.zeros(count, np.float32)
+        is_acquired[order[slice(*pose["lines"])]] = 1
+        seen.append(np.expand_dims(is_acquired, tuple(other for other in range(3) if other != axis)))
+    return seen
 
 
 def _reversed(pose: dict) -> dict:

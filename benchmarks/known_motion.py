@@ -2,7 +2,8 @@
 
 Run it from a workspace with registered subjects. Each is degraded anew; the true poses, and poses that are off, undo
 the motion (`bmenet.restoration.known_motion`), alone and before the Coarse-net. It is what any estimate of the poses
-can reach, and how good it has to be. Subjects that were scanned in coarser voxels than the grid's are left out.
+can reach, and how good it has to be; the Coarse-net is told the phase-encode axis, too. Subjects whose motion is
+simulated on a coarser grid than that in use (`grid.acquired_mm`) are left out.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from bmenet.imaging.volume import load_mask, load_unit_volume
 from bmenet.release.models import find_model
 from bmenet.restoration.coarse_net import CoarseNet
 from bmenet.restoration.known_motion import undo_motion
+from bmenet.runtime.errors import BMENetError
 from bmenet.runtime.files import read_json
 from bmenet.runtime.parallel import require_all, run_parallel
 from bmenet.runtime.seeding import generator
@@ -52,6 +54,11 @@ def main() -> None:
         if _is_fine(layout, name, config.grid.spacing_mm):
             of_dataset.setdefault(dataset_of(name), []).append(name)
     subjects = [name for members in of_dataset.values() for name in members[: arguments.subjects]]
+    if not subjects:
+        raise BMENetError(
+            f"{layout.split}: expected subjects of the {arguments.subset} set whose motion is simulated on the grid of"
+            f" {config.grid.spacing_mm} mm; got none"
+        )
     with find_model(arguments.model) as model:
         items = [
             (f"{subject} {code}", (subject, code, preset, model.coarse, layout, config.seed))
@@ -66,7 +73,8 @@ def main() -> None:
         introduction = (
             f"Written by `python -m benchmarks.known_motion`: subjects of the {arguments.subset} set, preset"
             f" `{arguments.preset}`, seed {config.seed}. Mean over subjects [95 % interval]; under `111` the field is"
-            " divided out. Poses off: the standard deviation of each of a pose's six errors, in mm and degrees."
+            " divided out. The Coarse-net is told the phase-encode axis. Poses off: the standard deviation of each of a"
+            " pose's six errors, in mm and degrees."
         )
         write_tables(arguments.markdown, "Motion with known poses", introduction, [table])
 
@@ -88,7 +96,7 @@ def _measure(subject: str, code: str, preset: Severity, coarse: Path, layout: La
         scans[_name(size)] = undo_motion(degraded, _off(motion, size, generator(seed, subject, "poses off")))
     columns = {}
     for name, scan in scans.items():
-        restored = scan.with_data(net.restore(scan.data))
+        restored = scan.with_data(net.restore(scan.data, phase_encode_axis=motion["phase_encode_axis"]))
         for label, volume in ((name, scan), (f"{name}, Coarse-net", restored)):
             columns[label] = measure(volume, clean, brain_mask)[_METRIC[code]]
     return columns

@@ -89,7 +89,7 @@ def metric_by_code(summary: Summary, metric: str) -> Figure:
 
 
 def dice_bars(summary: Summary, code: str) -> Figure:
-    """Plot the Dice overlap of every region, a bar a method, with intervals; under `code` at least one has some."""
+    """Plot the Dice overlap of every region, a bar a method, with intervals; say so where nothing was segmented."""
     shown = {
         method: overlaps
         for method, by_code in summary.items()
@@ -97,6 +97,11 @@ def dice_bars(summary: Summary, code: str) -> Figure:
     }
     regions = list(dict.fromkeys(name for by_region in shown.values() for name in by_region))
     figure, axes = _axes(max(6, 1.4 * len(regions)), 3.8)
+    axes.set_title(f"Segmentation of the restored against the clean scan, code {code}", fontsize=10)
+    if not shown:
+        axes.text(0.5, 0.5, "no tissue was segmented", ha="center", transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
+        return figure
     offsets, width = _offsets(len(shown), _BAR_GROUP_WIDTH), _BAR_GROUP_WIDTH / len(shown)
     for number, (method, by_region) in enumerate(shown.items()):
         places = np.array([regions.index(name) for name in by_region]) + offsets[number]
@@ -114,7 +119,6 @@ def dice_bars(summary: Summary, code: str) -> Figure:
     axes.set_ylim(max(0, np.floor(10 * min(lows) - 0.5) / 10), 1)
     axes.set_xticks(range(len(regions)), [metric_label(name).replace(" ", "\n") for name in regions])
     axes.set_ylabel("Dice overlap")
-    axes.set_title(f"Segmentation of the restored against the clean scan, code {code}", fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 

@@ -100,8 +100,7 @@ def write_report(results: list[Result], config: Config, facts: Facts, layout: La
         for metric in _PLOTTED
     }
     drawn["subjects"] = ("Brain PSNR subject by subject", plots.subject_lines(results, "psnr_brain", code))
-    if any(name.startswith(DICE) for by_code in whole.summary.values() for name in by_code.get(code, {})):
-        drawn["dice"] = ("Dice overlap by region", plots.dice_bars(whole.summary, code))
+    drawn["dice"] = ("Dice overlap by region", plots.dice_bars(whole.summary, code))
     for name, (_, figure) in drawn.items():
         save_figure(folder / f"{name}.png", figure)
     write_page(folder / "report.html", evaluation_page(results, code, found, dict(drawn.values()), facts, layout))

@@ -3,6 +3,7 @@ from itertools import product
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bmenet.imaging.grid import Grid, standard_grid
@@ -132,6 +133,20 @@ def test_resample_smooths_away_what_a_coarse_grid_cannot_hold():
     aliased = resample(stripes, coarse, antialias=False).data[inside]
     assert np.abs(smoothed - 0.5).max() < 0.06
     assert np.abs(aliased - 0.5).max() > 0.4
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_onto_a_coarser_grid_it_samples_what_a_gaussian_has_smoothed(order):
+    noise = np.random.default_rng(0).random((30, 31, 32)).astype(np.float32)  # up to the faces
+    steps = np.array([2.3, -1.7, 1.5])
+    start = np.array([0.4, 29.1, 1.2])
+    affine = np.diag([*steps, 1])
+    affine[:3, 3] = start
+    resampled = resample(Volume(noise, np.eye(4)), Grid((12, 17, 20), affine), order=order)
+    sigmas = np.sqrt(steps**2 - 1) / np.sqrt(8 * np.log(2))
+    smoothed = ndimage.gaussian_filter(noise, sigmas, mode="nearest")
+    expected = ndimage.affine_transform(smoothed, np.diag(steps), start, (12, 17, 20), order=order)
+    np.testing.assert_allclose(resampled.data, expected, atol=2e-6)
 
 
 def test_resample_keeps_a_constant_and_is_zero_outside_and_does_not_smooth_onto_a_finer_grid(phantom, grid):

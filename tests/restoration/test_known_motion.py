@@ -39,6 +39,13 @@ def test_with_the_poses_of_another_head_it_gets_worse(phantom):
     assert error(undo_motion(scan, others), phantom) > error(scan, phantom)
 
 
+@pytest.mark.parametrize("scale", [1e-4, 4000])
+def test_the_scale_of_intensities_does_not_matter(phantom, scale):
+    scan, parameters = moving(phantom, 0)
+    scaled = undo_motion(scan.with_data(scan.data * np.float32(scale)), parameters, 2)
+    np.testing.assert_allclose(scaled.data / scale, undo_motion(scan, parameters, 2).data, atol=1e-4)
+
+
 def test_a_head_that_lay_still_stays_as_it_is(phantom):
     still = {"phase_encode_axis": 1, "poses": []}
     assert undo_motion(phantom, still) is phantom

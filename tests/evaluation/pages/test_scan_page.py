@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bmenet.evaluation.pages import layers
 from bmenet.evaluation.pages.page import software_versions, weights_origin
 from bmenet.evaluation.pages.scan_page import before_after_picture, quality_table, scan_page
 from bmenet.evaluation.quality import MEASURES
@@ -66,6 +67,35 @@ def test_the_still_picture_is_the_same_however_the_voxels_are_stored(before, tmp
     assert before_after_picture(Volume(stored, affine), Volume(after, affine)) == expected
     (tmp_path / "picture.png").write_bytes(expected)
     assert np.asarray(Image.open(tmp_path / "picture.png").convert("L")).std() > 20
+
+
+def test_the_still_picture_is_the_same_in_whatever_order_the_axes_of_longer_voxels_are_stored(before):
+    flat = Volume(before.data[:, ::2], before.affine @ np.diag([1.0, 2, 1, 1]))
+    turned = Volume(flat.data.transpose(1, 2, 0), flat.affine[:, [1, 2, 0, 3]])
+    expected, got = (
+        before_after_picture(volume, volume.with_data(volume.data * (volume.data > 30))) for volume in (flat, turned)
+    )
+    assert got == expected
+
+
+def test_of_a_scan_of_many_voxels_the_greatest_change_is_found_wherever_it_is(before, monkeypatch):
+    monkeypatch.setattr(layers, "_MANY_VOXELS", 10)
+    data = before.data.copy()
+    data[10:30, 20:40, 15:30] += 1
+    data[21, 29, 21] += 8
+    change = scan_page(before, enhanced(before.with_data(data)), {}, {}).tables[0]
+    values = {name: float(value) for name, value, _ in change.cells.to_numpy()}
+    assert values["Greatest"] == pytest.approx(9, rel=1e-3)
+    assert values["95th percentile of it"] == pytest.approx(1, rel=1e-3)
+
+
+def test_brightness_is_known_where_every_other_slice_is_empty(before, monkeypatch):
+    monkeypatch.setattr(layers, "_MANY_VOXELS", 10)
+    data = np.zeros_like(before.data)
+    data[..., 1::2] = before.data[..., 1::2]
+    page = scan_page(before.with_data(data), enhanced(before.with_data(2 * data)), {}, {})
+    bright = float(np.percentile(data[data > 0], 99))
+    assert f"{bright:.4g}" in page.tables[0].note
 
 
 def test_the_quality_table_has_every_measure_and_says_why_one_is_missing():

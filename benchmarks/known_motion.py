@@ -35,6 +35,7 @@ CODES = ("100", "111")
 OFF = (0.0, 0.3, 0.6)
 """Standard deviation of a pose's six errors, mm and degrees."""
 
+_POSE = ("rotation_deg", "translation_mm")
 _METRIC = {"100": "psnr_brain", "111": "psnr_field_free_brain"}
 
 
@@ -96,7 +97,7 @@ def _measure(subject: str, code: str, preset: Severity, coarse: Path, layout: La
         scans[_name(size)] = undo_motion(degraded, _off(motion, size, generator(seed, subject, "poses off")))
     columns = {}
     for name, scan in scans.items():
-        restored = scan.with_data(net.restore(scan.data, phase_encode_axis=motion["phase_encode_axis"]))
+        restored = scan.with_data(net.restore(scan.data, phase_encode_axis=compose.phase_encode_axis(parameters)))
         for label, volume in ((name, scan), (f"{name}, Coarse-net", restored)):
             columns[label] = measure(volume, clean, brain_mask)[_METRIC[code]]
     return columns
@@ -113,9 +114,6 @@ def _off(motion: dict, size: float, draws: np.random.Generator) -> dict:
         for pose in motion["poses"]
     ]
     return motion | {"poses": poses}
-
-
-_POSE = ("rotation_deg", "translation_mm")
 
 
 def _table(found: dict[str, dict[str, float]], subjects: list[str], bootstrap: int, seed: int) -> Table:

@@ -74,12 +74,14 @@ def apply(clean: Volume, coil: np.ndarray | float, parameters: dict) -> np.ndarr
     head = Head.of(clean)
     box = _reached_box(head, parameters["poses"], axis)
     still, weight = clean.data[box], np.broadcast_to(np.float32(coil), clean.data.shape)[box]
-    order = fft.fftshift(np.arange(still.shape[axis]))  # acquired from the lowest frequency to the highest
     spectrum = np.zeros(still.shape, np.complex64)
 
     def acquire(pose: dict) -> None:
         change = fft.fft(weight * (moved(head, pose, box) - still), axis=axis, overwrite_x=True)
-        acquired = (*[slice(None)] * axis, order[slice(*pose["lines"])])
+        acquired: tuple[slice | np.ndarray, ...] = (
+            *[slice(None)] * axis,
+            frequencies_of(pose, still.shape[axis]),
+        )
         spectrum[acquired] = change[acquired]
 
     # SciPy lets other threads run while it interpolates; every pose fills lines of its own, so their order is free.
@@ -88,6 +90,11 @@ def apply(clean: Volume, coil: np.ndarray | float, parameters: dict) -> np.ndarr
     image = (coil * clean.data).astype(np.complex64)
     image[box] += fft.ifft(spectrum, axis=axis, overwrite_x=True)
     return image
+
+
+def frequencies_of(pose: dict, count: int) -> np.ndarray:
+    """Return which of `count` frequencies, in the order of `fft`, a pose was acquired in: from the lowest upwards."""
+    return fft.fftshift(np.arange(count))[slice(*pose["lines"])]
 
 
 @dataclass(frozen=True)

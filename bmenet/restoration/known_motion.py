@@ -48,13 +48,14 @@ def undo_motion(scan: Volume, parameters: dict, iterations: int = ITERATIONS) ->
     for _ in range(iterations):
         acquired = motion.apply(scan.with_data(estimate), 1.0, parameters)
         phase = np.exp(1j * np.angle(acquired)).astype(np.complex64)
-        missing = fft.fft(measured * phase - acquired, axis=axis, overwrite_x=True)
+        missing = measured * phase - acquired
+        missing_spectrum = fft.fft(missing, axis=axis)
 
-        def moved_back(number: int, spectrum: np.ndarray = missing) -> np.ndarray:
+        def moved_back(number: int, spectrum: np.ndarray = missing_spectrum) -> np.ndarray:
             seen = np.real(fft.ifft(spectrum * lines[number], axis=axis)).astype(np.float32)
             return _carried(seen, scan.affine, backward[number]) - seen
 
-        change = np.real(fft.ifft(missing, axis=axis)).astype(np.float32)
+        change = missing.real.copy()
         with ThreadPoolExecutor(thread_count()) as pool:
             for part in pool.map(moved_back, range(len(poses))):
                 change += part
@@ -64,11 +65,10 @@ def undo_motion(scan: Volume, parameters: dict, iterations: int = ITERATIONS) ->
 
 def _lines(count: int, poses: list[dict], axis: int) -> list[np.ndarray]:
     """Return for each pose which frequencies it was acquired in, 1 or 0, to be multiplied with a spectrum."""
-    order = fft.fftshift(np.arange(count))
     seen = []
     for pose in poses:
         is_acquired = np.zeros(count, np.float32)
-        is_acquired[order[slice(*pose["lines"])]] = 1
+        is_acquired[motion.frequencies_of(pose, count)] = 1
         seen.append(np.expand_dims(is_acquired, tuple(other for other in range(3) if other != axis)))
     return seen
 
